@@ -1,0 +1,60 @@
+"""What every part of the algorithm speaks of: a layer's parameters, a layer's signal, and the namespace of an array."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import array_api_compat
+
+# The standard defines no type that the libraries' arrays share, so nothing narrower than Any would be true.
+Array: TypeAlias = Any
+
+
+class Layer(NamedTuple):
+    """The parameters of one layer, or anything of their shape: a gradient, an average, an update.
+
+    Attributes
+    ----------
+    weight : array, shape (..., fan_out, fan_in)
+        The article's W, in its reading order: row i holds the weights that lead to neuron i.
+    bias : array, shape (..., fan_out), or None
+        None in a network without biases.
+    """
+
+    weight: Array
+    bias: Array | None
+
+
+class Signal(NamedTuple):
+    """What one layer carries for a batch.
+
+    Attributes
+    ----------
+    net : array, shape (..., samples, fan_out)
+        The weighted sum of the outs below, plus the bias.
+    out : array, shape (..., samples, fan_out)
+        The activation's value at net.
+    """
+
+    net: Array
+    out: Array
+
+
+_NAMESPACES: dict[type, Any] = {}
+
+
+def namespace(array: Array) -> Any:
+    """Return the array API namespace of an array.
+
+    It is looked up once for each type of array: asking the array each time would cost more than a small layer does.
+
+    Parameters
+    ----------
+    array : array
+        An array of any library that follows the array API standard.
+    """
+    try:
+        return _NAMESPACES[type(array)]
+    except KeyError:
+        found = _NAMESPACES[type(array)] = array_api_compat.array_namespace(array)
+        return found

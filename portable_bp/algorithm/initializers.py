@@ -1,0 +1,84 @@
+"""Initializers: how the weights are drawn before training.
+
+Each is a function of a NumPy generator and a weight's shape, (..., fan_out, fan_in), and returns float64 on the host, so that
+a seed gives the same weights on every backend. A user's own initializer is any such function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Weights around zero whose variance is ``gain / fan``.
+
+    Parameters
+    ----------
+    gain : float
+        1 keeps the variance of a linear layer's signal, 2 that of a relu layer's.
+    fan : {"in", "average"}
+        Whether the fan-in is counted, or the mean of fan-in and fan-out.
+    distribution : {"uniform", "normal"}
+        What the weights are drawn from.
+    """
+
+    gain: float
+    fan: Literal["in", "average"]
+    distribution: Literal["uniform", "normal"]
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw weights of a shape (..., fan_out, fan_in)."""
+        fan_out, fan_in = shape[-2:]
+        deviation = math.sqrt(self.gain / (fan_in if self.fan == "in" else (fan_in + fan_out) / 2))
+        if self.distribution == "normal":
+            return generator.normal(0.0, deviation, shape)
+        # A uniform distribution's half-width is sqrt(3) of its standard deviations.
+        return generator.uniform(-math.sqrt(3.0) * deviation, math.sqrt(3.0) * deviation, shape)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Weights drawn evenly between two bounds.
+
+    Parameters
+    ----------
+    low, high : float
+        The bounds.
+    """
+
+    low: float = -0.5
+    high: float = 0.5
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw weights of a shape (..., fan_out, fan_in)."""
+        return generator.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Weights of zero: hidden neurons of one layer then stay alike, so it suits networks without a hidden layer."""
+
+    def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return zeros of a shape."""
+        return np.zeros(shape)
+
+
+INITIALIZERS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    # Glorot and Bengio, AISTATS 2010.
+    "glorot_uniform": VarianceScaling(1.0, "average", "uniform"),
+    "glorot_normal": VarianceScaling(1.0, "average", "normal"),
+    # He et al., doi:10.1109/ICCV.2015.123.
+    "he_uniform": VarianceScaling(2.0, "in", "uniform"),
+    "he_normal": VarianceScaling(2.0, "in", "normal"),
+    # LeCun et al., doi:10.1007/978-3-642-35289-8_3.
+    "lecun_uniform": VarianceScaling(1.0, "in", "uniform"),
+    "lecun_normal": VarianceScaling(1.0, "in", "normal"),
+    "uniform": Uniform(),
+    "zeros": Zeros(),
+}

@@ -1,0 +1,14 @@
+"""Where arrays live: the contract that a backend keeps, one file a library, and the selector."""
+
+from portable_bp.backends.compiled import compiled
+from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
+from portable_bp.backends.selector import available_backends, select_backend
+
+__all__ = [
+    "Backend",
+    "BackendInfo",
+    "BackendUnavailableError",
+    "available_backends",
+    "compiled",
+    "select_backend",
+]

@@ -1,0 +1,131 @@
+"""What every backend asks of data that comes from the host: real numbers, in one rectangle, that the dtype can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+
+def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
+    """Return data from the host as a NumPy array.
+
+    Parameters
+    ----------
+    data : list, number or NumPy array
+        Real numbers; also anything else that NumPy reads, such as a data frame.
+    dtype : str
+        The NumPy name of the dtype to hold them.
+    backend : str
+        The name of the backend that asks, for the message.
+
+    Returns
+    -------
+    numpy.ndarray
+        Data itself where it is such an array already.
+
+    Raises
+    ------
+    TypeError
+        If it is an array of another library, or does not hold real numbers.
+    ValueError
+        If it is ragged, or holds a number that the dtype cannot.
+    """
+    refuse_foreign(data, backend)
+    try:
+        array = np.asarray(data)
+    except ValueError:
+        raise ValueError("its rows differ in length: give every sample the same number of values.") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"it holds {_described(array)}, not real numbers: convert it to int or float first.")
+    _check_range(array, np.dtype(dtype))
+    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+
+
+def refuse_foreign(data: Any, backend: str) -> None:
+    """Raise if data is an array of a library other than NumPy, which would be moved in silence.
+
+    Parameters
+    ----------
+    data : object
+        What was given.
+    backend : str
+        The name of the backend that asks, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is such an array.
+    """
+    if isinstance(data, np.ndarray | np.generic):
+        return
+    if array_api_compat.is_array_api_obj(data) or hasattr(data, "__dlpack__"):
+        library = type(data).__module__.partition(".")[0]
+        raise TypeError(
+            f"it is a {library} array on {getattr(data, 'device', 'an unknown device')}, and this is the {backend} "
+            "backend, which moves nothing in silence: convert it to NumPy yourself, or take its own library's backend."
+        )
+
+
+def refuse_device(given: Any, expected: Any) -> None:
+    """Raise if an array of the backend's own library lies on another device.
+
+    Parameters
+    ----------
+    given, expected : device
+        Where the array is, and where the backend is.
+
+    Raises
+    ------
+    TypeError
+        If they differ.
+    """
+    if given != expected:
+        raise TypeError(
+            f"it is on {given}, and the backend is on {expected}: move it there yourself, or take a backend on {given}."
+        )
+
+
+def refuse_kind(real: bool, dtype: Any) -> None:
+    """Raise if an array of the backend's own library does not hold real numbers.
+
+    Parameters
+    ----------
+    real : bool
+        Whether it does.
+    dtype : dtype
+        What it holds, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it does not.
+    """
+    if not real:
+        raise TypeError(f"it holds {dtype}, not real numbers: convert it to int or float first.")
+
+
+def _described(array: np.ndarray) -> str:
+    if array.dtype.kind == "O" and all(isinstance(item, int) for item in array.flat):
+        return "integers of more than 64 bits"
+    return {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(
+        array.dtype.kind, str(array.dtype)
+    )
+
+
+def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
+    """Raise if a number would overflow, or an integer lose its last digits, in silence."""
+    if dtype.kind == "i":
+        if array.dtype.kind == "f":
+            raise TypeError(f"it holds {array.dtype}, not integers: convert it with .astype(int).")
+        largest, remedy = int(np.iinfo(dtype).max), "renumber it."
+    elif array.dtype.kind == "f":
+        if array.dtype.itemsize <= dtype.itemsize:
+            return
+        array = array[np.isfinite(array)]
+        largest, remedy = float(np.finfo(dtype).max), "scale it, or use dtype='float64'."
+    else:
+        largest, remedy = 2 ** (np.finfo(dtype).nmant + 1), "scale it, use dtype='float64', or make it float yourself."
+    if array.size and (reach := max(abs(array.max().item()), abs(array.min().item()))) > largest:
+        raise ValueError(f"it holds {reach:,}, and {dtype} is exact no further than {largest:,}: {remedy}")

@@ -1,0 +1,72 @@
+"""JAX, on the CPU and on GPUs, every function compiled by ``jax.jit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.contract import Function
+from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.extras import require
+
+jax = require("jax", "jax")
+
+import jax.numpy as xp  # noqa: E402  after the sentence that says how to install it
+
+
+def version() -> str:
+    """Return JAX's version."""
+    return jax.__version__
+
+
+def devices() -> tuple[str, ...]:
+    """Return every device that JAX can use, its own default first."""
+    found = [device for kind in dict.fromkeys((jax.default_backend(), "cpu")) for device in jax.devices(kind)]
+    return tuple(f"{device.platform}:{device.id}" for device in found)
+
+
+class JaxBackend:
+    """Arrays on one of JAX's devices.
+
+    ``dtype="float64"`` turns on ``jax_enable_x64``, which is a switch of the whole process: without it JAX would give float32
+    in silence.
+
+    Parameters
+    ----------
+    device : str
+        A platform ("cpu", "gpu"), with a number after a colon where there are several.
+    dtype : str
+        "float32" or "float64".
+    """
+
+    name = "jax"
+    xp = xp
+
+    def __init__(self, device: str, dtype: str) -> None:
+        if dtype == "float64":
+            jax.config.update("jax_enable_x64", True)
+        platform, _, number = device.partition(":")
+        self.device = next(found for found in jax.devices(platform) if found.id == int(number or found.id))
+        self.dtype = xp.dtype(dtype)
+
+    def asarray(self, data: Any, dtype: str | None = None) -> Any:
+        """Return data as an array on this device."""
+        wanted = dtype or self.dtype.name
+        if isinstance(data, jax.Array):
+            refuse_device(data.device, self.device)
+            refuse_kind(xp.isdtype(data.dtype, ("bool", "integral", "real floating")), data.dtype)
+            return data.astype(wanted)
+        return jax.device_put(host_array(data, wanted, self.name), self.device)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Return the array in main memory, waiting for it."""
+        return np.asarray(array)
+
+    def compile(self, function: Function) -> Function:
+        """Return the function compiled for the shapes that it meets."""
+        return jax.jit(function)
+
+    def synchronize(self) -> None:
+        """Wait for every array that is still being computed."""
+        jax.block_until_ready(jax.live_arrays())

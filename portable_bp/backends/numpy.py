@@ -1,0 +1,56 @@
+"""NumPy, on the CPU: the default, and what everything else is compared with."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from portable_bp.backends.contract import Function
+from portable_bp.backends.host import host_array
+
+
+def version() -> str:
+    """Return NumPy's version."""
+    return np.__version__
+
+
+def devices() -> tuple[str, ...]:
+    """Return the one device."""
+    return ("cpu",)
+
+
+class NumpyBackend:
+    """Arrays in main memory.
+
+    Parameters
+    ----------
+    device : str
+        Always "cpu".
+    dtype : str
+        "float32" or "float64".
+    """
+
+    name = "numpy"
+    xp = xp
+
+    def __init__(self, device: str, dtype: str) -> None:
+        self.device = device
+        self.dtype = np.dtype(dtype)
+
+    def asarray(self, data: Any, dtype: str | None = None) -> np.ndarray:
+        """Return data as an array, itself where it is one of the right dtype."""
+        return host_array(data, dtype or self.dtype.name, self.name)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Return the array itself."""
+        return np.asarray(array)
+
+    def compile(self, function: Function) -> Function:
+        """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
+        return functools.wraps(function)(np.errstate(over="ignore", invalid="ignore", divide="ignore")(function))
+
+    def synchronize(self) -> None:
+        """Return at once: NumPy is done when it returns."""

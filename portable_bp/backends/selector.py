@@ -1,0 +1,138 @@
+"""The selector: from a backend flag such as "cupy:1" to a backend."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
+from portable_bp.lookup import find
+
+# Each is the module of one library, and the class in it: imported when asked for, since some take seconds.
+BACKENDS = {
+    "numpy": "NumpyBackend",
+    "cupy": "CupyBackend",
+    "torch": "TorchBackend",
+    "jax": "JaxBackend",
+    "strict": "StrictBackend",
+}
+ENVIRONMENT_VARIABLE = "PORTABLE_BP_BACKEND"
+
+
+def available_backends() -> list[BackendInfo]:
+    """Return a row for each backend: its devices and version, or why it is not usable.
+
+    It imports every library that is installed.
+
+    Returns
+    -------
+    list of BackendInfo
+        Named ``name, devices, version, usable, reason``.
+    """
+    return [_inquire(name) for name in BACKENDS]
+
+
+def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Backend:
+    """Return the backend that a flag names.
+
+    Parameters
+    ----------
+    spec : str or Backend
+        "numpy", "cupy", "cupy:1", "torch", "torch:cuda:0", "torch:mps", "jax", "jax:gpu", "strict", "strict:device1", or
+        "auto": the environment variable PORTABLE_BP_BACKEND where it is set, else CuPy where a GPU answers, else NumPy.
+        A backend is returned in the dtype.
+    dtype : str or dtype
+        "float32" or "float64".
+
+    Returns
+    -------
+    Backend
+        The same object for the same flag and dtype.
+
+    Raises
+    ------
+    ValueError
+        If the name or the dtype is not known.
+    ImportError
+        If the library is not installed.
+    BackendUnavailableError
+        If the library cannot use the device.
+    """
+    if not isinstance(spec, str):
+        spec = f"{spec.name}:{_device_name(spec)}"
+    if spec == "auto":
+        spec = os.environ.get(ENVIRONMENT_VARIABLE) or _automatic()
+    name, _, device = spec.partition(":")
+    find("backend", name, BACKENDS)
+    return _backend(name, _place(name, device), dtype_name(dtype))
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return "float32" or "float64" for what a user calls a dtype.
+
+    Parameters
+    ----------
+    dtype : str or dtype
+        A name, or any library's dtype.
+
+    Raises
+    ------
+    ValueError
+        If it is another one.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype).rpartition(".")[2]
+    return find("dtype", name, {"float32": "float32", "float64": "float64"})
+
+
+def _device_name(backend: Backend) -> str:
+    """Return what follows a backend's name and a colon to select its device."""
+    device = backend.device
+    if backend.name == "jax":
+        return f"{device.platform}:{device.id}"
+    return str(getattr(device, "_device", getattr(device, "id", device)))
+
+
+def _automatic() -> str:
+    if importlib.util.find_spec("cupy") is None:
+        return "numpy"
+    cupy = _inquire("cupy")
+    if not cupy.usable:
+        warnings.warn(f"backend 'auto' takes numpy: {cupy.reason}", RuntimeWarning, stacklevel=3)
+    return "cupy" if cupy.usable else "numpy"
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"portable_bp.backends.{name}")
+
+
+def _inquire(name: str) -> BackendInfo:
+    version = None
+    try:
+        version = _module(name).version()
+        return BackendInfo(name, _module(name).devices(), version, True, None)
+    except (ImportError, BackendUnavailableError) as error:
+        return BackendInfo(name, (), version, False, str(error))
+
+
+def _place(name: str, device: str) -> str:
+    """Return the device that a flag names in full: the first of them where it names none."""
+    known = _module(name).devices()
+    matching = [found for found in known if found == device or found.startswith(f"{device}:" if device else "")]
+    if not matching:
+        raise BackendUnavailableError(f"backend {name!r} has no device {device!r} here: it has {', '.join(known)}.")
+    return matching[0]
+
+
+@functools.cache
+def _backend(name: str, device: str, dtype: str) -> Backend:
+    return getattr(_module(name), BACKENDS[name])(device, dtype)

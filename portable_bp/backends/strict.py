@@ -1,0 +1,63 @@
+"""array-api-strict: NumPy with nothing that the standard does not promise, for tests of what is portable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.contract import Function
+from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.extras import require
+
+xp = require("array_api_strict", "test")
+
+
+def version() -> str:
+    """Return array-api-strict's version."""
+    return xp.__version__
+
+
+def devices() -> tuple[str, ...]:
+    """Return its devices: all in main memory, but strangers to each other."""
+    return tuple(device._device for device in xp.__array_namespace_info__().devices())
+
+
+class StrictBackend:
+    """Arrays of the standard's own reference.
+
+    Parameters
+    ----------
+    device : str
+        "CPU_DEVICE", "device1" or "device2".
+    dtype : str
+        "float32" or "float64".
+    """
+
+    name = "strict"
+    xp = xp
+
+    def __init__(self, device: str, dtype: str) -> None:
+        self.device = xp.Device(device)
+        self.dtype = getattr(xp, dtype)
+
+    def asarray(self, data: Any, dtype: str | None = None) -> Any:
+        """Return data as an array on this device."""
+        wanted = getattr(xp, dtype) if dtype else self.dtype
+        if hasattr(data, "__array_namespace__") and data.__array_namespace__() is xp:
+            refuse_device(data.device, self.device)
+            refuse_kind(xp.isdtype(data.dtype, ("bool", "integral", "real floating")), data.dtype)
+            return xp.astype(data, wanted, copy=False)
+        array = host_array(data, dtype or np.dtype(self.dtype._np_dtype).name, self.name)
+        return xp.asarray(array, dtype=wanted, device=self.device, copy=True)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Return the array as NumPy's."""
+        return np.asarray(array.to_device(xp.Device("CPU_DEVICE")))
+
+    def compile(self, function: Function) -> Function:
+        """Return the function itself."""
+        return function
+
+    def synchronize(self) -> None:
+        """Return at once: the work is done when a call returns."""

@@ -1,0 +1,72 @@
+"""PyTorch, on the CPU, on CUDA GPUs and on Apple's (mps), as an array library: without autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.contract import BackendUnavailableError, Function
+from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.extras import require
+
+torch = require("torch", "torch")
+
+import array_api_compat.torch as xp  # noqa: E402  torch itself is not an array API namespace
+
+
+def version() -> str:
+    """Return PyTorch's version."""
+    return torch.__version__
+
+
+def devices() -> tuple[str, ...]:
+    """Return every device that PyTorch can use, the CPU first; "meta" holds shapes and no numbers."""
+    gpus = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+    return ("cpu", *gpus, *(("mps:0",) if torch.backends.mps.is_available() else ()), "meta")
+
+
+class TorchBackend:
+    """Tensors on one device.
+
+    Parameters
+    ----------
+    device : str
+        As PyTorch names it ("cpu", "cuda:0", "mps:0"); "meta" runs shapes alone.
+    dtype : str
+        "float32" or "float64".
+    """
+
+    name = "torch"
+    xp = xp
+
+    def __init__(self, device: str, dtype: str) -> None:
+        self.device = torch.device(device)
+        self.dtype = getattr(torch, dtype)
+        if self.device.type == "mps" and dtype == "float64":
+            raise BackendUnavailableError("PyTorch's mps device has no float64: use dtype='float32', or another device.")
+
+    def asarray(self, data: Any, dtype: str | None = None) -> Any:
+        """Return data as a tensor on this device, outside any autograd graph."""
+        wanted = getattr(torch, dtype) if dtype else self.dtype
+        if isinstance(data, torch.Tensor):
+            refuse_device(data.device, self.device)
+            refuse_kind(not data.dtype.is_complex, data.dtype)
+            return data.detach().to(wanted)
+        # torch.tensor copies, which a read-only NumPy array needs.
+        return torch.tensor(host_array(data, dtype or str(self.dtype).removeprefix("torch."), self.name), device=self.device)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Return the tensor in main memory."""
+        return array.detach().cpu().numpy()
+
+    def compile(self, function: Function) -> Function:
+        """Return the function itself: PyTorch runs it as it stands."""
+        return function
+
+    def synchronize(self) -> None:
+        """Wait for the GPU, where there is one."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()

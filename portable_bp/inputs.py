@@ -1,0 +1,204 @@
+"""What a network is given, checked and put on its backend before anything changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.backends import Backend
+
+
+class Inputs(NamedTuple):
+    """Inputs on the backend.
+
+    Attributes
+    ----------
+    array : array, shape (samples, features)
+        The samples.
+    single : bool
+        Whether one sample was given alone, of shape (features,): results are then of one sample too.
+    """
+
+    array: Array
+    single: bool
+
+
+def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the layer sizes as integers.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of inputs, then of neurons in each layer.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or one is not a whole number from 1 up.
+    """
+    try:
+        given = list(sizes)
+        whole = tuple(int(size) for size in given)
+        right = len(whole) >= 2 and all(size == had and size >= 1 for size, had in zip(whole, given, strict=True))
+    except (TypeError, ValueError):
+        right, whole = False, ()
+    if not right:
+        raise ValueError(
+            f"sizes is {sizes!r}, and should be at least two whole numbers from 1 up: the number of inputs, "
+            "then of neurons in each layer, as in [2, 4, 3, 2]."
+        )
+    return whole
+
+
+def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) -> Inputs:
+    """Return inputs on the backend.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    x : list or array, shape (samples, features) or (features,)
+        What was given.
+    features : int
+        How many inputs the network has.
+    check_finite : bool
+        Whether NaN and infinity are refused.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, there are no samples, or a number is not finite.
+    TypeError
+        If the backend refuses the kind of array.
+    """
+    array = _asarray(backend, x, "x")
+    if array.ndim not in (1, 2) or array.shape[-1] != features:
+        raise ValueError(
+            f"x has shape {tuple(array.shape)}, and this network has {_count(features, 'input')}: "
+            f"give an array of shape (samples, {features}), or ({features},) for one sample."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"x has shape {tuple(array.shape)}: it holds no samples; give at least one.")
+    if check_finite:
+        _check_finite(backend, array, "x")
+    return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
+
+
+def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outputs: int, check_finite: bool) -> Array:
+    """Return targets on the backend, of shape (samples, outputs), or (samples,) where they are classes.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    target : list or array
+        One row a sample; one number a sample where there is one output; one integer a sample for a loss of classes.
+    loss : loss
+        May say which bounds its targets have, and whether it takes classes.
+    inputs : Inputs
+        What the targets belong to.
+    outputs : int
+        How many outputs the network has.
+    check_finite : bool
+        Whether NaN and infinity are refused.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, or a target is not finite, or outside the loss's bounds or classes.
+    TypeError
+        If the backend refuses the kind of array, or classes are not integers.
+    """
+    samples = inputs.array.shape[0]
+    one_each = () if inputs.single else (samples,)
+    rows = (*one_each, outputs)
+    is_classes = getattr(loss, "takes_classes", False) and _shape(target) == one_each
+    array = _asarray(backend, target, "target", "int32" if is_classes else None)
+    shape = tuple(array.shape)
+    if is_classes:
+        _check_bounds(backend, array, (0, outputs - 1), f"classes from 0 to {outputs - 1}, one for each output")
+        return array[None] if inputs.single else array
+    if shape not in (rows, one_each) or (shape == one_each and outputs != 1):
+        classes = f", or {one_each} of integer classes" if getattr(loss, "takes_classes", False) else ""
+        raise ValueError(
+            f"target has shape {shape}, and x has {_count(samples, 'sample')} for a network of "
+            f"{_count(outputs, 'output')}: give an array of shape {rows}{classes}."
+        )
+    if check_finite:
+        _check_finite(backend, array, "target")
+        bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
+        _check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
+    return namespace(array).reshape(array, (samples, outputs))
+
+
+def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) -> Array | None:
+    """Return sample weights on the backend, of shape (samples,), or None where none were given.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    sample_weight : list or array, shape (samples,), or None
+        What each sample counts for.
+    inputs : Inputs
+        What the weights belong to.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong, or a weight is negative or not finite, or all are zero.
+    """
+    if sample_weight is None:
+        return None
+    array = _asarray(backend, sample_weight, "sample_weight")
+    samples = inputs.array.shape[0]
+    if tuple(array.shape) != (samples,):
+        raise ValueError(
+            f"sample_weight has shape {tuple(array.shape)}, and x has {_count(samples, 'sample')}: "
+            f"give an array of shape ({samples},)."
+        )
+    _check_finite(backend, array, "sample_weight")
+    xp = namespace(array)
+    lowest, total = backend.to_numpy(xp.stack([xp.min(array), xp.sum(array)])).tolist()
+    if lowest < 0 or total <= 0:
+        raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
+    return array
+
+
+def _asarray(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
+    try:
+        return backend.asarray(data, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"{name} cannot be taken: {error}") from None
+
+
+def _shape(data: Any) -> tuple[int, ...] | None:
+    try:
+        return tuple(data.shape) if hasattr(data, "shape") else np.shape(data)
+    except ValueError:  # ragged, which taking it will say
+        return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _check_finite(backend: Backend, array: Array, name: str) -> None:
+    xp = namespace(array)
+    if not backend.to_numpy(xp.all(xp.isfinite(array))):
+        raise ValueError(
+            f"{name} holds NaN or infinity: drop or replace such values, or let them through with check_finite=False."
+        )
+
+
+def _check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], expected: str) -> None:
+    if bounds == (-math.inf, math.inf):
+        return
+    xp = namespace(array)
+    lowest, highest = backend.to_numpy(xp.stack([xp.min(array), xp.max(array)])).tolist()
+    if lowest < bounds[0] or highest > bounds[1]:
+        raise ValueError(f"target holds numbers from {lowest:g} to {highest:g}, and this loss takes {expected}.")

@@ -1,0 +1,6 @@
+"""Looks at a network and changes nothing: the worked example and the gradient check."""
+
+from portable_bp.inspection.gradient_check import GradientCheck, compare_gradient
+from portable_bp.inspection.trace import LayerTrace, Trace, trace_network
+
+__all__ = ["GradientCheck", "LayerTrace", "Trace", "compare_gradient", "trace_network"]

@@ -1,0 +1,116 @@
+"""The gradient check: backpropagation's gradient beside finite differences of the error.
+
+The central difference (E(p + h) - E(p - h)) / 2h is off by h^2 E'''/6 and by the rounding of E over h, so h is the cube root
+of the dtype's epsilon. A small network has each of its parameters moved alone, all moves of a layer in one call, as a
+population of networks; a large one has each layer's parameters moved along random directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.algorithm.arrays import Layer
+from portable_bp.inspection.letters import layer_letter, weight_name
+
+SMALL = 1_000  # parameters of an array up to which each is moved: the moved copies then hold at most its square
+DIRECTIONS = 8
+
+
+class WorstSlope(NamedTuple):
+    """Where the two gradients differ most.
+
+    Attributes
+    ----------
+    name : str
+        The parameter, as the article names it, or the layer's parameters along a random direction.
+    backpropagation, finite_difference : float
+        The slope of the error, computed in the two ways.
+    """
+
+    name: str
+    backpropagation: float
+    finite_difference: float
+
+
+class GradientCheck(NamedTuple):
+    """How far backpropagation's gradient is from finite differences.
+
+    Attributes
+    ----------
+    max_relative_error : float
+        The greatest difference, relative to the greatest slope of the network.
+    worst : WorstSlope
+        Where it is.
+    """
+
+    max_relative_error: float
+    worst: WorstSlope
+
+
+def compare_gradient(
+    error: Callable[[Sequence[Layer]], np.ndarray],
+    asarray: Callable[[np.ndarray], Any],
+    layers: Sequence[Layer],
+    gradient: Sequence[Layer],
+    generator: np.random.Generator,
+) -> GradientCheck:
+    """Compare a gradient with finite differences.
+
+    Parameters
+    ----------
+    error : callable
+        The error of layers, some of whose parameters have a leading axis: an error, as a NumPy array, for each.
+    asarray : callable
+        Puts a NumPy array on the device of the network.
+    layers, gradient : sequence of Layer, of NumPy arrays
+        The parameters, and backpropagation's gradient.
+    generator : numpy.random.Generator
+        Where random directions come from.
+    """
+    names: list[str] = []
+    slopes: list[np.ndarray] = []
+    on_device = [Layer(*(None if part is None else asarray(part) for part in layer)) for layer in layers]
+    for number, (layer, slope) in enumerate(zip(layers, gradient, strict=True)):
+        for field in Layer._fields:
+            parameter = getattr(layer, field)
+            if parameter is None:
+                continue
+            moves = _moves(parameter, generator)
+            step = np.cbrt(np.finfo(parameter.dtype).eps) * max(1.0, float(np.abs(parameter).max()))
+            ends = []
+            for moved in (parameter + step * moves, parameter - step * moves):
+                moved_layer = on_device[number]._replace(**{field: asarray(moved)})
+                ends.append(error([*on_device[:number], moved_layer, *on_device[number + 1 :]]))
+            difference = (ends[0] - ends[1]) / (2.0 * step)
+            backpropagation = np.sum(moves * getattr(slope, field), axis=tuple(range(1, moves.ndim)))
+            names += _names(number, field, parameter, len(moves))
+            slopes.append(np.stack([backpropagation, difference], axis=1))
+    return _worst(names, np.concatenate(slopes))
+
+
+def _moves(parameter: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return directions to move in, of shape (directions, *parameter.shape)."""
+    if parameter.size <= SMALL:
+        return np.eye(parameter.size, dtype=parameter.dtype).reshape(-1, *parameter.shape)
+    directions = generator.normal(size=(DIRECTIONS, *parameter.shape))
+    return directions / np.sqrt(np.sum(directions**2, axis=tuple(range(1, directions.ndim)), keepdims=True))
+
+
+def _names(number: int, field: str, parameter: np.ndarray, moves: int) -> list[str]:
+    letter = layer_letter(number + 1)
+    if moves != parameter.size or parameter.size > SMALL:
+        return [f"the {field} of layer {letter}, in random direction {direction + 1}" for direction in range(moves)]
+    if field == "bias":
+        return [f"bias_{letter}{row + 1}" for row in range(moves)]
+    fan_in = parameter.shape[-1]
+    return [weight_name(letter, *divmod(place, fan_in), fan_in) for place in range(moves)]
+
+
+def _worst(names: list[str], slopes: np.ndarray) -> GradientCheck:
+    distance = np.abs(slopes[:, 0] - slopes[:, 1])
+    place = int(np.argmax(np.where(np.isnan(distance), np.inf, distance)))
+    scale = float(np.abs(slopes).max()) or 1.0
+    return GradientCheck(float(distance[place]) / scale, WorstSlope(names[place], *slopes[place].tolist()))

@@ -1,0 +1,146 @@
+"""The worked example: every net, out, delta and gradient of a network, for inputs and targets of the user's own.
+
+Shapes are those of the batch: (samples, neurons), or (neurons,) where one sample was given alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from portable_bp.algorithm.arrays import Array, Layer, Signal, namespace
+from portable_bp.algorithm.propagation import propagate
+from portable_bp.inspection.letters import layer_letter
+
+
+class LayerTrace(NamedTuple):
+    """One layer of a trace.
+
+    Attributes
+    ----------
+    net, out : array, shape (samples, neurons) or (neurons,)
+        The weighted sums, and the activation's values at them.
+    delta : array, of the same shape
+        dE/dnet.
+    gradient : Layer
+        dE/dweight and dE/dbias.
+    """
+
+    net: Array
+    out: Array
+    delta: Array
+    gradient: Layer
+
+
+class Trace:
+    """Every number of one pass forward and back: ``trace["b"].net``.
+
+    Parameters
+    ----------
+    inputs, target : array
+        What went in and what should have come out.
+    error : array, shape ()
+        The mean over samples of the loss.
+    layers : sequence of LayerTrace
+        From the layer above the inputs to the outputs.
+
+    Attributes
+    ----------
+    inputs, target, error : array
+        As above.
+    """
+
+    def __init__(self, inputs: Array, target: Array, error: Array, layers: Sequence[LayerTrace]) -> None:
+        self.inputs = inputs
+        self.target = target
+        self.error = error
+        self._layers = {layer_letter(number): layer for number, layer in enumerate(layers, start=1)}
+
+    def __getitem__(self, letter: str) -> LayerTrace:
+        """Return a layer by its letter; b is the first above the inputs."""
+        if letter not in self._layers:
+            raise KeyError(f"no layer {letter!r}: the layers above the inputs, a, are {', '.join(self._layers)}.")
+        return self._layers[letter]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the letters."""
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        """Return the number of layers above the inputs."""
+        return len(self._layers)
+
+
+class Rounded(NamedTuple):
+    """An activation that rounds what it takes and what it gives, as someone does who works by hand.
+
+    Attributes
+    ----------
+    activation : activation
+        The one inside.
+    decimals : int
+        How many are kept.
+    """
+
+    activation: Any
+    decimals: int
+
+    def value(self, net: Array) -> Array:
+        """Return the rounded value at the rounded net."""
+        return round_to(self.activation.value(round_to(net, self.decimals)), self.decimals)
+
+    def delta(self, slope: Array, signal: Signal) -> Array:
+        """Return the rounded delta of the rounded slope."""
+        rounded = Signal(round_to(signal.net, self.decimals), signal.out)
+        return round_to(self.activation.delta(round_to(slope, self.decimals), rounded), self.decimals)
+
+
+def round_to(array: Array, decimals: int) -> Array:
+    """Return numbers rounded to so many decimals, halves to even.
+
+    Parameters
+    ----------
+    array : array
+        Floating-point numbers.
+    decimals : int
+        How many are kept.
+    """
+    return namespace(array).round(array * 10.0**decimals) / 10.0**decimals
+
+
+def trace_network(
+    activations: Sequence[Any],
+    loss: Any,
+    decimals: int | None,
+    layers: Sequence[Layer],
+    inputs: Array,
+    target: Array,
+    sample_weight: Array | None = None,
+) -> tuple[Array, list[LayerTrace]]:
+    """Return the error and every number of one pass forward and back.
+
+    Parameters
+    ----------
+    activations, loss
+        The pieces of the algorithm.
+    decimals : int or None
+        How many decimals every result is rounded to before the next calculation takes it; None rounds nothing.
+    layers, inputs, target, sample_weight
+        As `portable_bp.algorithm.propagation.propagate` takes them.
+    """
+    if decimals is None:
+        passed = propagate(activations, loss, layers, inputs, target, sample_weight)
+        return passed.error, [
+            LayerTrace(*signal, delta, gradient)
+            for signal, delta, gradient in zip(passed.signals, passed.deltas, passed.gradient, strict=True)
+        ]
+    by_hand = [Rounded(activation, decimals) for activation in activations]
+    error, exact = trace_network(by_hand, loss, None, layers, inputs, target, sample_weight)
+    return round_to(error, decimals), [
+        LayerTrace(round_to(net, decimals), out, delta, _rounded_layer(gradient, decimals))
+        for net, out, delta, gradient in exact
+    ]
+
+
+def _rounded_layer(layer: Layer, decimals: int) -> Layer:
+    return Layer(*(None if parameter is None else round_to(parameter, decimals) for parameter in layer))

@@ -1,0 +1,66 @@
+"""Turn what a user names or hands over into the piece that it stands for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Return ``known[name]``, or say which known name is nearest.
+
+    Parameters
+    ----------
+    kind : str
+        What the name stands for, as the message should call it.
+    name : str
+        The name to look up.
+    known : mapping of str to object
+        Everything that has a name.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    """
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "use one of the known names."
+    raise ValueError(f"unknown {kind} {name!r}: the known ones are {', '.join(known)}; {hint}")
+
+
+def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair: Any) -> Any:
+    """Return the piece that a name, an object or a pair of functions stands for.
+
+    Parameters
+    ----------
+    kind : str
+        What the piece is, as the message should call it.
+    given : str, object or tuple of two functions
+        A known name, an object with the methods of the pair (or its class), or the two functions themselves.
+    known : mapping of str to callable
+        Makers of the named pieces.
+    pair : NamedTuple class
+        Its two fields name the functions that such a piece has.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    TypeError
+        If what was given is none of the three.
+    """
+    if isinstance(given, str):
+        return find(kind, given, known)()
+    if isinstance(given, type):
+        given = given()
+    if all(callable(getattr(given, field, None)) for field in pair._fields):
+        return given
+    if isinstance(given, tuple) and len(given) == 2 and all(callable(part) for part in given):
+        return pair(*given)
+    raise TypeError(
+        f"{given!r} is no {kind}: give a name ({', '.join(known)}), or an object or a pair of functions "
+        f"with {pair._fields[0]} and {pair._fields[1]}."
+    )

@@ -1,0 +1,481 @@
+"""Network: what a user holds. It binds the algorithm to a backend, checks what it is given, and delegates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from portable_bp.algorithm import propagation
+from portable_bp.algorithm.activations import ACTIVATIONS, Activation
+from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.initializers import INITIALIZERS
+from portable_bp.algorithm.losses import LOSSES, Loss
+from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
+from portable_bp.backends import Backend, compiled, select_backend
+from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_sizes, check_target
+from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.lookup import find, resolve
+from portable_bp.training import Data, History, Plan, Training, train
+
+
+class Network:
+    """A dense network of any size.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of inputs, then of neurons in each layer: ``[2, 4, 3, 2]`` is the article's.
+    activation : str, activation, or sequence of these
+        Of every layer above the inputs, or one a layer. A pair of functions ``(value, delta)`` is an activation too.
+    output_activation : str or activation, optional
+        Of the output layer, where it differs.
+    bias : bool
+        Whether the layers have biases; they begin at zero.
+    backend : str or Backend
+        As `select_backend` takes it.
+    dtype : str
+        "float32" or "float64".
+    seed : int, optional
+        Of the weights and, where `fit` is given none, of the batches. The same seed gives the same on every backend.
+    initializer : str or callable
+        How the weights are drawn: a name, or a function of a NumPy generator and a shape.
+    check_finite : bool
+        Whether inputs and targets with NaN or infinity are refused. Looking costs one number read from the device a call.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Weight, of shape (fan_out, fan_in), and bias, of shape (fan_out,) or None, of every layer above the inputs: the
+        backend's own arrays.
+    activations : tuple of activation
+        One a layer.
+    backend : Backend
+        Where the arrays are.
+
+    Raises
+    ------
+    ValueError
+        If a size or a name is not valid.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: Any = "sigmoid",
+        output_activation: Any = None,
+        bias: bool = True,
+        *,
+        backend: str | Backend = "auto",
+        dtype: Any = "float32",
+        seed: int | None = None,
+        initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
+        check_finite: bool = True,
+    ) -> None:
+        sizes = check_sizes(sizes)
+        activations = _resolve_activations(activation, output_activation, len(sizes) - 1)
+        draw = find("initializer", initializer, INITIALIZERS) if isinstance(initializer, str) else initializer
+        self.backend = select_backend(backend, dtype)
+        self.activations = activations
+        self.check_finite = check_finite
+        self._generator = np.random.default_rng(seed)
+        drawn = [draw(self._generator, (fan_out, fan_in)) for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)]
+        self.layers = tuple(
+            Layer(self.backend.asarray(weight), self.backend.asarray(np.zeros(len(weight))) if bias else None)
+            for weight in drawn
+        )
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Sequence[Any],
+        biases: Sequence[Any] | None = None,
+        activation: Any = "sigmoid",
+        output_activation: Any = None,
+        *,
+        backend: str | Backend = "auto",
+        dtype: Any = "float32",
+        seed: int | None = None,
+        check_finite: bool = True,
+    ) -> Network:
+        """Make a network of given weights; they are copied.
+
+        Parameters
+        ----------
+        weights : sequence of arrays, each of shape (fan_out, fan_in)
+            The article's W_b, W_c, W_d: row i leads to neuron i.
+        biases : sequence of arrays, each of shape (fan_out,), optional
+            Without them the network has none.
+        activation, output_activation, backend, dtype, seed, check_finite
+            As the class takes them.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit together.
+        """
+        chosen = select_backend(backend, dtype)
+        given = [chosen.asarray(weight) for weight in weights]
+        shapes = [tuple(weight.shape) for weight in given]
+        chained = all(below[0] == above[-1] for below, above in zip(shapes, shapes[1:], strict=False) if below and above)
+        if not shapes or any(len(shape) != 2 or 0 in shape for shape in shapes) or not chained:
+            raise ValueError(
+                f"weights have shapes {shapes}, and should have (fan_out, fan_in), each fan_in being the fan_out before it."
+            )
+        given_biases = [None] * len(given) if biases is None else [chosen.asarray(bias) for bias in biases]
+        bias_shapes = [None if bias is None else tuple(bias.shape) for bias in given_biases]
+        if biases is not None and bias_shapes != [shape[:1] for shape in shapes]:
+            raise ValueError(f"biases have shapes {bias_shapes}, and should have {[shape[:1] for shape in shapes]}.")
+        network = cls(
+            [shapes[0][1], *(shape[0] for shape in shapes)],
+            activation,
+            output_activation,
+            biases is not None,
+            backend=chosen,
+            dtype=dtype,
+            seed=seed,
+            initializer="zeros",
+            check_finite=check_finite,
+        )
+        network.layers = tuple(chosen.compile(_copied)(list(map(Layer, given, given_biases))))
+        return network
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of inputs, then of neurons in each layer."""
+        return (self.layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in self.layers))
+
+    def __repr__(self) -> str:
+        """Return the sizes, the activations and where the network is."""
+        names = ", ".join(type(activation).__name__ for activation in self.activations)
+        return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
+
+    def predict(self, x: Any) -> Array:
+        """Return the outputs for a batch.
+
+        Parameters
+        ----------
+        x : list or array, shape (samples, inputs) or (inputs,)
+            The batch, or one sample.
+
+        Returns
+        -------
+        array, shape (samples, outputs) or (outputs,)
+            The out of the output layer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If x does not fit.
+        """
+        return self.hidden(x)[-1]
+
+    def hidden(self, x: Any) -> tuple[Array, ...]:
+        """Return every layer's out for a batch, the output layer's last.
+
+        Parameters
+        ----------
+        x : list or array, shape (samples, inputs) or (inputs,)
+            The batch, or one sample.
+        """
+        inputs = self._check_inputs(x)
+        outs = compiled(self.backend, _outs, self.activations)(self.layers, inputs.array)
+        return tuple(out[0, :] for out in outs) if inputs.single else tuple(outs)
+
+    def loss(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
+        """Return the error of a batch: the mean over samples of the loss.
+
+        Parameters
+        ----------
+        x : list or array, shape (samples, inputs) or (inputs,)
+            The batch, or one sample.
+        target : list or array, shape (samples, outputs) or (outputs,)
+            What the outputs should be. A loss of classes takes integers of shape (samples,) too, and a network of one
+            output takes one number a sample.
+        loss : str or loss
+            A name, an object with ``value`` and ``slope``, or a pair of such functions.
+        sample_weight : list or array, shape (samples,), optional
+            What each sample counts for in the mean.
+
+        Returns
+        -------
+        array, shape ()
+            The error.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If what was given does not fit.
+        """
+        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
+        return compiled(self.backend, propagation.measure_error, self.activations, chosen)(self.layers, *data)
+
+    def gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> list[Layer]:
+        """Return the gradient of `loss` with respect to every weight and bias.
+
+        Parameters
+        ----------
+        x, target, loss, sample_weight
+            As `loss` takes them.
+
+        Returns
+        -------
+        list of Layer
+            dE/dweight and dE/dbias, of the shapes of the parameters; a bias is None without biases.
+        """
+        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
+        return compiled(self.backend, _gradient, self.activations, chosen)(self.layers, *data)
+
+    def input_gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
+        """Return the gradient of `loss` with respect to the inputs.
+
+        Parameters
+        ----------
+        x, target, loss, sample_weight
+            As `loss` takes them.
+
+        Returns
+        -------
+        array, of the shape of x
+            dE/dx.
+        """
+        single, data, chosen = self._check_batch(x, target, loss, sample_weight)
+        slope = compiled(self.backend, propagation.input_gradient, self.activations, chosen)(self.layers, *data)
+        return slope[0, :] if single else slope
+
+    def trace(self, x: Any, target: Any, loss: Any = "squared_error", decimals: int | None = None) -> Trace:
+        """Return every net, out, delta and gradient of one pass forward and back.
+
+        Parameters
+        ----------
+        x, target, loss
+            As `loss` takes them.
+        decimals : int, optional
+            Round every result to so many decimals and carry the rounded value on, as the article does with 4.
+
+        Returns
+        -------
+        Trace
+            ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
+        """
+        single, data, chosen = self._check_batch(x, target, loss, None)
+        run = compiled(self.backend, trace_network, self.activations, chosen, decimals)
+        error, layers = run(self.layers, *data)
+        inputs, target = data.inputs, data.target
+        if single:
+            layers = [LayerTrace(*(array[0, :] for array in layer[:3]), layer.gradient) for layer in layers]
+            inputs, target = inputs[0, :], target[0, ...]
+        return Trace(inputs, target, error, layers)
+
+    def fit(
+        self,
+        x: Any,
+        target: Any,
+        loss: Any = "squared_error",
+        optimizer: Any = "sgd",
+        learning_rate: Any = None,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+        callbacks: Sequence[Callable[[Training], Any]] = (),
+        progress: bool = False,
+        seed: int | None = None,
+        *,
+        sample_weight: Any = None,
+        dropout: float | Sequence[float] = 0.0,
+    ) -> History:
+        """Train, in shuffled batches.
+
+        Parameters
+        ----------
+        x, target, loss, sample_weight
+            As `loss` takes them. The data are moved to the device once.
+        optimizer : str or optimizer
+            A name, an object with ``init`` and ``update``, or a pair of such functions.
+        learning_rate : float or schedule, optional
+            For an optimizer that is named; without it, that optimizer's own default (0.1 for sgd, 0.001 for adam).
+        epochs : int
+            How often every sample is learned from.
+        batch_size : int, optional
+            How many samples a step takes; without it, all.
+        validation_data : tuple of x, target and perhaps sample weight, optional
+            Its loss is measured after every epoch.
+        callbacks : sequence of callable
+            Each is called with a `Training` after every epoch: `EarlyStopping`, or any function.
+        progress : bool
+            Whether a bar is shown (needs tqdm).
+        seed : int, optional
+            Of the batches and dropout masks; without it, the network's own random numbers go on.
+        dropout : float or sequence of float
+            The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer.
+
+        Returns
+        -------
+        History
+            ``history.loss`` holds a float an epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If what was given does not fit; nothing has changed then.
+        DivergenceError
+            If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
+        """
+        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+                raise ValueError("validation_data should be a tuple (x, target) or (x, target, sample_weight).")
+            weight = validation_data[2] if len(validation_data) == 3 else None
+            _, validation, _ = self._check_batch(validation_data[0], validation_data[1], chosen, weight)
+        samples = data.inputs.shape[0]
+        plan = Plan(
+            backend=self.backend,
+            activations=self.activations,
+            loss=chosen,
+            optimizer=_resolve_optimizer(optimizer, learning_rate),
+            epochs=_check_count(epochs, "epochs"),
+            batch_size=samples if batch_size is None else min(_check_count(batch_size, "batch_size"), samples),
+            rates=_check_dropout(dropout, len(self.layers) - 1),
+            callbacks=tuple(callbacks),
+            progress=progress,
+        )
+        generator = self._generator if seed is None else np.random.default_rng(seed)
+        training = Training(self.layers)
+        try:
+            train(training, plan, data, validation, generator)
+        finally:
+            self.layers = tuple(training.layers)
+        return training.history
+
+    def to(self, backend: str | Backend, dtype: Any = None) -> Network:
+        """Return a copy on another backend; its weights go through main memory.
+
+        Parameters
+        ----------
+        backend : str or Backend
+            As `select_backend` takes it.
+        dtype : str, optional
+            "float32" or "float64"; the network's own without it.
+        """
+        host = self._host_layers()
+        biases = None if host[0].bias is None else [layer.bias for layer in host]
+        copy = Network.from_weights(
+            [layer.weight for layer in host],
+            biases,
+            self.activations,
+            backend=backend,
+            dtype=host[0].weight.dtype if dtype is None else dtype,
+            check_finite=self.check_finite,
+        )
+        copy._generator.bit_generator.state = self._generator.bit_generator.state
+        return copy
+
+    def _host_layers(self) -> list[Layer]:
+        to_numpy = self.backend.to_numpy
+        return [Layer(*(None if part is None else to_numpy(part) for part in layer)) for layer in self.layers]
+
+    def _check_inputs(self, x: Any) -> Inputs:
+        return check_inputs(self.backend, x, self.sizes[0], self.check_finite)
+
+    def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[bool, Data, Any]:
+        """Return whether one sample was given, the data on the backend, and the loss."""
+        chosen = resolve("loss", loss, LOSSES, Loss)
+        inputs = self._check_inputs(x)
+        checked = check_target(self.backend, target, chosen, inputs, self.sizes[-1], self.check_finite)
+        weight = check_sample_weight(self.backend, sample_weight, inputs)
+        return inputs.single, Data(inputs.array, checked, weight), chosen
+
+
+def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_error", seed: int = 0) -> GradientCheck:
+    """Compare a network's gradient with finite differences of its error, both in float64.
+
+    Every parameter of a layer of up to 1,000 is moved; a larger layer is moved along random directions. The moved networks
+    are a population, in one call: an activation or loss of the user's own must let leading axes pass.
+
+    Parameters
+    ----------
+    network : Network
+        It is not changed.
+    x, target, loss
+        As `Network.loss` takes them.
+    seed : int
+        Of the random directions.
+
+    Returns
+    -------
+    GradientCheck
+        ``.max_relative_error``, around 1e-9 where all is well, and ``.worst``, where it is.
+    """
+    double = network.to(network.backend, dtype="float64")
+    _, data, chosen = double._check_batch(x, target, loss, None)
+    measure = compiled(double.backend, propagation.measure_error, double.activations, chosen)
+    gradient = double.gradient(x, target, loss)
+    double_gradient = [Layer(*(None if part is None else double.backend.to_numpy(part) for part in layer)) for layer in gradient]
+    return compare_gradient(
+        lambda layers: double.backend.to_numpy(measure(layers, *data)),
+        double.backend.asarray,
+        double._host_layers(),
+        double_gradient,
+        np.random.default_rng(seed),
+    )
+
+
+def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:
+    return [signal.out for signal in propagation.forward(layers, activations, inputs)]
+
+
+def _gradient(activations: Sequence[Any], loss: Any, layers: Sequence[Layer], *data: Array) -> list[Layer]:
+    return propagation.propagate(activations, loss, layers, *data).gradient
+
+
+def _copied(layers: Sequence[Layer]) -> list[Layer]:
+    return [
+        Layer(*(None if part is None else namespace(part).asarray(part, copy=True) for part in layer)) for layer in layers
+    ]
+
+
+def _resolve_activations(activation: Any, output_activation: Any, layers: int) -> tuple[Any, ...]:
+    """Return one activation a layer."""
+    is_pair = isinstance(activation, tuple) and len(activation) == 2 and all(callable(part) for part in activation)
+    one = isinstance(activation, str) or is_pair or not isinstance(activation, Sequence) or isinstance(activation, Activation)
+    each = [activation] * layers if one else list(activation)
+    if len(each) != layers:
+        raise ValueError(f"activation names {len(each)} activations, and the network has {layers} layers above its inputs.")
+    if output_activation is not None:
+        each[-1] = output_activation
+    return tuple(resolve("activation", given, ACTIVATIONS, Activation) for given in each)
+
+
+def _resolve_optimizer(optimizer: Any, learning_rate: Any) -> Any:
+    """Return the optimizer, with the learning rate where it is named."""
+    if learning_rate is None:
+        return resolve("optimizer", optimizer, OPTIMIZERS, Optimizer)
+    if not isinstance(optimizer, str):
+        raise ValueError(f"learning_rate is {learning_rate!r}, but {optimizer!r} has its own: give it there.")
+    if not callable(learning_rate) and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+        raise ValueError(f"learning_rate is {learning_rate!r}, and should be a number above 0, or a schedule.")
+    rate = learning_rate if callable(learning_rate) else float(learning_rate)
+    return find("optimizer", optimizer, OPTIMIZERS)(learning_rate=rate)
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+
+
+def _check_count(given: Any, name: str) -> int:
+    if not _is_number(given) or given != int(given) or given < 1:
+        raise ValueError(f"{name} is {given!r}, and should be a whole number from 1 up.")
+    return int(given)
+
+
+def _check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
+    rates = [dropout] * hidden_layers if _is_number(dropout) else list(dropout)  # pyright: ignore[reportArgumentType]
+    if len(rates) != hidden_layers or not all(_is_number(rate) and 0.0 <= rate < 1.0 for rate in rates):
+        raise ValueError(
+            f"dropout is {dropout!r}, and should be a share from 0 to below 1, or one for each of the "
+            f"{hidden_layers} hidden layers."
+        )
+    return tuple(float(rate) for rate in rates)

@@ -1,0 +1,50 @@
+"""What may watch training and stop it: any function of a `Training`, called after every epoch.
+
+A callback that has a method ``finish`` is given the training once more at its end, whatever ended it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from portable_bp.algorithm.arrays import Layer
+from portable_bp.training.history import Training
+
+
+@dataclass
+class EarlyStopping:
+    """Stop when the loss has not improved for a while, and bring back the best weights.
+
+    The loss is that of the validation data where there are any, else that of the training data.
+
+    Parameters
+    ----------
+    patience : int
+        How many epochs without an improvement end the training.
+    min_delta : float
+        By how much the loss must fall to count as improved.
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+    _best_loss: float = field(default=math.inf, init=False, repr=False)
+    _best_layers: Sequence[Layer] = field(default=(), init=False, repr=False)
+    _best_epoch: int = field(default=0, init=False, repr=False)
+
+    def __call__(self, training: Training) -> None:
+        """Remember the weights if they are the best so far, or stop if they have been worse for too long."""
+        if training.epoch == 1:
+            self._best_loss = math.inf
+        loss = training.history.monitored
+        if loss < self._best_loss - self.min_delta:
+            self._best_loss, self._best_layers, self._best_epoch = loss, training.layers, training.epoch
+        elif training.epoch - self._best_epoch >= self.patience:
+            training.stop(f"the loss has not improved for {self.patience} epochs")
+
+    def finish(self, training: Training) -> None:
+        """Bring back the weights of the best epoch."""
+        if math.isfinite(self._best_loss):
+            training.layers = self._best_layers
+            training.history.best_epoch = self._best_epoch

@@ -1,0 +1,66 @@
+"""What training leaves behind, and what a callback sees of it under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from portable_bp.algorithm.arrays import Layer
+
+
+@dataclass
+class History:
+    """What training left behind.
+
+    Attributes
+    ----------
+    loss : list of float
+        The mean loss of each epoch's samples, each taken before the step that learned from it.
+    validation_loss : list of float
+        The loss on the validation data after each epoch; empty without such data.
+    best_epoch : int or None
+        The epoch whose weights were brought back, counted from 1; None where the last weights stayed.
+    stop_reason : str or None
+        Why training ended early; None where it did not.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    stop_reason: str | None = None
+
+    @property
+    def monitored(self) -> float:
+        """The last validation loss where there is one, else the last loss."""
+        return (self.validation_loss or self.loss)[-1]
+
+
+@dataclass
+class Training:
+    """Training under way, as a callback sees it.
+
+    Attributes
+    ----------
+    layers : sequence of Layer
+        The parameters after the last finished epoch.
+    history : History
+        The losses so far.
+    """
+
+    layers: Sequence[Layer]
+    history: History = field(default_factory=History)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are finished."""
+        return len(self.history.loss)
+
+    def stop(self, reason: str = "a callback stopped it") -> None:
+        """End the training after this epoch.
+
+        Parameters
+        ----------
+        reason : str
+            Kept in the history.
+        """
+        self.history.stop_reason = reason

@@ -1,0 +1,136 @@
+"""One step of training, as a pure function of arrays that a backend may compile whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import array_api_compat
+
+from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.dropout import Dropout
+from portable_bp.algorithm.propagation import propagate
+
+
+class Progress(NamedTuple):
+    """What a step takes and returns, all on the device.
+
+    Attributes
+    ----------
+    layers : sequence of Layer
+        The parameters.
+    state : object
+        What the optimizer remembers.
+    total : array, shape ()
+        The errors of the epoch's samples so far, added up.
+    """
+
+    layers: Sequence[Layer]
+    state: Any
+    total: Array
+
+
+class Batch(NamedTuple):
+    """The samples that a step learns from, by number.
+
+    Attributes
+    ----------
+    indices : array, shape (samples,), or None
+        Rows of the data; None for all of them, in their order.
+    masks : tuple of array or None
+        A dropout mask for each hidden layer, where it has one.
+    """
+
+    indices: Array | None
+    masks: tuple[Array | None, ...]
+
+
+def begin(optimizer: Any, layers: Sequence[Layer]) -> Progress:
+    """Return the progress before the first step.
+
+    Parameters
+    ----------
+    optimizer : optimizer
+        Its state is begun.
+    layers : sequence of Layer
+        The parameters to start from.
+    """
+    return Progress(layers, optimizer.init(layers), zero_error(layers))
+
+
+def zero_error(layers: Sequence[Layer]) -> Array:
+    """Return a total of nothing, where the layers are and in their dtype.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The parameters.
+    """
+    weight = layers[0].weight
+    return namespace(weight).zeros((), dtype=weight.dtype, device=array_api_compat.device(weight))
+
+
+def step(
+    activations: Sequence[Any],
+    loss: Any,
+    optimizer: Any,
+    progress: Progress,
+    data: tuple[Array, Array, Array | None],
+    batch: Batch,
+) -> Progress:
+    """Learn from one batch.
+
+    Parameters
+    ----------
+    activations, loss, optimizer
+        The pieces of the algorithm; no arrays.
+    progress : Progress
+        Before the step.
+    data : tuple of inputs, target and sample weight
+        All samples, of shape (all, features), (all, outputs) or (all,), and (all,) or None.
+    batch : Batch
+        Which of them to learn from.
+    """
+    inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
+    hidden = [
+        activation if mask is None else Dropout(activation, mask)
+        for activation, mask in zip(activations[:-1], batch.masks, strict=True)
+    ]
+    passed = propagate([*hidden, activations[-1]], loss, progress.layers, inputs, target, sample_weight)
+    layers, state = optimizer.update(passed.gradient, progress.state, progress.layers)
+    return Progress(layers, state, progress.total + inputs.shape[0] * passed.error)
+
+
+def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:
+    """Return an epoch's numbers in one array, so that they are fetched at once.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The parameters after the epoch.
+    total : array, shape ()
+        The errors of the epoch's samples, added up.
+    samples : float
+        How many there were.
+    validation_error : array, shape (), or None
+        The error on other data.
+
+    Returns
+    -------
+    array, shape (1,) or (2,)
+        The mean error, NaN where a parameter is not finite any more, and the validation error where there is one.
+    """
+    xp = namespace(total)
+    finite = xp.isfinite(total)
+    for layer in layers:
+        for parameter in layer:
+            if parameter is not None:
+                finite = finite & xp.all(xp.isfinite(parameter))
+    error = xp.where(finite, total / samples, xp.nan)
+    return xp.stack([error] if validation_error is None else [error, validation_error])
+
+
+def _rows(array: Array | None, indices: Array | None) -> Array | None:
+    if array is None or indices is None:
+        return array
+    return namespace(array).take(array, indices, axis=0)
