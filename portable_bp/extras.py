@@ -6,15 +6,15 @@ import importlib
 from types import ModuleType
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, *extras: str) -> ModuleType:
     """Import a module of an optional extra.
 
     Parameters
     ----------
     module : str
         The module to import.
-    extra : str
-        The extra of this package that brings it.
+    *extras : str
+        The extras of this package that bring it, any one of them.
 
     Raises
     ------
@@ -26,6 +26,5 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        raise ImportError(
-            f"{error.name} is needed here and is not installed: pip install 'portable-bp[{extra}]'", name=error.name
-        ) from None
+        lines = " or ".join(f"pip install 'portable-bp[{extra}]'" for extra in extras)
+        raise ImportError(f"{error.name} is needed here and is not installed: {lines}", name=error.name) from None

@@ -11,7 +11,7 @@ from portable_bp.backends.contract import BackendUnavailableError, Function
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.extras import require
 
-cupy = require("cupy", "cuda13")  # array_api_compat.cupy would say less clearly what is missing
+cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
 
 import array_api_compat.cupy as xp  # noqa: E402  the namespace of CuPy's arrays; cupy itself is not one
 

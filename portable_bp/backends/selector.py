@@ -47,7 +47,7 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Back
     spec : str or Backend
         "numpy", "cupy", "cupy:1", "torch", "torch:cuda:0", "torch:mps", "jax", "jax:gpu", "strict", "strict:device1", or
         "auto": the environment variable PORTABLE_BP_BACKEND where it is set, else CuPy where a GPU answers, else NumPy.
-        A backend is returned in the dtype.
+        A backend of that dtype is returned as it is, another one of the same library and device in that dtype.
     dtype : str or dtype
         "float32" or "float64".
 
@@ -66,6 +66,8 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Back
         If the library cannot use the device.
     """
     if not isinstance(spec, str):
+        if dtype_name(spec.dtype) == dtype_name(dtype):
+            return spec
         spec = f"{spec.name}:{_device_name(spec)}"
     if spec == "auto":
         spec = os.environ.get(ENVIRONMENT_VARIABLE) or _automatic()
