@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import Backend
 
 
@@ -25,33 +26,6 @@ class Inputs(NamedTuple):
 
     array: Array
     single: bool
-
-
-def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the layer sizes as integers.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        The number of inputs, then of neurons in each layer.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two, or one is not a whole number from 1 up.
-    """
-    try:
-        given = list(sizes)
-        whole = tuple(int(size) for size in given)
-        right = len(whole) >= 2 and all(size == had and size >= 1 for size, had in zip(whole, given, strict=True))
-    except (TypeError, ValueError):
-        right, whole = False, ()
-    if not right:
-        raise ValueError(
-            f"sizes is {sizes!r}, and should be at least two whole numbers from 1 up: the number of inputs, "
-            "then of neurons in each layer, as in [2, 4, 3, 2]."
-        )
-    return whole
 
 
 def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) -> Inputs:
@@ -167,6 +141,63 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
     if lowest < 0 or total <= 0:
         raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
     return array
+
+
+def check_validation(validation_data: Any) -> tuple[Any, Any, Any]:
+    """Return validation data as x, target and sample weight, which may be None.
+
+    Parameters
+    ----------
+    validation_data : tuple
+        What was given.
+
+    Raises
+    ------
+    ValueError
+        If it is no tuple of two or three.
+    """
+    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data is a {type(validation_data).__name__}, and should be a tuple (x, target) or "
+            "(x, target, sample_weight)."
+        )
+    x, target, *weight = validation_data
+    return x, target, weight[0] if weight else None
+
+
+def check_weights(backend: Backend, weights: Sequence[Any], biases: Sequence[Any] | None) -> tuple[Layer, ...]:
+    """Return weights and biases on the backend, as layers that fit together.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    weights : sequence of arrays, each of shape (fan_out, fan_in)
+        From the layer above the inputs up.
+    biases : sequence of arrays, each of shape (fan_out,), or None
+        None for layers without biases.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    TypeError
+        If the backend refuses a kind of array.
+    """
+    taken = [_asarray(backend, weight, f"weight {number}") for number, weight in enumerate(weights, start=1)]
+    shapes = [tuple(weight.shape) for weight in taken]
+    fit = shapes and all(len(shape) == 2 and 0 not in shape for shape in shapes)
+    if not fit or any(below[0] != above[1] for below, above in itertools.pairwise(shapes)):
+        raise ValueError(
+            f"weights have shapes {shapes}, and should have (fan_out, fan_in), each fan_in being the fan_out before it."
+        )
+    if biases is None:
+        return tuple(Layer(weight, None) for weight in taken)
+    taken_biases = [_asarray(backend, bias, f"bias {number}") for number, bias in enumerate(biases, start=1)]
+    bias_shapes = [tuple(bias.shape) for bias in taken_biases]
+    if bias_shapes != [shape[:1] for shape in shapes]:
+        raise ValueError(f"biases have shapes {bias_shapes}, and should have {[shape[:1] for shape in shapes]}.")
+    return tuple(map(Layer, taken, taken_biases))
 
 
 def _asarray(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:

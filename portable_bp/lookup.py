@@ -58,9 +58,20 @@ def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair:
         given = given()
     if all(callable(getattr(given, field, None)) for field in pair._fields):
         return given
-    if isinstance(given, tuple) and len(given) == 2 and all(callable(part) for part in given):
+    if is_pair(given):
         return pair(*given)
     raise TypeError(
         f"{given!r} is no {kind}: give a name ({', '.join(known)}), or an object or a pair of functions "
         f"with {pair._fields[0]} and {pair._fields[1]}."
     )
+
+
+def is_pair(given: Any) -> bool:
+    """Return whether something is a tuple of two functions.
+
+    Parameters
+    ----------
+    given : object
+        What a user handed over.
+    """
+    return isinstance(given, tuple) and len(given) == 2 and all(callable(f) and not isinstance(f, type) for f in given)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from portable_bp.algorithm import propagation
-from portable_bp.algorithm.activations import ACTIVATIONS, Activation
-from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.algorithm.initializers import INITIALIZERS
-from portable_bp.algorithm.losses import LOSSES, Loss
-from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.backends import Backend, compiled, select_backend
-from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_sizes, check_target
+from portable_bp.choices import (
+    check_count,
+    check_dropout,
+    check_sizes,
+    resolve_activations,
+    resolve_initializer,
+    resolve_loss,
+    resolve_optimizer,
+)
+from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
-from portable_bp.lookup import find, resolve
 from portable_bp.training import Data, History, Plan, Training, train
 
 
@@ -75,17 +79,15 @@ class Network:
         check_finite: bool = True,
     ) -> None:
         sizes = check_sizes(sizes)
-        activations = _resolve_activations(activation, output_activation, len(sizes) - 1)
-        draw = find("initializer", initializer, INITIALIZERS) if isinstance(initializer, str) else initializer
+        activations = resolve_activations(activation, output_activation, len(sizes) - 1)
+        draw = resolve_initializer(initializer)
         self.backend = select_backend(backend, dtype)
         self.activations = activations
         self.check_finite = check_finite
         self._generator = np.random.default_rng(seed)
-        drawn = [draw(self._generator, (fan_out, fan_in)) for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)]
-        self.layers = tuple(
-            Layer(self.backend.asarray(weight), self.backend.asarray(np.zeros(len(weight))) if bias else None)
-            for weight in drawn
-        )
+        drawn = [draw(self._generator, (fan_out, fan_in)) for fan_in, fan_out in itertools.pairwise(sizes)]
+        biases = [np.zeros(fan_out) for fan_out in sizes[1:]] if bias else None
+        self.layers = check_weights(self.backend, drawn, biases)
 
     @classmethod
     def from_weights(
@@ -117,19 +119,9 @@ class Network:
             If the shapes do not fit together.
         """
         chosen = select_backend(backend, dtype)
-        given = [chosen.asarray(weight) for weight in weights]
-        shapes = [tuple(weight.shape) for weight in given]
-        chained = all(below[0] == above[-1] for below, above in zip(shapes, shapes[1:], strict=False) if below and above)
-        if not shapes or any(len(shape) != 2 or 0 in shape for shape in shapes) or not chained:
-            raise ValueError(
-                f"weights have shapes {shapes}, and should have (fan_out, fan_in), each fan_in being the fan_out before it."
-            )
-        given_biases = [None] * len(given) if biases is None else [chosen.asarray(bias) for bias in biases]
-        bias_shapes = [None if bias is None else tuple(bias.shape) for bias in given_biases]
-        if biases is not None and bias_shapes != [shape[:1] for shape in shapes]:
-            raise ValueError(f"biases have shapes {bias_shapes}, and should have {[shape[:1] for shape in shapes]}.")
+        layers = check_weights(chosen, weights, biases)
         network = cls(
-            [shapes[0][1], *(shape[0] for shape in shapes)],
+            [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)],
             activation,
             output_activation,
             biases is not None,
@@ -139,7 +131,7 @@ class Network:
             initializer="zeros",
             check_finite=check_finite,
         )
-        network.layers = tuple(chosen.compile(_copied)(list(map(Layer, given, given_biases))))
+        network.layers = tuple(compiled(chosen, _copied)(layers))
         return network
 
     @property
@@ -265,7 +257,7 @@ class Network:
         error, layers = run(self.layers, *data)
         inputs, target = data.inputs, data.target
         if single:
-            layers = [LayerTrace(*(array[0, :] for array in layer[:3]), layer.gradient) for layer in layers]
+            layers = [LayerTrace(net[0, :], out[0, :], delta[0, :], slope) for net, out, delta, slope in layers]
             inputs, target = inputs[0, :], target[0, ...]
         return Trace(inputs, target, error, layers)
 
@@ -326,19 +318,17 @@ class Network:
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
         validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
-                raise ValueError("validation_data should be a tuple (x, target) or (x, target, sample_weight).")
-            weight = validation_data[2] if len(validation_data) == 3 else None
-            _, validation, _ = self._check_batch(validation_data[0], validation_data[1], chosen, weight)
+            validation_x, validation_target, weight = check_validation(validation_data)
+            _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
         samples = data.inputs.shape[0]
         plan = Plan(
             backend=self.backend,
             activations=self.activations,
             loss=chosen,
-            optimizer=_resolve_optimizer(optimizer, learning_rate),
-            epochs=_check_count(epochs, "epochs"),
-            batch_size=samples if batch_size is None else min(_check_count(batch_size, "batch_size"), samples),
-            rates=_check_dropout(dropout, len(self.layers) - 1),
+            optimizer=resolve_optimizer(optimizer, learning_rate),
+            epochs=check_count(epochs, "epochs"),
+            batch_size=samples if batch_size is None else min(check_count(batch_size, "batch_size"), samples),
+            rates=check_dropout(dropout, len(self.layers) - 1),
             callbacks=tuple(callbacks),
             progress=progress,
         )
@@ -374,15 +364,14 @@ class Network:
         return copy
 
     def _host_layers(self) -> list[Layer]:
-        to_numpy = self.backend.to_numpy
-        return [Layer(*(None if part is None else to_numpy(part) for part in layer)) for layer in self.layers]
+        return map_parameters(self.backend.to_numpy, self.layers)
 
     def _check_inputs(self, x: Any) -> Inputs:
         return check_inputs(self.backend, x, self.sizes[0], self.check_finite)
 
     def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[bool, Data, Any]:
         """Return whether one sample was given, the data on the backend, and the loss."""
-        chosen = resolve("loss", loss, LOSSES, Loss)
+        chosen = resolve_loss(loss)
         inputs = self._check_inputs(x)
         checked = check_target(self.backend, target, chosen, inputs, self.sizes[-1], self.check_finite)
         weight = check_sample_weight(self.backend, sample_weight, inputs)
@@ -413,12 +402,11 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     _, data, chosen = double._check_batch(x, target, loss, None)
     measure = compiled(double.backend, propagation.measure_error, double.activations, chosen)
     gradient = double.gradient(x, target, loss)
-    double_gradient = [Layer(*(None if part is None else double.backend.to_numpy(part) for part in layer)) for layer in gradient]
     return compare_gradient(
         lambda layers: double.backend.to_numpy(measure(layers, *data)),
         double.backend.asarray,
         double._host_layers(),
-        double_gradient,
+        map_parameters(double.backend.to_numpy, gradient),
         np.random.default_rng(seed),
     )
 
@@ -432,50 +420,4 @@ def _gradient(activations: Sequence[Any], loss: Any, layers: Sequence[Layer], *d
 
 
 def _copied(layers: Sequence[Layer]) -> list[Layer]:
-    return [
-        Layer(*(None if part is None else namespace(part).asarray(part, copy=True) for part in layer)) for layer in layers
-    ]
-
-
-def _resolve_activations(activation: Any, output_activation: Any, layers: int) -> tuple[Any, ...]:
-    """Return one activation a layer."""
-    is_pair = isinstance(activation, tuple) and len(activation) == 2 and all(callable(part) for part in activation)
-    one = isinstance(activation, str) or is_pair or not isinstance(activation, Sequence) or isinstance(activation, Activation)
-    each = [activation] * layers if one else list(activation)
-    if len(each) != layers:
-        raise ValueError(f"activation names {len(each)} activations, and the network has {layers} layers above its inputs.")
-    if output_activation is not None:
-        each[-1] = output_activation
-    return tuple(resolve("activation", given, ACTIVATIONS, Activation) for given in each)
-
-
-def _resolve_optimizer(optimizer: Any, learning_rate: Any) -> Any:
-    """Return the optimizer, with the learning rate where it is named."""
-    if learning_rate is None:
-        return resolve("optimizer", optimizer, OPTIMIZERS, Optimizer)
-    if not isinstance(optimizer, str):
-        raise ValueError(f"learning_rate is {learning_rate!r}, but {optimizer!r} has its own: give it there.")
-    if not callable(learning_rate) and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
-        raise ValueError(f"learning_rate is {learning_rate!r}, and should be a number above 0, or a schedule.")
-    rate = learning_rate if callable(learning_rate) else float(learning_rate)
-    return find("optimizer", optimizer, OPTIMIZERS)(learning_rate=rate)
-
-
-def _is_number(given: Any) -> bool:
-    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
-
-
-def _check_count(given: Any, name: str) -> int:
-    if not _is_number(given) or given != int(given) or given < 1:
-        raise ValueError(f"{name} is {given!r}, and should be a whole number from 1 up.")
-    return int(given)
-
-
-def _check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
-    rates = [dropout] * hidden_layers if _is_number(dropout) else list(dropout)  # pyright: ignore[reportArgumentType]
-    if len(rates) != hidden_layers or not all(_is_number(rate) and 0.0 <= rate < 1.0 for rate in rates):
-        raise ValueError(
-            f"dropout is {dropout!r}, and should be a share from 0 to below 1, or one for each of the "
-            f"{hidden_layers} hidden layers."
-        )
-    return tuple(float(rate) for rate in rates)
+    return map_parameters(lambda parameter: namespace(parameter).asarray(parameter, copy=True), layers)

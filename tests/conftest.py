@@ -99,9 +99,7 @@ def arranged(name, monkeypatch):
     elif name == "strict":
         import array_api_strict
 
-        with array_api_strict.ArrayAPIStrictFlags(
-            boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
-        ):
+        with array_api_strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()):
             yield
     elif name == "jax-eager":
         import jax

@@ -39,9 +39,9 @@ def torch_loss(name, out, target):
         "absolute_error": lambda: functional.l1_loss(out, target, **none),
         "huber": lambda: functional.huber_loss(out, target, **none),
         "quantile": lambda: torch.where(target > out, 0.5 * (target - out), 0.5 * (out - target)),
-        "poisson": lambda: functional.poisson_nll_loss(out, target, log_input=False, eps=0.0, **none)
-        + torch.xlogy(target, target)
-        - target,
+        "poisson": lambda: (
+            functional.poisson_nll_loss(out, target, log_input=False, eps=0.0, **none) + torch.xlogy(target, target) - target
+        ),
         "binary_cross_entropy": lambda: functional.binary_cross_entropy_with_logits(out, target, **none),
     }[name]()
     return rows.sum(dim=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import array_api_compat
@@ -58,3 +59,19 @@ def namespace(array: Array) -> Any:
     except KeyError:
         found = _NAMESPACES[type(array)] = array_api_compat.array_namespace(array)
         return found
+
+
+def map_parameters(function: Callable[..., Array], *layers: Sequence[Layer]) -> list[Layer]:
+    """Apply a function to every weight and every bias.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one array of each sequence and returns one array.
+    *layers : sequences of Layer
+        All of the same shapes: parameters, gradients, averages.
+    """
+    return [
+        Layer(*(None if parts[0] is None else function(*parts) for parts in zip(*level, strict=True)))
+        for level in zip(*layers, strict=True)
+    ]

@@ -202,7 +202,7 @@ def one_hot(target: Array, out: Array) -> Array:
     return xp.astype(target[..., None] == classes, out.dtype)
 
 
-def _share(values: Array, sample_weight: Array | None) -> Array | float:
+def _share(values: Array, sample_weight: Array | None) -> Array:
     """Return what each sample counts for in the mean over samples; weights that are all zero give zero."""
     if sample_weight is None:
         return 1.0 / values.shape[-1]

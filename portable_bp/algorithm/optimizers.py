@@ -1,8 +1,8 @@
 """Optimizers: each is a pair (init, update) of pure functions over a list of layers.
 
 ``init(layers)`` returns a state, ``update(gradient, state, layers)`` returns the new layers and the new state. Nothing given
-is changed. A user's own optimizer is any object with the two methods, or a pair of functions; `each` is the piece that the
-ones here are built from, and `Penalized` and `Clipped` go around any of them.
+is changed. A user's own optimizer is any object with the two methods, or a pair of functions. The ones here are built from
+`map_parameters`, and `Penalized` and `Clipped` go around any of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.schedules import rate_at
 
 Layers = Sequence[Layer]
@@ -49,24 +49,8 @@ class State(NamedTuple):
     averages: tuple[Layers, ...] = ()
 
 
-def each(function: Callable[..., Array], *layers: Layers) -> list[Layer]:
-    """Apply a function to every weight and every bias.
-
-    Parameters
-    ----------
-    function : callable
-        Takes one array of each sequence and returns one array.
-    *layers : sequences of Layer
-        All of the same shapes: parameters, gradients, averages.
-    """
-    return [
-        Layer(*(None if parts[0] is None else function(*parts) for parts in zip(*layers_here, strict=True)))
-        for layers_here in zip(*layers, strict=True)
-    ]
-
-
 def _zeros(layers: Layers) -> list[Layer]:
-    return each(lambda parameter: namespace(parameter).zeros_like(parameter), layers)
+    return map_parameters(lambda parameter: namespace(parameter).zeros_like(parameter), layers)
 
 
 def _start(layers: Layers, averages: int = 0) -> State:
@@ -100,7 +84,7 @@ class SGD:
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
         """Step down the gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        return each(lambda parameter, slope: parameter - rate * slope, layers, gradient), State(state.count + 1)
+        return map_parameters(lambda parameter, slope: parameter - rate * slope, layers, gradient), State(state.count + 1)
 
 
 @dataclass(frozen=True)
@@ -125,12 +109,12 @@ class Momentum:
     def _velocity(self, gradient: Layers, state: State, layers: Layers) -> tuple[Array | float, Layers]:
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
         (velocity,) = state.averages
-        return rate, each(lambda speed, slope: self.momentum * speed - rate * slope, velocity, gradient)
+        return rate, map_parameters(lambda speed, slope: self.momentum * speed - rate * slope, velocity, gradient)
 
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
         """Step along the new velocity."""
         _, velocity = self._velocity(gradient, state, layers)
-        return each(lambda parameter, speed: parameter + speed, layers, velocity), State(state.count + 1, (velocity,))
+        return map_parameters(lambda parameter, speed: parameter + speed, layers, velocity), State(state.count + 1, (velocity,))
 
 
 @dataclass(frozen=True)
@@ -148,7 +132,7 @@ class Nesterov(Momentum):
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
         """Step along the velocity that comes after the new one."""
         rate, velocity = self._velocity(gradient, state, layers)
-        ahead = each(
+        ahead = map_parameters(
             lambda parameter, speed, slope: parameter + self.momentum * speed - rate * slope, layers, velocity, gradient
         )
         return ahead, State(state.count + 1, (velocity,))
@@ -180,12 +164,12 @@ class RMSProp:
         """Step down the scaled gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
         (square,) = state.averages
-        square = each(lambda mean, slope: self.decay * mean + (1.0 - self.decay) * slope * slope, square, gradient)
+        square = map_parameters(lambda mean, slope: self.decay * mean + (1.0 - self.decay) * slope * slope, square, gradient)
 
         def step(parameter: Array, slope: Array, mean: Array) -> Array:
             return parameter - rate * slope / (namespace(mean).sqrt(mean) + self.epsilon)
 
-        return each(step, layers, gradient, square), State(state.count + 1, (square,))
+        return map_parameters(step, layers, gradient, square), State(state.count + 1, (square,))
 
 
 @dataclass(frozen=True)
@@ -219,14 +203,14 @@ class Adam:
         slope_correction = 1.0 - self.beta_1**made
         square_correction = 1.0 - self.beta_2**made
         mean, square = state.averages
-        mean = each(lambda old, slope: self.beta_1 * old + (1.0 - self.beta_1) * slope, mean, gradient)
-        square = each(lambda old, slope: self.beta_2 * old + (1.0 - self.beta_2) * slope * slope, square, gradient)
+        mean = map_parameters(lambda old, slope: self.beta_1 * old + (1.0 - self.beta_1) * slope, mean, gradient)
+        square = map_parameters(lambda old, slope: self.beta_2 * old + (1.0 - self.beta_2) * slope * slope, square, gradient)
 
         def step(parameter: Array, slope_mean: Array, square_mean: Array) -> Array:
             root = namespace(square_mean).sqrt(square_mean / square_correction)
             return parameter - rate * (slope_mean / slope_correction) / (root + self.epsilon)
 
-        return each(step, layers, mean, square), State(count, (mean, square))
+        return map_parameters(step, layers, mean, square), State(count, (mean, square))
 
 
 @dataclass(frozen=True)

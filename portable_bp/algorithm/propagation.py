@@ -66,9 +66,7 @@ def forward(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) 
     return signals
 
 
-def backward(
-    layers: Sequence[Layer], activations: Sequence[Any], signals: Sequence[Signal], slope: Array
-) -> list[Array]:
+def backward(layers: Sequence[Layer], activations: Sequence[Any], signals: Sequence[Signal], slope: Array) -> list[Array]:
     """Carry the error's slope back down through the layers.
 
     Parameters

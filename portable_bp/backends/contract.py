@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Backend(Protocol):
@@ -59,7 +57,7 @@ class Backend(Protocol):
         """
         ...
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of arrays made ready to run many times on this device.
 
         Parameters

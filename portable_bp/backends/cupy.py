@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import BackendUnavailableError, Function
+from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.extras import require
 
@@ -69,7 +70,7 @@ class CupyBackend:
         """Return a copy in main memory."""
         return cupy.asnumpy(array)
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, run with this GPU as CuPy's current device."""
 
         @functools.wraps(function)
@@ -77,7 +78,7 @@ class CupyBackend:
             with self.device:
                 return function(*arguments)
 
-        return placed  # pyright: ignore[reportReturnType]
+        return placed
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -109,9 +109,7 @@ def refuse_kind(real: bool, dtype: Any) -> None:
 def _described(array: np.ndarray) -> str:
     if array.dtype.kind == "O" and all(isinstance(item, int) for item in array.flat):
         return "integers of more than 64 bits"
-    return {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(
-        array.dtype.kind, str(array.dtype)
-    )
+    return {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(array.dtype.kind, str(array.dtype))
 
 
 def _check_range(array: np.ndarray, dtype: np.dtype) -> None:

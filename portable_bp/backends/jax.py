@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import Function
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.extras import require
 
@@ -63,7 +63,7 @@ class JaxBackend:
         """Return the array in main memory, waiting for it."""
         return np.asarray(array)
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function compiled for the shapes that it meets."""
         return jax.jit(function)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
-from portable_bp.backends.contract import Function
 from portable_bp.backends.host import host_array
 
 
@@ -48,7 +48,7 @@ class NumpyBackend:
         """Return the array itself."""
         return np.asarray(array)
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
         return functools.wraps(function)(np.errstate(over="ignore", invalid="ignore", divide="ignore")(function))
 

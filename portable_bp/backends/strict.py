@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import Function
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.extras import require
 
@@ -55,7 +55,7 @@ class StrictBackend:
         """Return the array as NumPy's."""
         return np.asarray(array.to_device(xp.Device("CPU_DEVICE")))
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself."""
         return function
 

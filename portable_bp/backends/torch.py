@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import BackendUnavailableError, Function
+from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.extras import require
 
@@ -60,7 +61,7 @@ class TorchBackend:
         """Return the tensor in main memory."""
         return array.detach().cpu().numpy()
 
-    def compile(self, function: Function) -> Function:
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself: PyTorch runs it as it stands."""
         return function
 

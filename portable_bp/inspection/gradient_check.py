@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.arrays import Layer, map_parameters
 from portable_bp.inspection.letters import layer_letter, weight_name
 
 SMALL = 1_000  # parameters of an array up to which each is moved: the moved copies then hold at most its square
@@ -72,7 +72,7 @@ def compare_gradient(
     """
     names: list[str] = []
     slopes: list[np.ndarray] = []
-    on_device = [Layer(*(None if part is None else asarray(part) for part in layer)) for layer in layers]
+    on_device = map_parameters(asarray, layers)
     for number, (layer, slope) in enumerate(zip(layers, gradient, strict=True)):
         for field in Layer._fields:
             parameter = getattr(layer, field)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from portable_bp.algorithm.arrays import Array, Layer, Signal, namespace
+from portable_bp.algorithm.arrays import Array, Layer, Signal, map_parameters, namespace
 from portable_bp.algorithm.propagation import propagate
 from portable_bp.inspection.letters import layer_letter
 
@@ -136,11 +136,10 @@ def trace_network(
         ]
     by_hand = [Rounded(activation, decimals) for activation in activations]
     error, exact = trace_network(by_hand, loss, None, layers, inputs, target, sample_weight)
-    return round_to(error, decimals), [
-        LayerTrace(round_to(net, decimals), out, delta, _rounded_layer(gradient, decimals))
-        for net, out, delta, gradient in exact
+
+    def rounded(array: Array) -> Array:
+        return round_to(array, decimals)
+
+    return rounded(error), [
+        LayerTrace(rounded(net), out, delta, *map_parameters(rounded, [gradient])) for net, out, delta, gradient in exact
     ]
-
-
-def _rounded_layer(layer: Layer, decimals: int) -> Layer:
-    return Layer(*(None if parameter is None else round_to(parameter, decimals) for parameter in layer))

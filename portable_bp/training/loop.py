@@ -77,9 +77,7 @@ class Plan:
     progress: bool
 
 
-def train(
-    training: Training, plan: Plan, data: Data, validation: Data | None, generator: np.random.Generator
-) -> None:
+def train(training: Training, plan: Plan, data: Data, validation: Data | None, generator: np.random.Generator) -> None:
     """Train, epoch after epoch.
 
     Parameters
@@ -133,13 +131,12 @@ def _run_epoch(
     return progress
 
 
-def _stop_diverged(
-    training: Training, plan: Plan, progress: Progress, data: Data, generator: np.random.Generator
-) -> NoReturn:
+def _stop_diverged(training: Training, plan: Plan, progress: Progress, data: Data, generator: np.random.Generator) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
     take_step = compiled(plan.backend, step, plan.activations, plan.loss, plan.optimizer)
     number = 0
-    for number, batch in enumerate(_draw(plan, progress.layers, data, generator), start=1):
+    for batch in _draw(plan, progress.layers, data, generator):
+        number += 1
         after = take_step(progress, tuple(data), batch)
         if not math.isfinite(_fetch_losses(plan, after, data, None)[0]):
             break

@@ -98,7 +98,7 @@ def step(
     ]
     passed = propagate([*hidden, activations[-1]], loss, progress.layers, inputs, target, sample_weight)
     layers, state = optimizer.update(passed.gradient, progress.state, progress.layers)
-    return Progress(layers, state, progress.total + inputs.shape[0] * passed.error)
+    return Progress(layers, state, progress.total + passed.deltas[0].shape[-2] * passed.error)
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:

@@ -167,7 +167,8 @@ def test_float32_stays_float32(way, activation, loss):
     backend = way.backend("float32")
     generator = np.random.default_rng(2)
     layers = [
-        Layer(backend.asarray(generator.normal(size=shape) / 4), backend.asarray(np.zeros(shape[0]))) for shape in ((3, 4), (2, 3))
+        Layer(backend.asarray(generator.normal(size=shape) / 4), backend.asarray(np.zeros(shape[0])))
+        for shape in ((3, 4), (2, 3))
     ]
     target = draw_target(loss, generator, 5, 2)
     given = (

@@ -1,0 +1,185 @@
+"""What a user chooses by name or by number, checked before anything changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from portable_bp.algorithm.activations import ACTIVATIONS, Activation
+from portable_bp.algorithm.initializers import INITIALIZERS
+from portable_bp.algorithm.losses import LOSSES, Loss
+from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
+from portable_bp.lookup import find, is_pair, resolve
+
+
+def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return the layer sizes as integers.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of inputs, then of neurons in each layer.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or one is not a whole number from 1 up.
+    """
+    try:
+        given = list(sizes)
+        whole = tuple(int(size) for size in given)
+        right = len(whole) >= 2 and all(size == had and size >= 1 for size, had in zip(whole, given, strict=True))
+    except (TypeError, ValueError):
+        right, whole = False, ()
+    if not right:
+        raise ValueError(
+            f"sizes is {sizes!r}, and should be at least two whole numbers from 1 up: the number of inputs, "
+            "then of neurons in each layer, as in [2, 4, 3, 2]."
+        )
+    return whole
+
+
+def resolve_activations(activation: Any, output_activation: Any, layers: int) -> tuple[Any, ...]:
+    """Return one activation a layer.
+
+    Parameters
+    ----------
+    activation : str, activation, pair of functions, or sequence of these
+        One for every layer, or one a layer.
+    output_activation : str, activation, pair of functions, or None
+        Of the output layer, where it differs.
+    layers : int
+        How many there are above the inputs.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known, or there are not as many as layers.
+    TypeError
+        If something is no activation.
+    """
+    several = isinstance(activation, Sequence) and not isinstance(activation, str | Activation) and not is_pair(activation)
+    each = list(activation) if several else [activation] * layers
+    if len(each) != layers:
+        raise ValueError(f"activation has {len(each)} entries, and the network has {layers} layers above its inputs.")
+    if output_activation is not None:
+        each[-1] = output_activation
+    return tuple(resolve("activation", given, ACTIVATIONS, Activation) for given in each)
+
+
+def resolve_initializer(initializer: Any) -> Callable[..., Any]:
+    """Return the initializer that was named or given.
+
+    Parameters
+    ----------
+    initializer : str or callable
+        A name, or a function of a NumPy generator and a shape.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    TypeError
+        If it is neither.
+    """
+    if isinstance(initializer, str):
+        return find("initializer", initializer, INITIALIZERS)
+    if callable(initializer):
+        return initializer
+    raise TypeError(f"initializer is {initializer!r}, and should be a name or a function of a generator and a shape.")
+
+
+def resolve_loss(loss: Any) -> Any:
+    """Return the loss that was named or given.
+
+    Parameters
+    ----------
+    loss : str, loss, or pair of functions
+        A name, an object with ``value`` and ``slope``, or the two functions.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    TypeError
+        If it is no loss.
+    """
+    return resolve("loss", loss, LOSSES, Loss)
+
+
+def resolve_optimizer(optimizer: Any, learning_rate: Any) -> Any:
+    """Return the optimizer that was named or given, with the learning rate where it was named.
+
+    Parameters
+    ----------
+    optimizer : str, optimizer, or pair of functions
+        A name, an object with ``init`` and ``update``, or the two functions.
+    learning_rate : float, schedule or None
+        None for the optimizer's own.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or the learning rate is not above 0, or is given beside an optimizer that has one.
+    TypeError
+        If it is no optimizer.
+    """
+    if learning_rate is None:
+        return resolve("optimizer", optimizer, OPTIMIZERS, Optimizer)
+    if not isinstance(optimizer, str):
+        raise ValueError(f"learning_rate is {learning_rate!r}, but {optimizer!r} has its own: give it there.")
+    if not callable(learning_rate) and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+        raise ValueError(f"learning_rate is {learning_rate!r}, and should be a number above 0, or a schedule.")
+    rate = learning_rate if callable(learning_rate) else float(learning_rate)
+    return find("optimizer", optimizer, OPTIMIZERS)(learning_rate=rate)
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+
+
+def check_count(given: Any, name: str) -> int:
+    """Return a count as an integer.
+
+    Parameters
+    ----------
+    given : int
+        What was given.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number from 1 up.
+    """
+    if not _is_number(given) or given != int(given) or given < 1:
+        raise ValueError(f"{name} is {given!r}, and should be a whole number from 1 up.")
+    return int(given)
+
+
+def check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
+    """Return a dropout rate a hidden layer.
+
+    Parameters
+    ----------
+    dropout : float or sequence of float
+        One for every hidden layer, or one each.
+    hidden_layers : int
+        How many there are.
+
+    Raises
+    ------
+    ValueError
+        If a rate is not from 0 to below 1, or there are not as many as hidden layers.
+    """
+    rates: Sequence[Any] = dropout if isinstance(dropout, Sequence) else [dropout] * hidden_layers
+    if len(rates) != hidden_layers or not all(_is_number(rate) and 0.0 <= rate < 1.0 for rate in rates):
+        raise ValueError(
+            f"dropout is {dropout!r}, and should be a share from 0 to below 1, or one for each of the "
+            f"{hidden_layers} hidden layers."
+        )
+    return tuple(float(rate) for rate in rates)
