@@ -161,6 +161,25 @@ def check_count(given: Any, name: str) -> int:
     return int(given)
 
 
+def check_callbacks(callbacks: Sequence[Callable[..., Any]]) -> tuple[Callable[..., Any], ...]:
+    """Return the callbacks as a tuple.
+
+    Parameters
+    ----------
+    callbacks : sequence of callable
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If one cannot be called.
+    """
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(f"callbacks holds {callback!r}, which cannot be called: give functions of a training.")
+    return tuple(callbacks)
+
+
 def check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
     """Return a dropout rate a hidden layer.
 

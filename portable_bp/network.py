@@ -12,6 +12,7 @@ from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.backends import Backend, compiled, select_backend
 from portable_bp.choices import (
+    check_callbacks,
     check_count,
     check_dropout,
     check_sizes,
@@ -329,7 +330,7 @@ class Network:
             epochs=check_count(epochs, "epochs"),
             batch_size=samples if batch_size is None else min(check_count(batch_size, "batch_size"), samples),
             rates=check_dropout(dropout, len(self.layers) - 1),
-            callbacks=tuple(callbacks),
+            callbacks=check_callbacks(callbacks),
             progress=progress,
         )
         generator = self._generator if seed is None else np.random.default_rng(seed)

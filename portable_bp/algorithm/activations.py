@@ -38,8 +38,8 @@ def sigmoid(net: Array) -> Array:
         Floating-point numbers, of any shape.
     """
     xp = namespace(net)
-    # Beyond this the sum overflows, and the result would be nearer to zero than the smallest normal number.
-    largest = math.log(float(xp.finfo(net.dtype).max)) - 1.0
+    # Below this net the power overflows in the end; the result stays at the smallest normal number instead of zero.
+    largest = -math.log(float(xp.finfo(net.dtype).smallest_normal))
     return 1.0 / (1.0 + xp.exp(xp.minimum(-net, largest)))
 
 

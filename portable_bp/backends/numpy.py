@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +49,7 @@ class NumpyBackend:
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
-        return functools.wraps(function)(np.errstate(over="ignore", invalid="ignore", divide="ignore")(function))
+        return np.errstate(all="ignore")(function)
 
     def synchronize(self) -> None:
         """Return at once: NumPy is done when it returns."""

@@ -1,0 +1,40 @@
+# Sourced by the other scripts: makes .venv with this package and the extras named, or reuses it; sets $python.
+#   source scripts/environment.sh test torch
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [ ! -d .venv ]; then
+    found=
+    for candidate in python3 python3.13 python3.12 python3.11 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            found=$candidate
+            break
+        fi
+    done
+    if [ -z "$found" ]; then
+        echo "No Python 3.11 or later was found: install one, or put it on the PATH." >&2
+        exit 1
+    fi
+    echo "Making .venv with $("$found" --version)"
+    # A half-made environment would be reused for ever.
+    "$found" -m venv .venv || { rm -rf .venv; echo "Python's venv module failed: on Debian, apt install python3-venv." >&2; exit 1; }
+fi
+python=.venv/bin/python
+[ -x "$python" ] || python=.venv/Scripts/python.exe
+
+for extra in "$@"; do
+    mark=".venv/has-$extra-$(cat pyproject.toml scripts/constraints.txt | cksum | tr ' ' '-')"
+    if [ ! -e "$mark" ]; then
+        echo "Installing what '$extra' needs (once)"
+        "$python" -m pip install --quiet --disable-pip-version-check --constraint scripts/constraints.txt --editable ".[$extra]"
+        touch "$mark"
+    fi
+done
+
+# Prints the extra that brings a backend's library.
+extra_of() {
+    case "${1%%:*}" in
+        cupy) if nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12'; then echo cuda12; else echo cuda13; fi ;;
+        *) echo "${1%%:*}" ;;
+    esac
+}

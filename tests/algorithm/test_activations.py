@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.algorithm.activations import ACTIVATIONS as BY_NAME
+from portable_bp.algorithm.arrays import Signal
+from tests.oracles import ACTIVATIONS, torch_activation
+
+
+def test_every_activation_is_tested_and_logistic_is_sigmoid():
+    assert {*ACTIVATIONS, "logistic"} == set(BY_NAME)
+    assert BY_NAME["logistic"]() == bp.activations.Sigmoid()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_value_agrees_with_pytorch(torch, name):
+    net = np.random.default_rng(0).normal(scale=3.0, size=(50, 7))
+    found = BY_NAME[name]().value(net)
+    np.testing.assert_allclose(found, torch_activation(name)(torch.tensor(net)).numpy(), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "exp"])
+def test_far_out_nets_give_finite_numbers(way, name, dtype):
+    backend, activation = way.backend(dtype), BY_NAME[name]()
+    net = backend.asarray([[-1e4, -100.0, -1.0, 0.0, 1.0, 100.0, 1e4]])
+
+    def both(net):
+        out = activation.value(net)
+        return out, activation.delta(net, Signal(net, out))
+
+    for array in backend.compile(both)(net):
+        assert np.isfinite(way.values(array, dtype)).all()
+
+
+def test_sigmoid_keeps_its_tail(way):
+    backend = way.backend()
+    found = backend.compile(bp.activations.Sigmoid().value)(backend.asarray([-700.0, -40.0, 40.0]))
+    way.assert_close(found, [np.exp(-700.0), np.exp(-40.0), 1.0])
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        (bp.activations.LeakyReLU(0.2), [-0.4, 3.0]),
+        (bp.activations.ELU(2.0), [2.0 * np.expm1(-2.0), 3.0]),
+    ],
+)
+def test_parameters_of_an_activation(activation, expected):
+    np.testing.assert_allclose(activation.value(np.array([-2.0, 3.0])), expected)

@@ -1,0 +1,132 @@
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.backends import selector
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A CuPy that is installed and finds no driver: its own where it is installed, else one that behaves as it does."""
+    monkeypatch.delenv("PORTABLE_BP_BACKEND", raising=False)
+    try:
+        import cupy
+    except ImportError:
+        pass
+    else:
+        if cupy.cuda.is_available():
+            pytest.skip("a GPU answers CuPy here")
+        return
+
+    class CUDARuntimeError(RuntimeError):
+        pass
+
+    def raise_no_driver():
+        raise CUDARuntimeError("cudaErrorInsufficientDriver")
+
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+    cupy.__spec__ = types.SimpleNamespace()
+    cupy.cuda = types.SimpleNamespace(
+        runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=raise_no_driver)
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", types.ModuleType("array_api_compat.cupy"))
+    monkeypatch.delitem(sys.modules, "portable_bp.backends.cupy", raising=False)
+
+
+def test_contract(way):
+    backend = way.backend()
+    array = backend.asarray([[1, 2], [3, 4]])
+    assert way.values(array).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert backend.to_numpy(array).dtype == np.float64
+    assert backend.asarray([1, 2], "int32").dtype == backend.xp.int32
+    assert backend.to_numpy(backend.compile(lambda a: a + 1.0)(array)).tolist() == [[2.0, 3.0], [4.0, 5.0]]
+    backend.synchronize()
+    assert backend.name == way.flag.partition(":")[0]
+
+
+def test_own_arrays_are_taken_in_the_backend_s_dtype(way):
+    double, single = way.backend("float64"), way.backend("float32")
+    way.assert_close(single.asarray(double.asarray([1.5, 2.5])), [1.5, 2.5], dtype="float32")
+    way.assert_close(double.asarray(double.asarray([1, 2], "int32")), [1.0, 2.0])
+
+
+def test_the_same_flag_gives_the_same_backend(way):
+    assert way.backend() is way.backend()
+    assert bp.select_backend(way.backend()).dtype == way.backend("float32").dtype
+    assert bp.select_backend(way.backend("float32")) is way.backend("float32")
+
+
+def test_available_backends_has_a_row_each():
+    rows = {row.name: row for row in bp.available_backends()}
+    assert list(rows) == ["numpy", "cupy", "torch", "jax", "strict"]
+    assert rows["numpy"] == ("numpy", ("cpu",), np.__version__, True, None)
+    for row in rows.values():
+        assert row.usable == (row.reason is None) == bool(row.devices)
+
+
+def test_auto_takes_the_environment_variable(monkeypatch):
+    monkeypatch.setenv("PORTABLE_BP_BACKEND", "strict:device2")
+    assert bp.select_backend().name == "strict"
+    assert "device2" in str(bp.select_backend("auto").device)
+
+
+def test_auto_without_cupy_is_numpy(monkeypatch):
+    monkeypatch.delenv("PORTABLE_BP_BACKEND", raising=False)
+    monkeypatch.setattr(selector.importlib.util, "find_spec", lambda name: None)
+    assert bp.select_backend().name == "numpy"
+
+
+def test_auto_with_cupy_and_no_gpu_is_numpy_with_a_warning(no_gpu):
+    with pytest.warns(RuntimeWarning, match="'auto' takes numpy: CuPy is installed, but no GPU answers it"):
+        assert bp.select_backend().name == "numpy"
+
+
+def test_cupy_without_a_gpu_fails_with_the_reason(no_gpu):
+    with pytest.raises(bp.BackendUnavailableError, match="no GPU answers it .*cudaErrorInsufficientDriver"):
+        bp.select_backend("cupy")
+    row = bp.available_backends()[1]
+    assert (row.name, row.version, row.usable) == ("cupy", "14.2.0", False)
+
+
+def test_a_missing_library_is_one_sentence_with_the_pip_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "array_api_strict", None)
+    monkeypatch.delitem(sys.modules, "portable_bp.backends.strict", raising=False)
+    with pytest.raises(ImportError, match=r"^array_api_strict is needed .*: pip install 'portable-bp\[test\]'$"):
+        bp.select_backend("strict")
+
+
+@pytest.mark.parametrize(
+    ("flag", "error", "said"),
+    [
+        ("nunpy", ValueError, "unknown backend 'nunpy'.*did you mean 'numpy'"),
+        ("tensorflow", ValueError, "the known ones are numpy, cupy, torch, jax, strict"),
+        ("numpy:1", bp.BackendUnavailableError, "backend 'numpy' has no device '1' here: it has cpu"),
+        ("strict:gpu", bp.BackendUnavailableError, "it has CPU_DEVICE, device1, device2"),
+    ],
+)
+def test_wrong_flags(flag, error, said):
+    with pytest.raises(error, match=said):
+        bp.select_backend(flag)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "floot32", "complex128"])
+def test_wrong_dtypes(dtype):
+    with pytest.raises(ValueError, match=f"unknown dtype '{dtype}': the known ones are float32, float64"):
+        bp.select_backend("numpy", dtype)
+
+
+def test_dtypes_of_any_library(way):
+    for dtype in ("float64", np.float64, way.backend().dtype):
+        assert way.backend(dtype) is way.backend()
+
+
+def test_importing_the_package_imports_no_library_but_numpy():
+    libraries = ["cupy", "torch", "jax", "array_api_strict", "sklearn", "matplotlib", "tqdm"]
+    script = f"import sys, portable_bp; print([name for name in {libraries} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

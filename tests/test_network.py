@@ -1,0 +1,275 @@
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+
+X = np.random.default_rng(0).normal(size=(12, 3))
+TARGET = np.random.default_rng(1).normal(size=(12, 2))
+
+
+def test_the_same_seed_gives_the_same_weights_everywhere(way):
+    expected = bp.Network([3, 5, 2], backend="numpy", dtype="float64", seed=7)
+    for mine, theirs in zip(way.network([3, 5, 2], seed=7).layers, expected.layers, strict=True):
+        way.assert_close(mine.weight, theirs.weight, rtol=0.0)
+        way.assert_close(mine.bias, np.zeros_like(theirs.bias), rtol=0.0)
+    single = way.network([3, 5, 2], seed=7, dtype="float32").layers[0].weight
+    way.assert_close(single, expected.layers[0].weight.astype(np.float32), rtol=0.0, dtype="float32")
+
+
+def test_one_sample_and_a_batch(way):
+    network = way.network([3, 5, 2], seed=0)
+    batch = way.values(network.predict(X))
+    assert batch.shape == (12, 2)
+    assert network.predict(X[0]).shape == (2,)
+    way.assert_close(network.predict(X[0]), batch[0])
+    way.assert_close(network.loss(X, TARGET), 0.5 * ((batch - TARGET) ** 2).sum(axis=1).mean())
+    way.assert_close(network.loss(X[0], TARGET[0]), 0.5 * ((batch[0] - TARGET[0]) ** 2).sum())
+    assert network.input_gradient(X, TARGET).shape == (12, 3)
+    assert network.input_gradient(X[0], TARGET[0]).shape == (3,)
+
+
+def test_hidden_is_every_layer_s_out(way):
+    network = way.network([3, 5, 2], "tanh", seed=0)
+    hidden, out = network.hidden(X)
+    way.assert_close(hidden, np.tanh(X @ way.values(network.layers[0].weight).T))
+    way.assert_close(out, way.values(network.predict(X)))
+    assert [part.shape for part in network.hidden(X[0])] == [(5,), (2,)]
+
+
+def test_input_gradient_agrees_with_finite_differences(way):
+    network = way.network([3, 5, 2], "gelu", seed=0)
+    found = way.values(network.input_gradient(X, TARGET))
+    for row, column in ((0, 0), (11, 2)):
+        ends = []
+        for move in (1e-5, -1e-5):
+            moved = X.copy()
+            moved[row, column] += move
+            ends.append(float(way.values(network.loss(moved, TARGET))))
+        assert found[row, column] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-9)
+
+
+def test_gradient_has_the_shapes_of_the_layers(way):
+    for bias in (True, False):
+        network = way.network([3, 5, 2], bias=bias, seed=0)
+        for layer, slope in zip(network.layers, network.gradient(X, TARGET), strict=True):
+            assert isinstance(slope, bp.Layer)
+            assert slope.weight.shape == layer.weight.shape
+            assert (slope.bias is None) == (not bias)
+
+
+def test_activations_by_layer_and_by_pair(way):
+    def double(net):
+        return 2.0 * net
+
+    def doubled(slope, signal):
+        return 2.0 * slope
+
+    network = way.network([3, 5, 2], ["relu", (double, doubled)], seed=0)
+    linear = way.network([3, 5, 2], "relu", "identity", seed=0)
+    way.assert_close(network.predict(X), 2.0 * way.values(linear.predict(X)))
+    assert way.network([3, 5, 2], (double, doubled)).activations == way.network([3, 5, 2], [(double, doubled)] * 2).activations
+    assert way.network([3, 5], bp.activations.Tanh).activations == (bp.activations.Tanh(),)
+
+
+def test_classes_and_one_hot_rows_agree(way):
+    network = way.network([3, 5, 4], "tanh", "identity", seed=0)
+    classes = np.arange(12) % 4
+    by_class = network.loss(X, classes, "cross_entropy")
+    way.assert_close(by_class, way.values(network.loss(X, np.eye(4)[classes], "cross_entropy")))
+    way.assert_close(network.loss(X, classes.tolist(), "cross_entropy"), way.values(by_class))
+    there = network.backend.asarray(classes, "int32")
+    way.assert_close(network.loss(X, there, "cross_entropy"), way.values(by_class))
+    assert network.loss(X[0], 3, "cross_entropy").shape == ()
+
+
+def test_one_output_takes_one_number_a_sample(way):
+    network = way.network([3, 5, 1], seed=0)
+    way.assert_close(network.loss(X, TARGET[:, 0]), way.values(network.loss(X, TARGET[:, :1])))
+    assert network.loss(X[0], 0.5).shape == ()
+
+
+def test_arrays_of_the_backend_stay_where_they_are(way):
+    network = way.network([3, 5, 2], seed=0)
+    x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
+    way.assert_close(network.loss(x, target), way.values(network.loss(X, TARGET)))
+    network.fit(x, target, epochs=2, batch_size=5)
+    way.values(network.layers[0].weight)
+
+
+def test_from_weights_copies(way):
+    weight = np.ones((2, 3))
+    given = way.backend().asarray(np.zeros((2, 2)))
+    network = bp.Network.from_weights([weight, given], backend=way.flag, dtype="float64")
+    weight[:] = 5.0
+    way.assert_close(network.layers[0].weight, np.ones((2, 3)))
+    assert network.layers[1].weight is not given
+    assert network.sizes == (3, 2, 2)
+    assert network.layers[0].bias is None
+
+
+def test_to_is_a_copy_elsewhere(way):
+    network = bp.Network([3, 5, 2], ["relu", "softmax"], backend="numpy", dtype="float64", seed=3)
+    moved = network.to(way.flag)
+    way.assert_close(moved.predict(X), network.predict(X))
+    assert moved.activations == network.activations
+    way.assert_close(moved.to(way.flag, dtype="float32").predict(X), network.predict(X), rtol=1e-4, dtype="float32")
+    network.fit(X, TARGET, epochs=2, batch_size=5)
+    moved.fit(X, TARGET, epochs=2, batch_size=5)  # the random numbers go on alike
+    way.assert_close(moved.layers[0].weight, network.layers[0].weight, rtol=1e-10)
+
+
+def test_an_initializer_of_the_user_s_own():
+    network = bp.Network([3, 2], initializer=lambda generator, shape: np.full(shape, 0.25), backend="numpy")
+    np.testing.assert_array_equal(network.layers[0].weight, np.full((2, 3), 0.25, dtype=np.float32))
+
+
+def test_a_network_can_be_pickled_and_copied():
+    network = bp.Network([3, 5, 2], "relu", backend="numpy", seed=0)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        np.testing.assert_array_equal(other.predict(X), network.predict(X))
+
+
+def test_repr():
+    assert repr(bp.Network([3, 5, 2], "relu", "identity", backend="numpy")) == "<Network 3-5-2, ReLU, Identity, numpy on cpu>"
+
+
+NETWORK = {"sizes": [3, 5, 2]}
+BAD_NETWORKS = [
+    ({"sizes": [3]}, ValueError, "sizes is [3], and should be at least two whole numbers from 1 up"),
+    ({"sizes": [3, 0, 2]}, ValueError, "sizes is [3, 0, 2]"),
+    ({"sizes": [3, 2.5]}, ValueError, "sizes is [3, 2.5]"),
+    ({"sizes": 3}, ValueError, "sizes is 3"),
+    ({"sizes": ["three", 2]}, ValueError, "sizes is ['three', 2]"),
+    ({**NETWORK, "activation": "sigmoyd"}, ValueError, "unknown activation 'sigmoyd'"),
+    ({**NETWORK, "activation": "sigmoyd"}, ValueError, "did you mean 'sigmoid'?"),
+    ({**NETWORK, "activation": ["relu"]}, ValueError, "activation has 1 entries, and the network has 2 layers"),
+    ({**NETWORK, "activation": 3}, TypeError, "3 is no activation: give a name (identity, "),
+    ({**NETWORK, "output_activation": "soft max"}, ValueError, "did you mean 'softmax'?"),
+    ({**NETWORK, "initializer": "he"}, ValueError, "unknown initializer 'he'"),
+    ({**NETWORK, "initializer": 3}, TypeError, "initializer is 3"),
+    ({**NETWORK, "initializer": lambda generator, shape: np.ones(3)}, ValueError, "weights have shapes [(3,), (3,)]"),
+    ({**NETWORK, "backend": "cuda"}, ValueError, "unknown backend 'cuda'"),
+    ({**NETWORK, "dtype": "float16"}, ValueError, "unknown dtype 'float16'"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "said"), BAD_NETWORKS)
+def test_bad_networks(options, error, said):
+    with pytest.raises(error, match=re.escape(said)):
+        bp.Network(**{"backend": "numpy", **options})
+
+
+@pytest.mark.parametrize(
+    ("weights", "biases", "said"),
+    [
+        ([], None, "weights have shapes []"),
+        ([np.ones(3)], None, "weights have shapes [(3,)]"),
+        ([np.ones((2, 3)), np.ones((4, 3))], None, "weights have shapes [(2, 3), (4, 3)]"),
+        ([np.ones((2, 3))], [np.ones(3)], "biases have shapes [(3,)], and should have [(2,)]"),
+        ([np.ones((2, 3))], [], "biases have shapes [], and should have [(2,)]"),
+        ([[[1.0, 2.0], [3.0]]], None, "weight 1 cannot be taken: its rows differ in length"),
+    ],
+)
+def test_bad_weights(weights, biases, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        bp.Network.from_weights(weights, biases, backend="numpy")
+
+
+NAN = np.where(np.arange(36).reshape(12, 3) == 4, np.nan, X)
+BAD_DATA = [
+    (
+        X[:, :2],
+        TARGET,
+        {},
+        ValueError,
+        "x has shape (12, 2), and this network has 3 inputs: give an array of shape (samples, 3)",
+    ),
+    (X[None], TARGET, {}, ValueError, "x has shape (1, 12, 3)"),
+    (3.0, TARGET, {}, ValueError, "x has shape ()"),
+    (X[:0], TARGET[:0], {}, ValueError, "x has shape (0, 3): it holds no samples; give at least one"),
+    ([], [], {}, ValueError, "x has shape (0,)"),
+    ([[1, 2, 3], [4, 5]], TARGET, {}, ValueError, "x cannot be taken: its rows differ in length"),
+    (X.astype(complex), TARGET, {}, TypeError, "x cannot be taken: it holds complex numbers"),
+    (X.astype(object), TARGET, {}, TypeError, "x cannot be taken: it holds Python objects"),
+    (
+        NAN,
+        TARGET,
+        {},
+        ValueError,
+        "x holds NaN or infinity: drop or replace such values, or let them through with check_finite",
+    ),
+    (
+        X,
+        TARGET[:5],
+        {},
+        ValueError,
+        "target has shape (5, 2), and x has 12 samples for a network of 2 outputs: give an array of",
+    ),
+    (X, TARGET[:, :1], {}, ValueError, "give an array of shape (12, 2)."),
+    (X, TARGET[:, 0], {}, ValueError, "target has shape (12,)"),
+    (X, TARGET * np.inf, {}, ValueError, "target holds NaN or infinity"),
+    (X, TARGET, {"loss": "squared error"}, ValueError, "did you mean 'squared_error'?"),
+    (X, TARGET, {"loss": len}, TypeError, "is no loss: give a name (squared_error, "),
+    (
+        X,
+        np.full(12, 2),
+        {"loss": "cross_entropy"},
+        ValueError,
+        "holds numbers from 2 to 2, and this loss takes classes from 0 to 1",
+    ),
+    (X, np.full(12, -1), {"loss": "cross_entropy"}, ValueError, "from -1 to -1"),
+    (X, np.zeros(12), {"loss": "cross_entropy"}, TypeError, "target cannot be taken: it holds float64, not integers"),
+    (X, np.full(12, 2**40), {"loss": "cross_entropy"}, ValueError, "target cannot be taken: it holds 1,099,511,627,776"),
+    (X, np.full((12, 2), 2), {"loss": "cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
+    (X, np.full((12, 2), 1.5), {"loss": "binary_cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
+    (X, np.full((12, 2), -1.0), {"loss": "poisson"}, ValueError, "this loss takes numbers from 0 to inf"),
+    (X, TARGET, {"sample_weight": np.ones(5)}, ValueError, "sample_weight has shape (5,), and x has 12 samples"),
+    (X, TARGET, {"sample_weight": -np.ones(12)}, ValueError, "sample_weight holds a negative weight, or nothing but zeros"),
+    (X, TARGET, {"sample_weight": np.zeros(12)}, ValueError, "sample_weight holds a negative weight, or nothing but zeros"),
+    (X, TARGET, {"sample_weight": np.full(12, np.nan)}, ValueError, "sample_weight holds NaN"),
+]
+BAD_FITS = [
+    *BAD_DATA,
+    (X, TARGET, {"optimizer": "adm"}, ValueError, "did you mean 'adam'?"),
+    (X, TARGET, {"optimizer": 3}, TypeError, "3 is no optimizer"),
+    (X, TARGET, {"learning_rate": -0.1}, ValueError, "learning_rate is -0.1, and should be a number above 0, or a schedule"),
+    (X, TARGET, {"learning_rate": np.nan}, ValueError, "learning_rate is nan"),
+    (X, TARGET, {"learning_rate": 0.1, "optimizer": bp.optimizers.Adam()}, ValueError, "has its own: give it there"),
+    (X, TARGET, {"epochs": 0}, ValueError, "epochs is 0, and should be a whole number from 1 up"),
+    (X, TARGET, {"epochs": 1.5}, ValueError, "epochs is 1.5"),
+    (X, TARGET, {"batch_size": 0}, ValueError, "batch_size is 0"),
+    (X, TARGET, {"batch_size": True}, ValueError, "batch_size is True"),
+    (X, TARGET, {"dropout": 1.0}, ValueError, "dropout is 1.0, and should be a share from 0 to below 1"),
+    (X, TARGET, {"dropout": [0.1, 0.1]}, ValueError, "one for each of the 1 hidden layers"),
+    (X, TARGET, {"validation_data": [X, TARGET]}, ValueError, "validation_data is a list, and should be a tuple"),
+    (X, TARGET, {"validation_data": (X, TARGET[:3])}, ValueError, "target has shape (3, 2)"),
+    (X, TARGET, {"callbacks": [3]}, TypeError, "callbacks holds 3, which cannot be called"),
+]
+
+
+@pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_FITS)
+def test_bad_fits_change_nothing(x, target, options, error, said):
+    network = bp.Network([3, 5, 2], backend="numpy", seed=0)
+    layers, state = network.layers, network._generator.bit_generator.state
+    with pytest.raises(error, match=re.escape(said)):
+        network.fit(x, target, **options)
+    assert network.layers is layers
+    assert network._generator.bit_generator.state == state
+
+
+@pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_DATA)
+def test_bad_data_are_refused_alike_by_every_backend(way, x, target, options, error, said):
+    network = way.network([3, 5, 2], seed=0)
+    for method in (network.loss, network.gradient, network.input_gradient):
+        with pytest.raises(error, match=re.escape(said)):
+            method(x, target, **options)
+
+
+def test_check_finite_lets_them_through(way):
+    network = way.network([3, 5, 2], seed=0, check_finite=False)
+    out = way.values(network.predict(NAN))
+    assert np.isnan(out[1]).all() and np.isfinite(out[0]).all()

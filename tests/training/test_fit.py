@@ -1,0 +1,268 @@
+import numpy as np
+import pytest
+import sklearn.neural_network
+
+import portable_bp as bp
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(50, 4))
+TARGET = np.stack([np.sin(X[:, 0]), X[:, 1] * X[:, 2]], axis=1)
+CLASSES = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+
+
+def parameters(network):
+    return [network.backend.to_numpy(part) for layer in network.layers for part in layer if part is not None]
+
+
+def test_weights_after_100_adam_steps_agree_across_backends(way):
+    def trained(make):
+        network = make([4, 8, 3], "tanh", "identity", seed=5)
+        network.fit(X, CLASSES, loss="cross_entropy", optimizer="adam", learning_rate=0.01, epochs=25, batch_size=13)
+        return parameters(network)
+
+    expected = trained(lambda *given, **options: bp.Network(*given, backend="numpy", dtype="float64", **options))
+    for mine, theirs in zip(trained(way.network), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
+    """With a weight that only adds its samples up, the order of the batches is seen in the history of weights."""
+    from portable_bp.training.batches import draw_batches
+
+    def rows(backend):
+        batches = draw_batches(backend, np.random.default_rng(3), 10, 4, [2], [0.5])
+        return [(backend.to_numpy(batch.indices), backend.to_numpy(batch.masks[0])) for batch in batches]
+
+    found, expected = rows(way.backend()), rows(bp.select_backend("numpy", "float64"))
+    assert sorted(np.concatenate([indices for indices, _ in found])) == list(range(10))
+    assert [len(indices) for indices, _ in found] == [4, 4, 2]
+    for (indices, mask), (their_indices, their_mask) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(indices, their_indices)
+        np.testing.assert_array_equal(mask, their_mask)
+
+
+def test_training_agrees_with_pytorch_step_by_step(torch):
+    """The same batches, in the same order, through torch.nn and torch.optim."""
+    network = bp.Network([4, 8, 3], "relu", "identity", backend="numpy", dtype="float64", seed=0)
+    theirs = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).double()
+    with torch.no_grad():
+        for linear, layer in zip((theirs[0], theirs[2]), network.layers, strict=True):
+            linear.weight.copy_(torch.tensor(layer.weight))
+            linear.bias.copy_(torch.tensor(layer.bias))
+    history = network.fit(X, CLASSES, "cross_entropy", "adam", 0.01, epochs=3, batch_size=16, seed=9)
+
+    stepper, generator = torch.optim.Adam(theirs.parameters(), lr=0.01), np.random.default_rng(9)
+    for epoch in range(3):
+        order, total = generator.permutation(50), 0.0
+        for start in range(0, 50, 16):
+            rows = order[start : start + 16]
+            error = torch.nn.functional.cross_entropy(theirs(torch.tensor(X[rows])), torch.tensor(CLASSES[rows]))
+            stepper.zero_grad()
+            error.backward()
+            stepper.step()
+            total += len(rows) * error.item()
+        assert history.loss[epoch] == pytest.approx(total / 50, rel=1e-12)
+    for linear, layer in zip((theirs[0], theirs[2]), network.layers, strict=True):
+        np.testing.assert_allclose(layer.weight, linear.weight.detach().numpy(), rtol=1e-10)
+        np.testing.assert_allclose(layer.bias, linear.bias.detach().numpy(), rtol=1e-10)
+
+
+def test_full_batch_descent_agrees_with_scikit_learn():
+    theirs = sklearn.neural_network.MLPRegressor(
+        hidden_layer_sizes=(6,), activation="tanh", solver="sgd", alpha=0.0, batch_size=50, learning_rate_init=0.05, momentum=0.9,
+        nesterovs_momentum=False, max_iter=20, tol=0.0, n_iter_no_change=100, shuffle=False, random_state=0,
+    )  # fmt: skip
+    target = TARGET[:, 0]
+    theirs.partial_fit(X, target)
+    network = bp.Network.from_weights(
+        [weight.T for weight in theirs.coefs_], theirs.intercepts_, "tanh", "identity", backend="numpy", dtype="float64"
+    )
+    history = network.fit(X, target, optimizer="sgd", learning_rate=0.05, epochs=20)
+    for loss in history.loss:
+        theirs.learning_rate_init, theirs._optimizer.velocities = 0.05, [np.zeros_like(v) for v in theirs._optimizer.velocities]
+        theirs.partial_fit(X, target)
+        assert theirs.loss_ == pytest.approx(loss, rel=1e-12)
+    for weight, layer in zip(theirs.coefs_, network.layers, strict=True):
+        np.testing.assert_allclose(layer.weight, weight.T, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
+def test_every_optimizer_learns(way, optimizer):
+    network = way.network([4, 8, 2], "tanh", "identity", dtype="float32", seed=0)
+    history = network.fit(X, TARGET, optimizer=optimizer, learning_rate=0.01, epochs=15, batch_size=10)
+    assert history.loss[-1] < 0.9 * history.loss[0]
+    assert len(history.loss) == 15 and all(isinstance(loss, float) for loss in history.loss)
+    for layer in network.layers:
+        way.values(layer.weight, "float32")
+
+
+def test_pieces_of_the_user_s_own(way):
+    """A loss, an optimizer and an activation as pairs of functions, and an object that cannot be hashed."""
+    xp = way.backend().xp
+
+    class Unhashable:
+        __hash__ = None
+
+        def value(self, net):
+            return xp.tanh(net)
+
+        def delta(self, slope, signal):
+            return slope * (1.0 - signal.out**2)
+
+    def init(layers):
+        return ()
+
+    def update(gradient, state, layers):
+        step = [bp.Layer(w - 0.1 * g.weight, b - 0.1 * g.bias) for (w, b), g in zip(layers, gradient, strict=True)]
+        return step, state
+
+    loss = (lambda out, target: xp.sum(0.5 * (out - target) ** 2, axis=-1), lambda out, target: out - target)
+    own = way.network([4, 8, 2], [Unhashable(), "identity"], seed=0)
+    own.fit(X, TARGET, loss=loss, optimizer=(init, update), epochs=3, batch_size=20)
+    usual = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    usual.fit(X, TARGET, optimizer="sgd", learning_rate=0.1, epochs=3, batch_size=20)
+    for mine, theirs in zip(parameters(own), parameters(usual), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-14)
+    assert bp.check_gradient(own, X, TARGET, loss=loss).max_relative_error < 1e-7
+
+
+def test_validation_and_sample_weights(way):
+    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    weight = np.linspace(0.0, 1.0, 50)
+    history = network.fit(X, TARGET, epochs=4, sample_weight=weight, validation_data=(X[:9], TARGET[:9], weight[:9]))
+    assert len(history.validation_loss) == 4
+    found = way.values(network.loss(X[:9], TARGET[:9], sample_weight=weight[:9]))
+    assert history.validation_loss[-1] == pytest.approx(float(found), rel=1e-12)
+
+
+def test_dropout_is_the_same_everywhere_and_only_while_training(way):
+    def trained(make):
+        network = make([4, 8, 8, 2], "relu", "identity", seed=0)
+        network.fit(X, TARGET, epochs=3, batch_size=20, dropout=[0.5, 0.0])
+        return network
+
+    mine, theirs = trained(way.network), trained(lambda *g, **o: bp.Network(*g, backend="numpy", dtype="float64", **o))
+    way.assert_close(mine.predict(X), theirs.predict(X), rtol=1e-9)
+    way.assert_close(mine.predict(X), way.values(mine.predict(X)), rtol=0.0)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_batches(way):
+    network = way.network([4, 8, 2], seed=0)
+    before = float(way.values(network.loss(X, TARGET)))
+    assert network.fit(X, TARGET).loss[0] == pytest.approx(before, rel=1e-12)
+
+
+def test_one_number_is_fetched_an_epoch(monkeypatch):
+    network = bp.Network([4, 8, 2], backend="strict:device1", seed=0)
+    fetched = []
+    to_numpy = type(network.backend).to_numpy
+    x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
+    network.check_finite = False
+    monkeypatch.setattr(type(network.backend), "to_numpy", lambda self, a: fetched.append(a.shape) or to_numpy(self, a))
+    network.fit(x, target, epochs=3, batch_size=5, validation_data=(x, target), optimizer="adam")
+    assert fetched == [(2,)] * 3
+
+
+def test_early_stopping_brings_the_best_weights_back(way):
+    """The validation targets are the opposite of what is learned, so that every epoch is worse than the first."""
+    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    seen = []
+    history = network.fit(
+        X,
+        TARGET,
+        learning_rate=0.1,
+        epochs=50,
+        validation_data=(X, -TARGET),
+        callbacks=[lambda training: seen.append(training.layers), bp.EarlyStopping(patience=3)],
+    )
+    best = int(np.argmin(history.validation_loss))
+    assert history.best_epoch == best + 1
+    assert len(history.loss) == best + 1 + 3 < 50
+    assert "has not improved for 3 epochs" in history.stop_reason
+    way.assert_close(network.layers[0].weight, way.values(seen[best][0].weight), rtol=0.0)
+
+
+def test_early_stopping_brings_them_back_when_another_callback_stops():
+    network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
+    stopping = bp.EarlyStopping(patience=100)
+
+    def stop_at_7(training):
+        if training.epoch == 7:
+            training.stop("enough")
+
+    for _ in range(2):  # and it forgets the training before
+        history = network.fit(X, TARGET, epochs=50, validation_data=(X, -TARGET), callbacks=[stopping, stop_at_7])
+        assert history.stop_reason == "enough"
+        assert history.best_epoch == int(np.argmin(history.validation_loss)) + 1
+
+
+def test_a_callback_that_raises_leaves_the_last_finished_epoch():
+    network, seen = bp.Network([4, 8, 2], backend="numpy", seed=0), []
+
+    def fail(training):
+        seen.append(training.layers)
+        if training.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(X, TARGET, epochs=5, callbacks=[fail])
+    np.testing.assert_array_equal(network.layers[0].weight, seen[2][0].weight)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_divergence_stops_and_keeps_the_last_finite_weights(way, batch_size):
+    network, seen = way.network([4, 8, 2], "identity", dtype="float32", seed=0), []
+    with pytest.raises(bp.DivergenceError, match=r"stopped in epoch \d+, batch \d+, where .* NaN") as caught:
+        network.fit(X, TARGET, learning_rate=1e6, epochs=30, batch_size=batch_size, callbacks=[lambda t: seen.append(t.layers)])
+    assert f"in epoch {len(seen) + 1}, " in str(caught.value)
+    for layer in network.layers:
+        assert np.isfinite(way.values(layer.weight, "float32")).all()
+    if batch_size is None and seen:
+        way.assert_close(network.layers[0].weight, way.values(seen[-1][0].weight, "float32"), rtol=0.0, dtype="float32")
+
+
+def test_divergence_names_the_batch_and_keeps_what_came_before_it(way):
+    """One sample's squared error is beyond float32: the batch that holds it is known from the seed."""
+    x = np.ones((20, 1))
+    x[11] = 1e25
+    order = np.random.default_rng(3).permutation(20)
+    batch, place = divmod(order.tolist().index(11), 4)
+    assert batch > 0
+    network = way.network([1, 1], "identity", dtype="float32", seed=0)
+    with pytest.raises(bp.DivergenceError, match=f"in epoch 1, batch {batch + 1},"):
+        network.fit(x, np.zeros((20, 1)), batch_size=4, seed=3)
+    steps = way.network([1, 1], "identity", dtype="float32", seed=0)
+    for start in range(0, 4 * batch, 4):
+        rows = order[start : start + 4]
+        steps.fit(x[rows], np.zeros((4, 1)))
+    found, expected = (way.values(n.layers[0].weight, "float32") for n in (network, steps))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert (found != way.values(way.network([1, 1], "identity", dtype="float32", seed=0).layers[0].weight, "float32")).all()
+
+
+def test_weights_that_overflow_in_the_last_step_are_found():
+    """The loss was finite, and only the update went too far: no later loss would tell."""
+    network = bp.Network([1, 1], "identity", bias=False, backend="numpy", initializer="zeros")
+    with pytest.raises(bp.DivergenceError, match="epoch 1, batch 1"):
+        network.fit([[1e10]], [[1e10]], learning_rate=1e30)
+    assert network.layers[0].weight == 0.0
+
+
+def test_the_random_numbers_go_on_between_fits():
+    def network():
+        return bp.Network([4, 8, 2], backend="numpy", dtype="float64", seed=0)
+
+    once, twice = network(), network()
+    once.fit(X, TARGET, epochs=4, batch_size=10)
+    for _ in range(2):
+        twice.fit(X, TARGET, epochs=2, batch_size=10)
+    np.testing.assert_array_equal(once.layers[0].weight, twice.layers[0].weight)
+
+
+def test_the_bar(capsys):
+    network = bp.Network([4, 8, 2], backend="numpy", seed=0)
+    network.fit(X, TARGET, epochs=3, batch_size=10, progress=True)
+    shown = capsys.readouterr().err
+    assert "15/15" in shown and "loss=" in shown
+    network.fit(X, TARGET)
+    assert capsys.readouterr() == ("", "")
