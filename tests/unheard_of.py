@@ -61,23 +61,8 @@ def elementwise(name):
     return lambda *given: Array(function(*map(bare, given)))
 
 
-for name in [
-    "abs",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "sqrt",
-    "tanh",
-    "cos",
-    "floor",
-    "sign",
-    "maximum",
-    "minimum",
-    "where",
-    "isfinite",
-    "zeros_like",
-]:
+ELEMENTWISE = ["abs", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "cos", "floor", "sign", "maximum", "minimum", "where"]
+for name in [*ELEMENTWISE, "isfinite", "zeros_like"]:
     globals()[name] = elementwise(name)
 
 

@@ -69,9 +69,20 @@ def test_training_agrees_with_pytorch_step_by_step(torch):
 
 def test_full_batch_descent_agrees_with_scikit_learn():
     theirs = sklearn.neural_network.MLPRegressor(
-        hidden_layer_sizes=(6,), activation="tanh", solver="sgd", alpha=0.0, batch_size=50,
-        learning_rate_init=0.05, momentum=0.9, nesterovs_momentum=False, max_iter=20, tol=0.0, n_iter_no_change=100, shuffle=False, random_state=0,
-    )  # fmt: skip
+        hidden_layer_sizes=(6,),
+        activation="tanh",
+        solver="sgd",
+        alpha=0.0,
+        batch_size=50,
+        learning_rate_init=0.05,
+        momentum=0.9,
+        nesterovs_momentum=False,
+        max_iter=20,
+        tol=0.0,
+        n_iter_no_change=100,
+        shuffle=False,
+        random_state=0,
+    )
     target = TARGET[:, 0]
     theirs.partial_fit(X, target)
     network = bp.Network.from_weights(
