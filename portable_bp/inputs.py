@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend
+from portable_bp.backends import Backend, compiled
 
 
 class Inputs(NamedTuple):
@@ -136,9 +136,8 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
             f"give an array of shape ({samples},)."
         )
     _check_finite(backend, array, "sample_weight")
-    xp = namespace(array)
-    lowest, total = backend.to_numpy(xp.stack([xp.min(array), xp.sum(array)])).tolist()
-    if lowest < 0 or total <= 0:
+    lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
+    if lowest < 0 or highest == 0:
         raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
     return array
 
@@ -219,8 +218,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _check_finite(backend: Backend, array: Array, name: str) -> None:
-    xp = namespace(array)
-    if not backend.to_numpy(xp.all(xp.isfinite(array))):
+    if not backend.to_numpy(compiled(backend, _all_finite)(array)):
         raise ValueError(
             f"{name} holds NaN or infinity: drop or replace such values, or let them through with check_finite=False."
         )
@@ -229,7 +227,16 @@ def _check_finite(backend: Backend, array: Array, name: str) -> None:
 def _check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], expected: str) -> None:
     if bounds == (-math.inf, math.inf):
         return
-    xp = namespace(array)
-    lowest, highest = backend.to_numpy(xp.stack([xp.min(array), xp.max(array)])).tolist()
+    lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
     if lowest < bounds[0] or highest > bounds[1]:
         raise ValueError(f"target holds numbers from {lowest:g} to {highest:g}, and this loss takes {expected}.")
+
+
+def _all_finite(array: Array) -> Array:
+    xp = namespace(array)
+    return xp.all(xp.isfinite(array))
+
+
+def _bounds(array: Array) -> Array:
+    xp = namespace(array)
+    return xp.stack([xp.min(array), xp.max(array)])
