@@ -163,7 +163,9 @@ class Network:
         ValueError, TypeError
             If x does not fit.
         """
-        return self.hidden(x)[-1]
+        inputs = self._check_inputs(x)
+        out = compiled(self.backend, _output, self.activations)(self.layers, inputs.array)
+        return out[0, :] if inputs.single else out
 
     def hidden(self, x: Any) -> tuple[Array, ...]:
         """Return every layer's out for a batch, the output layer's last.
@@ -410,6 +412,10 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
         map_parameters(double.backend.to_numpy, gradient),
         np.random.default_rng(seed),
     )
+
+
+def _output(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> Array:
+    return propagation.forward(layers, activations, inputs)[-1].out
 
 
 def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:
