@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.initializers import INITIALIZERS
 from portable_bp.algorithm.losses import LOSSES, Loss
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
-from portable_bp.lookup import find, is_pair, resolve
+from portable_bp.algorithm.settings import is_number
+from portable_bp.lookup import find, has_parts, is_pair, resolve
 
 
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -31,8 +32,8 @@ def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     try:
         given = list(sizes)
         whole = tuple(int(size) for size in given)
-        right = len(whole) >= 2 and all(size == had and size >= 1 for size, had in zip(whole, given, strict=True))
-    except (TypeError, ValueError):
+        right = len(whole) >= 2 and all(is_number(had) and had == size >= 1 for size, had in zip(whole, given, strict=True))
+    except (TypeError, ValueError, OverflowError):
         right, whole = False, ()
     if not right:
         raise ValueError(
@@ -61,8 +62,8 @@ def resolve_activations(activation: Any, output_activation: Any, layers: int) ->
     TypeError
         If something is no activation.
     """
-    several = isinstance(activation, Sequence) and not isinstance(activation, str | Activation) and not is_pair(activation)
-    each = list(activation) if several else [activation] * layers
+    one = isinstance(activation, str) or has_parts(activation, Activation) or is_pair(activation, Activation)
+    each = [activation] * layers if one or not isinstance(activation, Sequence) else list(activation)
     if len(each) != layers:
         raise ValueError(f"activation has {len(each)} entries, and the network has {layers} layers above its inputs.")
     if output_activation is not None:
@@ -131,14 +132,7 @@ def resolve_optimizer(optimizer: Any, learning_rate: Any) -> Any:
         return resolve("optimizer", optimizer, OPTIMIZERS, Optimizer)
     if not isinstance(optimizer, str):
         raise ValueError(f"learning_rate is {learning_rate!r}, but {optimizer!r} has its own: give it there.")
-    if not callable(learning_rate) and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
-        raise ValueError(f"learning_rate is {learning_rate!r}, and should be a number above 0, or a schedule.")
-    rate = learning_rate if callable(learning_rate) else float(learning_rate)
-    return find("optimizer", optimizer, OPTIMIZERS)(learning_rate=rate)
-
-
-def _is_number(given: Any) -> bool:
-    return isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+    return find("optimizer", optimizer, OPTIMIZERS)(learning_rate=learning_rate)
 
 
 def check_count(given: Any, name: str) -> int:
@@ -156,9 +150,45 @@ def check_count(given: Any, name: str) -> int:
     ValueError
         If it is no whole number from 1 up.
     """
-    if not _is_number(given) or given != int(given) or given < 1:
+    if not is_number(given) or not math.isfinite(given) or given != int(given) or given < 1:
         raise ValueError(f"{name} is {given!r}, and should be a whole number from 1 up.")
     return int(given)
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Return a seed.
+
+    Parameters
+    ----------
+    seed : int or None
+        None for numbers that differ each time.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number from 0 up.
+    """
+    if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
+        raise ValueError(f"seed is {seed!r}, and should be a whole number from 0 up, or None.")
+    return seed
+
+
+def check_decimals(decimals: int | None) -> int | None:
+    """Return a number of decimals.
+
+    Parameters
+    ----------
+    decimals : int or None
+        None for no rounding.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number from 0 to 15.
+    """
+    if decimals is not None and (not isinstance(decimals, int | np.integer) or not 0 <= decimals <= 15):
+        raise ValueError(f"decimals is {decimals!r}, and should be a whole number from 0 to 15, or None.")
+    return decimals
 
 
 def check_callbacks(callbacks: Sequence[Callable[..., Any]]) -> tuple[Callable[..., Any], ...]:
@@ -174,10 +204,13 @@ def check_callbacks(callbacks: Sequence[Callable[..., Any]]) -> tuple[Callable[.
     TypeError
         If one cannot be called.
     """
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks holds {callback!r}, which cannot be called: give functions of a training.")
-    return tuple(callbacks)
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {callbacks!r}, and should be a list of functions of a training.")
+    given = tuple(callbacks)
+    for callback in given:
+        if not callable(callback) or isinstance(callback, type):
+            raise TypeError(f"callbacks holds {callback!r}, and should hold functions of a training, such as EarlyStopping().")
+    return given
 
 
 def check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
@@ -196,7 +229,7 @@ def check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple
         If a rate is not from 0 to below 1, or there are not as many as hidden layers.
     """
     rates: Sequence[Any] = dropout if isinstance(dropout, Sequence) else [dropout] * hidden_layers
-    if len(rates) != hidden_layers or not all(_is_number(rate) and 0.0 <= rate < 1.0 for rate in rates):
+    if len(rates) != hidden_layers or not all(is_number(rate) and 0.0 <= rate < 1.0 for rate in rates):
         raise ValueError(
             f"dropout is {dropout!r}, and should be a share from 0 to below 1, or one for each of the "
             f"{hidden_layers} hidden layers."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +94,9 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
     array = _asarray(backend, target, "target", "int32" if is_classes else None)
     shape = tuple(array.shape)
     if is_classes:
-        _check_bounds(backend, array, (0, outputs - 1), f"classes from 0 to {outputs - 1}, one for each output")
+        # An integer array of the backend's own may have held numbers that int32 does not.
+        given = target if type(target) is type(array) else array
+        _check_bounds(backend, given, (0, outputs - 1), f"classes from 0 to {outputs - 1}, one for each output")
         return array[None] if inputs.single else array
     if shape not in (rows, one_each) or (shape == one_each and outputs != 1):
         classes = f", or {one_each} of integer classes" if getattr(loss, "takes_classes", False) else ""
@@ -104,13 +106,13 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
         )
     if check_finite:
         _check_finite(backend, array, "target")
-        bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
-        _check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
+    bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
+    _check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
     return namespace(array).reshape(array, (samples, outputs))
 
 
 def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) -> Array | None:
-    """Return sample weights on the backend, of shape (samples,), or None where none were given.
+    """Return sample weights on the backend, of shape (samples,) and scaled to a mean of one, or None where none were given.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
     lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
     if lowest < 0 or highest == 0:
         raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
-    return array
+    return compiled(backend, _scaled_to_mean_one)(array)
 
 
 def check_validation(validation_data: Any) -> tuple[Any, Any, Any]:
@@ -164,7 +166,13 @@ def check_validation(validation_data: Any) -> tuple[Any, Any, Any]:
     return x, target, weight[0] if weight else None
 
 
-def check_weights(backend: Backend, weights: Sequence[Any], biases: Sequence[Any] | None) -> tuple[Layer, ...]:
+def check_weights(
+    backend: Backend,
+    weights: Sequence[Any],
+    biases: Sequence[Any] | None,
+    check_finite: bool,
+    expected: Sequence[tuple[int, int]] | None = None,
+) -> tuple[Layer, ...]:
     """Return weights and biases on the backend, as layers that fit together.
 
     Parameters
@@ -175,21 +183,33 @@ def check_weights(backend: Backend, weights: Sequence[Any], biases: Sequence[Any
         From the layer above the inputs up.
     biases : sequence of arrays, each of shape (fan_out,), or None
         None for layers without biases.
+    check_finite : bool
+        Whether NaN and infinity are refused.
+    expected : sequence of tuple of int, optional
+        The shapes that an initializer was asked for.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit together.
+        If the shapes do not fit together, or a number is not finite.
     TypeError
         If the backend refuses a kind of array.
     """
+    for given, name in ((weights, "weights"), (() if biases is None else biases, "biases")):
+        if not isinstance(given, Iterable):
+            raise TypeError(f"{name} is {given!r}, and should be a list of arrays, one a layer.")
     taken = [_asarray(backend, weight, f"weight {number}") for number, weight in enumerate(weights, start=1)]
     shapes = [tuple(weight.shape) for weight in taken]
+    if expected is not None and shapes != list(expected):
+        raise ValueError(f"the initializer gave weights of shapes {shapes}, and was asked for {list(expected)}.")
     fit = shapes and all(len(shape) == 2 and 0 not in shape for shape in shapes)
     if not fit or any(below[0] != above[1] for below, above in itertools.pairwise(shapes)):
         raise ValueError(
             f"weights have shapes {shapes}, and should have (fan_out, fan_in), each fan_in being the fan_out before it."
         )
+    if check_finite:
+        for number, weight in enumerate(taken, start=1):
+            _check_finite(backend, weight, f"weight {number}")
     if biases is None:
         return tuple(Layer(weight, None) for weight in taken)
     taken_biases = [_asarray(backend, bias, f"bias {number}") for number, bias in enumerate(biases, start=1)]
@@ -235,6 +255,12 @@ def _check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], e
 def _all_finite(array: Array) -> Array:
     xp = namespace(array)
     return xp.all(xp.isfinite(array))
+
+
+def _scaled_to_mean_one(array: Array) -> Array:
+    xp = namespace(array)
+    array = array / xp.max(array)
+    return array / xp.mean(array)
 
 
 def _bounds(array: Array) -> Array:

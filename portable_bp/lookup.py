@@ -56,9 +56,9 @@ def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair:
         return find(kind, given, known)()
     if isinstance(given, type):
         given = given()
-    if all(callable(getattr(given, field, None)) for field in pair._fields):
+    if has_parts(given, pair):
         return given
-    if is_pair(given):
+    if is_pair(given, pair):
         return pair(*given)
     raise TypeError(
         f"{given!r} is no {kind}: give a name ({', '.join(known)}), or an object or a pair of functions "
@@ -66,12 +66,27 @@ def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair:
     )
 
 
-def is_pair(given: Any) -> bool:
-    """Return whether something is a tuple of two functions.
+def has_parts(given: Any, pair: Any) -> bool:
+    """Return whether something has the functions of a pair as its own.
 
     Parameters
     ----------
     given : object
         What a user handed over.
+    pair : NamedTuple class
+        Its two fields name the functions.
     """
-    return isinstance(given, tuple) and len(given) == 2 and all(callable(f) and not isinstance(f, type) for f in given)
+    return all(callable(getattr(given, field, None)) for field in pair._fields)
+
+
+def is_pair(given: Any, pair: Any) -> bool:
+    """Return whether something is a tuple of two functions, neither of them a piece by itself.
+
+    Parameters
+    ----------
+    given : object
+        What a user handed over.
+    pair : NamedTuple class
+        Its two fields name the functions that a piece has.
+    """
+    return isinstance(given, tuple) and len(given) == 2 and all(callable(f) and not has_parts(f, pair) for f in given)

@@ -14,7 +14,9 @@ from portable_bp.backends import Backend, compiled, select_backend
 from portable_bp.choices import (
     check_callbacks,
     check_count,
+    check_decimals,
     check_dropout,
+    check_seed,
     check_sizes,
     resolve_activations,
     resolve_initializer,
@@ -41,8 +43,8 @@ class Network:
         Whether the layers have biases; they begin at zero.
     backend : str or Backend
         As `select_backend` takes it.
-    dtype : str
-        "float32" or "float64".
+    dtype : str, optional
+        "float32" or "float64"; without it, that of the backend where one is given, else "float32".
     seed : int, optional
         Of the weights and, where `fit` is given none, of the batches. The same seed gives the same on every backend.
     initializer : str or callable
@@ -74,7 +76,7 @@ class Network:
         bias: bool = True,
         *,
         backend: str | Backend = "auto",
-        dtype: Any = "float32",
+        dtype: Any = None,
         seed: int | None = None,
         initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
         check_finite: bool = True,
@@ -85,10 +87,11 @@ class Network:
         self.backend = select_backend(backend, dtype)
         self.activations = activations
         self.check_finite = check_finite
-        self._generator = np.random.default_rng(seed)
-        drawn = [draw(self._generator, (fan_out, fan_in)) for fan_in, fan_out in itertools.pairwise(sizes)]
+        self._generator = np.random.default_rng(check_seed(seed))
+        shapes = [(fan_out, fan_in) for fan_in, fan_out in itertools.pairwise(sizes)]
+        drawn = [draw(self._generator, shape) for shape in shapes]
         biases = [np.zeros(fan_out) for fan_out in sizes[1:]] if bias else None
-        self.layers = check_weights(self.backend, drawn, biases)
+        self.layers = check_weights(self.backend, drawn, biases, check_finite, shapes)
 
     @classmethod
     def from_weights(
@@ -99,7 +102,7 @@ class Network:
         output_activation: Any = None,
         *,
         backend: str | Backend = "auto",
-        dtype: Any = "float32",
+        dtype: Any = None,
         seed: int | None = None,
         check_finite: bool = True,
     ) -> Network:
@@ -120,7 +123,7 @@ class Network:
             If the shapes do not fit together.
         """
         chosen = select_backend(backend, dtype)
-        layers = check_weights(chosen, weights, biases)
+        layers = check_weights(chosen, weights, biases, check_finite)
         network = cls(
             [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)],
             activation,
@@ -256,7 +259,7 @@ class Network:
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
         single, data, chosen = self._check_batch(x, target, loss, None)
-        run = compiled(self.backend, trace_network, self.activations, chosen, decimals)
+        run = compiled(self.backend, trace_network, self.activations, chosen, check_decimals(decimals))
         error, layers = run(self.layers, *data)
         inputs, target = data.inputs, data.target
         if single:
@@ -323,6 +326,7 @@ class Network:
         if validation_data is not None:
             validation_x, validation_target, weight = check_validation(validation_data)
             _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
+        generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
         samples = data.inputs.shape[0]
         plan = Plan(
             backend=self.backend,
@@ -335,7 +339,6 @@ class Network:
             callbacks=check_callbacks(callbacks),
             progress=progress,
         )
-        generator = self._generator if seed is None else np.random.default_rng(seed)
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)
@@ -385,7 +388,8 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """Compare a network's gradient with finite differences of its error, both in float64.
 
     Every parameter of a layer of up to 1,000 is moved; a larger layer is moved along random directions. The moved networks
-    are a population, in one call: an activation or loss of the user's own must let leading axes pass.
+    are a population: an activation or loss of the user's own must let leading axes pass. On the jax backend this turns on
+    ``jax_enable_x64``, as float64 does there.
 
     Parameters
     ----------

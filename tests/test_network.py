@@ -151,7 +151,17 @@ BAD_NETWORKS = [
     ({**NETWORK, "output_activation": "soft max"}, ValueError, "did you mean 'softmax'?"),
     ({**NETWORK, "initializer": "he"}, ValueError, "unknown initializer 'he'"),
     ({**NETWORK, "initializer": 3}, TypeError, "initializer is 3"),
-    ({**NETWORK, "initializer": lambda generator, shape: np.ones(3)}, ValueError, "weights have shapes [(3,), (3,)]"),
+    (
+        {**NETWORK, "initializer": lambda generator, shape: np.ones(3)},
+        ValueError,
+        "the initializer gave weights of shapes [(3,), (3,)]",
+    ),
+    ({**NETWORK, "initializer": lambda generator, shape: np.ones((5, 5))}, ValueError, "was asked for [(5, 3), (2, 5)]"),
+    ({**NETWORK, "initializer": lambda generator, shape: np.full(shape, np.nan)}, ValueError, "weight 1 holds NaN or infinity"),
+    ({"sizes": [2, np.inf]}, ValueError, "sizes is [2, inf]"),
+    ({"sizes": [2, True]}, ValueError, "sizes is [2, True]"),
+    ({**NETWORK, "seed": -1}, ValueError, "seed is -1, and should be a whole number from 0 up, or None"),
+    ({**NETWORK, "seed": 1.5}, ValueError, "seed is 1.5"),
     ({**NETWORK, "backend": "cuda"}, ValueError, "unknown backend 'cuda'"),
     ({**NETWORK, "dtype": "float16"}, ValueError, "unknown dtype 'float16'"),
 ]
@@ -171,6 +181,7 @@ def test_bad_networks(options, error, said):
         ([np.ones((2, 3)), np.ones((4, 3))], None, "weights have shapes [(2, 3), (4, 3)]"),
         ([np.ones((2, 3))], [np.ones(3)], "biases have shapes [(3,)], and should have [(2,)]"),
         ([np.ones((2, 3))], [], "biases have shapes [], and should have [(2,)]"),
+        ([[[np.nan, 1.0]]], None, "weight 1 holds NaN or infinity"),
         ([[[1.0, 2.0], [3.0]]], None, "weight 1 cannot be taken: its rows differ in length"),
     ],
 )
@@ -224,6 +235,7 @@ BAD_DATA = [
     (X, np.full(12, -1), {"loss": "cross_entropy"}, ValueError, "from -1 to -1"),
     (X, np.zeros(12), {"loss": "cross_entropy"}, TypeError, "target cannot be taken: it holds float64, not integers"),
     (X, np.full(12, 2**40), {"loss": "cross_entropy"}, ValueError, "target cannot be taken: it holds 1,099,511,627,776"),
+    (X, np.full(12, 2**40).astype(np.uint64), {"loss": "cross_entropy"}, ValueError, "target cannot be taken"),
     (X, np.full((12, 2), 2), {"loss": "cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
     (X, np.full((12, 2), 1.5), {"loss": "binary_cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
     (X, np.full((12, 2), -1.0), {"loss": "poisson"}, ValueError, "this loss takes numbers from 0 to inf"),
@@ -236,18 +248,30 @@ BAD_FITS = [
     *BAD_DATA,
     (X, TARGET, {"optimizer": "adm"}, ValueError, "did you mean 'adam'?"),
     (X, TARGET, {"optimizer": 3}, TypeError, "3 is no optimizer"),
-    (X, TARGET, {"learning_rate": -0.1}, ValueError, "learning_rate is -0.1, and should be a number above 0, or a schedule"),
-    (X, TARGET, {"learning_rate": np.nan}, ValueError, "learning_rate is nan"),
+    (X, TARGET, {"learning_rate": -0.1}, ValueError, "learning_rate of SGD is -0.1, and should be a number above 0."),
+    (X, TARGET, {"learning_rate": np.nan}, ValueError, "learning_rate of SGD is nan"),
     (X, TARGET, {"learning_rate": 0.1, "optimizer": bp.optimizers.Adam()}, ValueError, "has its own: give it there"),
     (X, TARGET, {"epochs": 0}, ValueError, "epochs is 0, and should be a whole number from 1 up"),
     (X, TARGET, {"epochs": 1.5}, ValueError, "epochs is 1.5"),
+    (X, TARGET, {"epochs": np.inf}, ValueError, "epochs is inf"),
+    (X, TARGET, {"epochs": np.nan}, ValueError, "epochs is nan"),
+    (X, TARGET, {"seed": "one"}, ValueError, "seed is 'one'"),
+    (X, TARGET, {"learning_rate": bp.schedules.Cosine}, ValueError, "learning_rate of SGD is <class"),
+    (X, TARGET, {"callbacks": bp.EarlyStopping()}, TypeError, "callbacks is EarlyStopping(patience=10.0, min_delta=0.0), and"),
+    (
+        X,
+        TARGET,
+        {"callbacks": [bp.EarlyStopping]},
+        TypeError,
+        "functions of a training, such as EarlyStopping()",
+    ),
     (X, TARGET, {"batch_size": 0}, ValueError, "batch_size is 0"),
     (X, TARGET, {"batch_size": True}, ValueError, "batch_size is True"),
     (X, TARGET, {"dropout": 1.0}, ValueError, "dropout is 1.0, and should be a share from 0 to below 1"),
     (X, TARGET, {"dropout": [0.1, 0.1]}, ValueError, "one for each of the 1 hidden layers"),
     (X, TARGET, {"validation_data": [X, TARGET]}, ValueError, "validation_data is a list, and should be a tuple"),
     (X, TARGET, {"validation_data": (X, TARGET[:3])}, ValueError, "target has shape (3, 2)"),
-    (X, TARGET, {"callbacks": [3]}, TypeError, "callbacks holds 3, which cannot be called"),
+    (X, TARGET, {"callbacks": [3]}, TypeError, "callbacks holds 3, and should hold functions"),
 ]
 
 
@@ -267,6 +291,52 @@ def test_bad_data_are_refused_alike_by_every_backend(way, x, target, options, er
     for method in (network.loss, network.gradient, network.input_gradient):
         with pytest.raises(error, match=re.escape(said)):
             method(x, target, **options)
+
+
+class Callable:
+    """An activation that can be called as well."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, net):
+        return self.function(net)
+
+    value = __call__
+
+    def delta(self, slope, signal):
+        return slope
+
+
+def test_two_activations_that_can_be_called_are_no_pair(way):
+    network = way.network([3, 5, 2], [Callable(lambda net: net), Callable(lambda net: 2.0 * net)], seed=0)
+    way.assert_close(network.to(way.flag).predict(X), way.values(network.predict(X)))
+
+
+def test_classes_of_the_own_library_are_not_wrapped(way):
+    network = way.network([3, 5, 2], seed=0)
+    xp, device = network.backend.xp, network.backend.device
+    far = xp.asarray([2**32 + 1] * 12, dtype=xp.int64, device=device)
+    with pytest.raises(ValueError, match="this loss takes classes from 0 to 1|int32 is exact no further than"):
+        network.loss(X, far, "cross_entropy")
+
+
+def test_generators_of_callbacks_are_called():
+    seen = []
+    bp.Network([3, 2], backend="numpy").fit(X, TARGET, epochs=3, callbacks=(f for f in [seen.append]))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("decimals", ["4", 400, -1, 2.0])
+def test_wrong_decimals(decimals):
+    with pytest.raises(ValueError, match="and should be a whole number from 0 to 15, or None"):
+        bp.Network([3, 2], backend="numpy").trace(X, TARGET, decimals=decimals)
+
+
+def test_target_bounds_hold_without_check_finite():
+    network = bp.Network([3, 2], "identity", backend="numpy", check_finite=False)
+    with pytest.raises(ValueError, match="this loss takes numbers from 0 to 1"):
+        network.loss(X, np.full((12, 2), 100.0), "binary_cross_entropy")
 
 
 def test_check_finite_lets_them_through(way):

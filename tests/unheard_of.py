@@ -70,6 +70,10 @@ def sum(x, /, *, axis=None, keepdims=False):
     return Array(np.sum(x.inside, axis=axis, keepdims=keepdims))
 
 
+def mean(x, /, *, axis=None):
+    return Array(np.mean(x.inside, axis=axis))
+
+
 def max(x, /, *, axis=None, keepdims=False):
     return Array(np.max(x.inside, axis=axis, keepdims=keepdims))
 

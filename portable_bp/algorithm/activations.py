@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Signal, namespace
+from portable_bp.algorithm.settings import ANY, settle
 
 
 class Activation(NamedTuple):
@@ -41,6 +42,17 @@ def sigmoid(net: Array) -> Array:
     # Below this net the power overflows in the end; the result stays at the smallest normal number instead of zero.
     largest = -math.log(float(xp.finfo(net.dtype).smallest_normal))
     return 1.0 / (1.0 + xp.exp(xp.minimum(-net, largest)))
+
+
+def smallest_rate(array: Array) -> float:
+    """Return the smallest positive number that counts of any size can be divided by without overflow.
+
+    Parameters
+    ----------
+    array : array
+        Whose dtype is meant.
+    """
+    return float(namespace(array).finfo(array.dtype).smallest_normal) * 2.0**24
 
 
 def softmax(net: Array) -> Array:
@@ -132,6 +144,9 @@ class LeakyReLU:
 
     negative_slope: float = 0.01
 
+    def __post_init__(self) -> None:
+        settle(self, negative_slope=ANY)
+
     def value(self, net: Array) -> Array:
         """Return net, scaled down where it is not positive."""
         return namespace(net).where(net > 0.0, net, self.negative_slope * net)
@@ -152,6 +167,9 @@ class ELU:
     """
 
     alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        settle(self, alpha=ANY)
 
     def value(self, net: Array) -> Array:
         """Return net, bent towards minus alpha where it is not positive."""
@@ -232,11 +250,11 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Exp:
-    """out = exp(net): a positive output, as the poisson loss needs."""
+    """out = exp(net): a positive output, as the poisson loss needs, and so never quite zero."""
 
     def value(self, net: Array) -> Array:
         """Return the exponential of net."""
-        return namespace(net).exp(net)
+        return namespace(net).exp(namespace(net).maximum(net, math.log(smallest_rate(net))))
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return slope * out."""

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import array_api_compat
 
-from portable_bp.algorithm.activations import sigmoid, softmax, softplus
-from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.algorithm.activations import sigmoid, smallest_rate, softmax, softplus
+from portable_bp.algorithm.arrays import Array, namespace, sign
+from portable_bp.algorithm.settings import INSIDE, POSITIVE, settle
 
 
 class Loss(NamedTuple):
@@ -61,7 +62,7 @@ class AbsoluteError:
 
     def slope(self, out: Array, target: Array) -> Array:
         """Return the sign of out - target."""
-        return namespace(out).sign(out - target)
+        return sign(out - target)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Huber:
     """
 
     threshold: float = 1.0
+
+    def __post_init__(self) -> None:
+        settle(self, threshold=POSITIVE)
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the Huber error of every sample."""
@@ -101,6 +105,9 @@ class Quantile:
 
     quantile: float = 0.5
 
+    def __post_init__(self) -> None:
+        settle(self, quantile=INSIDE)
+
     def value(self, out: Array, target: Array) -> Array:
         """Return the pinball error of every sample."""
         miss = target - out
@@ -109,7 +116,7 @@ class Quantile:
     def slope(self, out: Array, target: Array) -> Array:
         """Return minus the quantile below the target, one minus the quantile above it."""
         xp = namespace(out)
-        side = xp.sign(out - target)
+        side = sign(out - target)
         return 0.5 * side + (0.5 - self.quantile) * xp.abs(side)
 
 
@@ -123,8 +130,8 @@ class Poisson:
     target_bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     def _rate(self, out: Array) -> Array:
-        # An exp that underflowed to zero is still a rate: the smallest number in its place keeps log and quotient finite.
-        return namespace(out).maximum(out, float(namespace(out).finfo(out.dtype).smallest_normal))
+        # An out that underflowed is still a rate: a number in its place that can be divided by keeps everything finite.
+        return namespace(out).maximum(out, smallest_rate(out))
 
     def value(self, out: Array, target: Array) -> Array:
         """Return half the deviance of every sample."""
@@ -202,17 +209,8 @@ def one_hot(target: Array, out: Array) -> Array:
     return xp.astype(target[..., None] == classes, out.dtype)
 
 
-def _share(values: Array, sample_weight: Array | None) -> Array:
-    """Return what each sample counts for in the mean over samples; weights that are all zero give zero."""
-    if sample_weight is None:
-        return 1.0 / values.shape[-1]
-    xp = namespace(sample_weight)
-    total = xp.sum(sample_weight, axis=-1, keepdims=True)
-    return sample_weight / xp.where(total > 0.0, total, 1.0)
-
-
 def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
-    """Return the error of a batch: the mean over samples of the loss.
+    """Return the error of a batch: the mean over samples of the loss, or of weight times loss.
 
     Parameters
     ----------
@@ -223,15 +221,26 @@ def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None
     target : array, shape (..., samples, outputs), or classes of shape (..., samples)
         What it should give.
     sample_weight : array, shape (..., samples), optional
-        What each sample counts for; not negative. A weight of two is a sample given twice.
+        What each sample counts for: weights whose mean over all samples is one leave the error in its units.
 
     Returns
     -------
     array, shape (...)
         One error, or one for each leading index.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not give one number a sample.
     """
     values = loss.value(out, target)
-    return namespace(values).sum(values * _share(values, sample_weight), axis=-1)
+    if values.shape != out.shape[:-1]:
+        raise ValueError(
+            f"the loss gave values of shape {tuple(values.shape)} for outputs of shape {tuple(out.shape)}: "
+            "a loss's value is one number a sample, summed over outputs."
+        )
+    weighted = values if sample_weight is None else values * sample_weight
+    return namespace(weighted).mean(weighted, axis=-1)
 
 
 def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
@@ -247,9 +256,8 @@ def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None
     array, shape (..., samples, outputs)
         The derivative of the batch's error with respect to out.
     """
-    slope = loss.slope(out, target)
-    share = _share(out[..., 0], sample_weight)
-    return slope * (share if sample_weight is None else share[..., None])
+    slope = loss.slope(out, target) / out.shape[-2]
+    return slope if sample_weight is None else slope * sample_weight[..., None]
 
 
 LOSSES: dict[str, Callable[[], Any]] = {

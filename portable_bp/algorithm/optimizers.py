@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
 from portable_bp.algorithm.schedules import rate_at
+from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, SHARE, settle
 
 Layers = Sequence[Layer]
 
@@ -65,6 +66,14 @@ def _as_parameter(count: Array, layers: Layers) -> Array:
     return namespace(count).astype(count, layers[0].weight.dtype)
 
 
+def _check_inner(outer: Any) -> None:
+    has_parts = all(callable(getattr(outer.optimizer, part, None)) for part in Optimizer._fields)
+    if isinstance(outer.optimizer, type) or not has_parts:
+        raise TypeError(
+            f"{type(outer).__name__} goes around {outer.optimizer!r}, and should go around an optimizer, such as SGD(0.1)."
+        )
+
+
 @dataclass(frozen=True)
 class SGD:
     """Gradient descent: parameter - rate * slope.
@@ -76,6 +85,9 @@ class SGD:
     """
 
     learning_rate: Any = 0.1
+
+    def __post_init__(self) -> None:
+        settle(self, learning_rate=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return the count at zero."""
@@ -101,6 +113,9 @@ class Momentum:
 
     learning_rate: Any = 0.1
     momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        settle(self, learning_rate=POSITIVE, momentum=SHARE)
 
     def init(self, layers: Layers) -> State:
         """Return velocities of zero."""
@@ -156,6 +171,9 @@ class RMSProp:
     decay: float = 0.99
     epsilon: float = 1e-8
 
+    def __post_init__(self) -> None:
+        settle(self, learning_rate=POSITIVE, decay=SHARE, epsilon=POSITIVE)
+
     def init(self, layers: Layers) -> State:
         """Return mean squares of zero."""
         return _start(layers, averages=1)
@@ -190,6 +208,9 @@ class Adam:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        settle(self, learning_rate=POSITIVE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return means of zero."""
@@ -231,6 +252,10 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle(self, weight_decay=NOT_NEGATIVE)
+
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
         """Shrink the weights, then step as Adam does."""
         kept = 1.0 - self.weight_decay * rate_at(self.learning_rate, _as_parameter(state.count, layers))
@@ -256,6 +281,10 @@ class Penalized:
     l1: float = 0.0
     l2: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_inner(self)
+        settle(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
+
     def init(self, layers: Layers) -> Any:
         """Return the state of the optimizer inside."""
         return self.optimizer.init(layers)
@@ -263,7 +292,7 @@ class Penalized:
     def update(self, gradient: Layers, state: Any, layers: Layers) -> tuple[Layers, Any]:
         """Add the slopes of the penalties, then update."""
         penalized = [
-            Layer(slope.weight + self.l1 * namespace(layer.weight).sign(layer.weight) + self.l2 * layer.weight, slope.bias)
+            Layer(slope.weight + self.l1 * sign(layer.weight) + self.l2 * layer.weight, slope.bias)
             for slope, layer in zip(gradient, layers, strict=True)
         ]
         return self.optimizer.update(penalized, state, layers)
@@ -283,6 +312,10 @@ class Clipped:
 
     optimizer: Any
     norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_inner(self)
+        settle(self, norm=POSITIVE)
 
     def init(self, layers: Layers) -> Any:
         """Return the state of the optimizer inside."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, POSITIVE, settle
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Constant:
     """
 
     rate: float
+
+    def __post_init__(self) -> None:
+        settle(self, rate=POSITIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return the rate."""
@@ -48,9 +52,13 @@ class Step:
     every: int
     factor: float = 0.1
 
+    def __post_init__(self) -> None:
+        settle(self, rate=POSITIVE, every=COUNT, factor=POSITIVE)
+
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^floor(count / every)."""
-        return self.rate * self.factor ** namespace(count).floor(count / self.every)
+        # The half keeps floor on the right side where a compiler divides by multiplying with a rounded reciprocal.
+        return self.rate * self.factor ** namespace(count).floor((count + 0.5) / self.every)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,9 @@ class Exponential:
     rate: float
     factor: float
     over: int = 1
+
+    def __post_init__(self) -> None:
+        settle(self, rate=POSITIVE, factor=POSITIVE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^(count / over)."""
@@ -94,6 +105,9 @@ class Cosine:
     over: int
     final: float = 0.0
 
+    def __post_init__(self) -> None:
+        settle(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
+
     def __call__(self, count: Array) -> Array:
         """Return the rate at a point of the half-cosine."""
         xp = namespace(count)
@@ -115,6 +129,9 @@ class WarmUp:
 
     schedule: Any
     over: int
+
+    def __post_init__(self) -> None:
+        settle(self, schedule=POSITIVE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return the schedule's rate, scaled down during the first updates."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,19 @@ from typing import Any
 from portable_bp.backends.contract import Backend
 
 
+@dataclasses.dataclass(frozen=True)
+class _Choices:
+    """Choices that are equal only where their types are too, all the way down: named tuples alone would not tell."""
+
+    pieces: tuple[Any, ...] = dataclasses.field(compare=False)
+    identity: tuple[Any, ...]
+
+
 def compiled(backend: Backend, function: Callable[..., Any], *choices: Any) -> Callable[..., Any]:
     """Return a backend's compiled form of a function whose first arguments are fixed.
 
-    Networks that make the same choices share it, so a library that compiles does so once.
+    Networks that make the same choices share it, so a library that compiles does so once. What it was compiled with must
+    not change afterwards.
 
     Parameters
     ----------
@@ -23,12 +33,21 @@ def compiled(backend: Backend, function: Callable[..., Any], *choices: Any) -> C
     *choices : objects
         Activations, losses, optimizers: what is no array.
     """
+    given = _Choices(choices, _identity(choices))
     try:
-        return _kept(backend, function, *choices)
+        return _kept(backend, function, given)
     except TypeError:  # a user's own piece that cannot be hashed cannot be kept
-        return _kept.__wrapped__(backend, function, *choices)
+        return _kept.__wrapped__(backend, function, given)
 
 
 @functools.lru_cache(maxsize=256)
-def _kept(backend: Backend, function: Callable[..., Any], *choices: Any) -> Callable[..., Any]:
-    return backend.compile(functools.partial(function, *choices))
+def _kept(backend: Backend, function: Callable[..., Any], choices: _Choices) -> Callable[..., Any]:
+    return backend.compile(functools.partial(function, *choices.pieces))
+
+
+def _identity(piece: Any) -> tuple[Any, ...]:
+    if isinstance(piece, tuple):
+        return type(piece), *map(_identity, piece)
+    if dataclasses.is_dataclass(piece) and getattr(type(piece), "__hash__", None):
+        return type(piece), *(_identity(getattr(piece, field.name)) for field in dataclasses.fields(piece))
+    return type(piece), piece

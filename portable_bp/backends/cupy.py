@@ -59,7 +59,7 @@ class CupyBackend:
         """Return data as an array on this GPU."""
         if isinstance(data, cupy.ndarray):
             refuse_device(data.device, self.device)
-            refuse_kind(data.dtype.kind in "biuf", data.dtype)
+            refuse_kind(xp, data.dtype, dtype)
         else:
             data = host_array(data, dtype or self.dtype.name, self.name)
         # CuPy makes arrays on its current device, whatever device an array API call names.

@@ -32,7 +32,9 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
     ValueError
         If it is ragged, or holds a number that the dtype cannot.
     """
-    refuse_foreign(data, backend)
+    refuse_foreign(_first_leaf(data), backend)
+    if np.ma.is_masked(data):
+        raise TypeError("some of it is masked: fill or drop what is masked first.")
     try:
         array = np.asarray(data)
     except ValueError:
@@ -87,27 +89,36 @@ def refuse_device(given: Any, expected: Any) -> None:
         )
 
 
-def refuse_kind(real: bool, dtype: Any) -> None:
-    """Raise if an array of the backend's own library does not hold real numbers.
+def refuse_kind(xp: Any, given: Any, wanted: str | None) -> None:
+    """Raise if an array of the backend's own library does not hold the kind of numbers that is wanted.
 
     Parameters
     ----------
-    real : bool
-        Whether it does.
-    dtype : dtype
-        What it holds, for the message.
+    xp : module
+        The library's array API namespace.
+    given : dtype
+        What the array holds.
+    wanted : str or None
+        "int32" for integers, None for real numbers.
 
     Raises
     ------
     TypeError
-        If it does not.
+        If it holds others.
     """
-    if not real:
-        raise TypeError(f"it holds {dtype}, not real numbers: convert it to int or float first.")
+    if not xp.isdtype(given, ("bool", "integral") if wanted else ("bool", "integral", "real floating")):
+        kind, remedy = ("integers", "int") if wanted else ("real numbers", "int or float")
+        raise TypeError(f"it holds {given}, not {kind}: convert it to {remedy} first.")
+
+
+def _first_leaf(data: Any) -> Any:
+    while isinstance(data, list | tuple) and data:
+        data = data[0]
+    return data
 
 
 def _described(array: np.ndarray) -> str:
-    if array.dtype.kind == "O" and all(isinstance(item, int) for item in array.flat):
+    if array.dtype.kind == "O" and any(isinstance(item, int) and item.bit_length() > 63 for item in array.flat):
         return "integers of more than 64 bits"
     return {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(array.dtype.kind, str(array.dtype))
 
@@ -116,7 +127,7 @@ def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
     """Raise if a number would overflow, or an integer lose its last digits, in silence."""
     if dtype.kind == "i":
         if array.dtype.kind == "f":
-            raise TypeError(f"it holds {array.dtype}, not integers: convert it with .astype(int).")
+            raise TypeError(f"it holds {array.dtype}, not integers: convert it to int first.")
         largest, remedy = int(np.iinfo(dtype).max), "renumber it."
     elif array.dtype.kind == "f":
         if array.dtype.itemsize <= dtype.itemsize:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,9 @@ def version() -> str:
 
 def devices() -> tuple[str, ...]:
     """Return every device that JAX can use, its own default first."""
-    found = [device for kind in dict.fromkeys((jax.default_backend(), "cpu")) for device in jax.devices(kind)]
+    found = jax.devices()
+    with contextlib.suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
+        found += [device for device in jax.devices("cpu") if device not in found]
     return tuple(f"{device.platform}:{device.id}" for device in found)
 
 
@@ -44,18 +47,18 @@ class JaxBackend:
     xp = xp
 
     def __init__(self, device: str, dtype: str) -> None:
-        if dtype == "float64":
-            jax.config.update("jax_enable_x64", True)
         platform, _, number = device.partition(":")
         self.device = next(found for found in jax.devices(platform) if found.id == int(number or found.id))
-        self.dtype = xp.dtype(dtype)
+        self.dtype = np.dtype(dtype)
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array on this device."""
         wanted = dtype or self.dtype.name
+        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
+            jax.config.update("jax_enable_x64", True)
         if isinstance(data, jax.Array):
             refuse_device(data.device, self.device)
-            refuse_kind(xp.isdtype(data.dtype, ("bool", "integral", "real floating")), data.dtype)
+            refuse_kind(xp, data.dtype, dtype)
             return data.astype(wanted)
         return jax.device_put(host_array(data, wanted, self.name), self.device)
 

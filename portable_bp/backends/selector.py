@@ -39,7 +39,7 @@ def available_backends() -> list[BackendInfo]:
     return [_inquire(name) for name in BACKENDS]
 
 
-def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Backend:
+def select_backend(spec: str | Backend = "auto", dtype: Any = None) -> Backend:
     """Return the backend that a flag names.
 
     Parameters
@@ -47,9 +47,9 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Back
     spec : str or Backend
         "numpy", "cupy", "cupy:1", "torch", "torch:cuda:0", "torch:mps", "jax", "jax:gpu", "strict", "strict:device1", or
         "auto": the environment variable PORTABLE_BP_BACKEND where it is set, else CuPy where a GPU answers, else NumPy.
-        A backend of that dtype is returned as it is, another one of the same library and device in that dtype.
-    dtype : str or dtype
-        "float32" or "float64".
+        A backend of the dtype is returned as it is, another one of its library and device otherwise.
+    dtype : str or dtype, optional
+        "float32" or "float64". Without it, a backend's own, and "float32" for a flag.
 
     Returns
     -------
@@ -66,14 +66,16 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = "float32") -> Back
         If the library cannot use the device.
     """
     if not isinstance(spec, str):
-        if dtype_name(spec.dtype) == dtype_name(dtype):
+        if not all(hasattr(spec, part) for part in ("name", "xp", "device", "dtype", "asarray", "to_numpy", "compile")):
+            raise TypeError(f"backend is {spec!r}, and should be a flag such as 'numpy' or 'cupy:1', or a backend.")
+        if dtype is None or dtype_name(spec.dtype) == dtype_name(dtype):
             return spec
         spec = f"{spec.name}:{_device_name(spec)}"
     if spec == "auto":
         spec = os.environ.get(ENVIRONMENT_VARIABLE) or _automatic()
     name, _, device = spec.partition(":")
     find("backend", name, BACKENDS)
-    return _backend(name, _place(name, device), dtype_name(dtype))
+    return _backend(name, _place(name, device), dtype_name("float32" if dtype is None else dtype))
 
 
 def dtype_name(dtype: Any) -> str:
@@ -122,8 +124,8 @@ def _inquire(name: str) -> BackendInfo:
     try:
         version = _module(name).version()
         return BackendInfo(name, _module(name).devices(), version, True, None)
-    except (ImportError, BackendUnavailableError) as error:
-        return BackendInfo(name, (), version, False, str(error))
+    except Exception as error:  # whatever a half-installed library raises, the others are still to be told
+        return BackendInfo(name, (), version, False, str(error) or type(error).__name__)
 
 
 def _place(name: str, device: str) -> str:

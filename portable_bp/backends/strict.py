@@ -46,7 +46,7 @@ class StrictBackend:
         wanted = getattr(xp, dtype) if dtype else self.dtype
         if hasattr(data, "__array_namespace__") and data.__array_namespace__() is xp:
             refuse_device(data.device, self.device)
-            refuse_kind(xp.isdtype(data.dtype, ("bool", "integral", "real floating")), data.dtype)
+            refuse_kind(xp, data.dtype, dtype)
             return xp.astype(data, wanted, copy=False)
         array = host_array(data, dtype or np.dtype(self.dtype._np_dtype).name, self.name)
         return xp.asarray(array, dtype=wanted, device=self.device, copy=True)

@@ -52,13 +52,15 @@ class TorchBackend:
         wanted = getattr(torch, dtype) if dtype else self.dtype
         if isinstance(data, torch.Tensor):
             refuse_device(data.device, self.device)
-            refuse_kind(not data.dtype.is_complex, data.dtype)
+            refuse_kind(xp, data.dtype, dtype)
             return data.detach().to(wanted)
         # torch.tensor copies, which a read-only NumPy array needs.
         return torch.tensor(host_array(data, dtype or str(self.dtype).removeprefix("torch."), self.name), device=self.device)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return the tensor in main memory."""
+        if array.device.type == "meta":
+            raise BackendUnavailableError("PyTorch's meta device holds shapes and no numbers: take another device.")
         return array.detach().cpu().numpy()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
 """The gradient check: backpropagation's gradient beside finite differences of the error.
 
 The central difference (E(p + h) - E(p - h)) / 2h is off by h^2 E'''/6 and by the rounding of E over h, so h is the cube root
-of the dtype's epsilon. A small network has each of its parameters moved alone, all moves of a layer in one call, as a
-population of networks; a large one has each layer's parameters moved along random directions.
+of the dtype's epsilon. The parameters of a small layer are each moved alone, those of a large one along random directions; the
+moved networks are measured together, as a population.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from portable_bp.algorithm.arrays import Layer, map_parameters
 from portable_bp.inspection.letters import layer_letter, weight_name
 
-SMALL = 1_000  # parameters of an array up to which each is moved: the moved copies then hold at most its square
+SMALL = 1_000  # parameters of an array up to which each is moved alone
 DIRECTIONS = 8
+TOGETHER = 128  # moved networks that are measured in one call
 
 
 class WorstSlope(NamedTuple):
@@ -80,11 +81,12 @@ def compare_gradient(
                 continue
             moves = _moves(parameter, generator)
             step = np.cbrt(np.finfo(parameter.dtype).eps) * max(1.0, float(np.abs(parameter).max()))
-            ends = []
-            for moved in (parameter + step * moves, parameter - step * moves):
-                moved_layer = on_device[number]._replace(**{field: asarray(moved)})
-                ends.append(error([*on_device[:number], moved_layer, *on_device[number + 1 :]]))
-            difference = (ends[0] - ends[1]) / (2.0 * step)
+            errors = []
+            for start in range(0, len(moves), TOGETHER):
+                for move in (step * moves[start : start + TOGETHER], -step * moves[start : start + TOGETHER]):
+                    moved = on_device[number]._replace(**{field: asarray(parameter + move)})
+                    errors.append(error([*on_device[:number], moved, *on_device[number + 1 :]]))
+            difference = (np.concatenate(errors[::2]) - np.concatenate(errors[1::2])) / (2.0 * step)
             backpropagation = np.sum(moves * getattr(slope, field), axis=tuple(range(1, moves.ndim)))
             names += _names(number, field, parameter, len(moves))
             slopes.append(np.stack([backpropagation, difference], axis=1))

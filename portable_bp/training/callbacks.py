@@ -1,6 +1,6 @@
 """What may watch training and stop it: any function of a `Training`, called after every epoch.
 
-A callback that has a method ``finish`` is given the training once more at its end, whatever ended it.
+A callback that has a method ``finish`` is given the training once more at its end, unless an error ended it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, settle
 from portable_bp.training.history import Training
 
 
@@ -17,7 +18,8 @@ from portable_bp.training.history import Training
 class EarlyStopping:
     """Stop when the loss has not improved for a while, and bring back the best weights.
 
-    The loss is that of the validation data where there are any, else that of the training data.
+    The loss is that of the validation data where there are any, after each epoch. Else it is that of the training data, which
+    is taken on the way, so that the weights that go with it are those that the epoch began with.
 
     Parameters
     ----------
@@ -33,15 +35,20 @@ class EarlyStopping:
     _best_layers: Sequence[Layer] = field(default=(), init=False, repr=False)
     _best_epoch: int = field(default=0, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        settle(self, patience=COUNT, min_delta=NOT_NEGATIVE)
+
     def __call__(self, training: Training) -> None:
         """Remember the weights if they are the best so far, or stop if they have been worse for too long."""
         if training.epoch == 1:
-            self._best_loss = math.inf
+            self._best_loss, self._best_layers, self._best_epoch = math.inf, training.began, 0
         loss = training.history.monitored
+        measured_after = bool(training.history.validation_loss)
         if loss < self._best_loss - self.min_delta:
-            self._best_loss, self._best_layers, self._best_epoch = loss, training.layers, training.epoch
-        elif training.epoch - self._best_epoch >= self.patience:
-            training.stop(f"the loss has not improved for {self.patience} epochs")
+            self._best_layers = training.layers if measured_after else training.began
+            self._best_loss, self._best_epoch = loss, training.epoch if measured_after else training.epoch - 1
+        elif training.epoch - self._best_epoch >= self.patience + (not measured_after):
+            training.stop(f"the loss has not improved for {self.patience:g} epochs")
 
     def finish(self, training: Training) -> None:
         """Bring back the weights of the best epoch."""

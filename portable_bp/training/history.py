@@ -19,7 +19,7 @@ class History:
     validation_loss : list of float
         The loss on the validation data after each epoch; empty without such data.
     best_epoch : int or None
-        The epoch whose weights were brought back, counted from 1; None where the last weights stayed.
+        The epoch after which the network had the weights that were brought back; None where the last weights stayed.
     stop_reason : str or None
         Why training ended early; None where it did not.
     """
@@ -43,11 +43,14 @@ class Training:
     ----------
     layers : sequence of Layer
         The parameters after the last finished epoch.
+    began : sequence of Layer
+        The parameters before it: those that the epoch's loss was first taken at.
     history : History
         The losses so far.
     """
 
     layers: Sequence[Layer]
+    began: Sequence[Layer] = ()
     history: History = field(default_factory=History)
 
     @property
@@ -63,4 +66,4 @@ class Training:
         reason : str
             Kept in the history.
         """
-        self.history.stop_reason = reason
+        self.history.stop_reason = str(reason)

@@ -98,17 +98,18 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     DivergenceError
         If the loss or a weight is not finite any more; the training then holds the last finite weights.
     """
+    take_step = compiled(plan.backend, step, plan.activations, plan.loss, plan.optimizer)
     progress = compiled(plan.backend, begin, plan.optimizer)(training.layers)
     steps = plan.epochs * math.ceil(data.inputs.shape[0] / plan.batch_size)
     with bar(plan.progress, steps, "batch") as tell:
         for _ in range(plan.epochs):
             before, generator_before = progress, generator.bit_generator.state
-            progress = _run_epoch(plan, before, data, generator, tell)
+            progress = _run_epoch(plan, take_step, before, data, generator, tell)
             loss, *validation_loss = _fetch_losses(plan, progress, data, validation)
             if not math.isfinite(loss):
                 generator.bit_generator.state = generator_before
-                _stop_diverged(training, plan, before, data, generator)
-            training.layers = progress.layers
+                _stop_diverged(training, plan, take_step, before, data, generator)
+            training.began, training.layers = before.layers, progress.layers
             training.history.loss.append(loss)
             training.history.validation_loss.extend(validation_loss)
             tell(0, loss=training.history.monitored)
@@ -121,9 +122,13 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
 
 
 def _run_epoch(
-    plan: Plan, progress: Progress, data: Data, generator: np.random.Generator, tell: Callable[..., None]
+    plan: Plan,
+    take_step: Callable[..., Progress],
+    progress: Progress,
+    data: Data,
+    generator: np.random.Generator,
+    tell: Callable[..., None],
 ) -> Progress:
-    take_step = compiled(plan.backend, step, plan.activations, plan.loss, plan.optimizer)
     progress = progress._replace(total=compiled(plan.backend, zero_error)(progress.layers))
     for batch in _draw(plan, progress.layers, data, generator):
         progress = take_step(progress, tuple(data), batch)
@@ -131,9 +136,15 @@ def _run_epoch(
     return progress
 
 
-def _stop_diverged(training: Training, plan: Plan, progress: Progress, data: Data, generator: np.random.Generator) -> NoReturn:
+def _stop_diverged(
+    training: Training,
+    plan: Plan,
+    take_step: Callable[..., Progress],
+    progress: Progress,
+    data: Data,
+    generator: np.random.Generator,
+) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
-    take_step = compiled(plan.backend, step, plan.activations, plan.loss, plan.optimizer)
     number = 0
     for batch in _draw(plan, progress.layers, data, generator):
         number += 1

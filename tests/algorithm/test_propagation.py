@@ -33,7 +33,8 @@ def drawn(problem, activation, loss, output_activation=None):
     names = [activation] * (len(layers) - 1) + [output_activation or activation]
     inputs = generator.normal(size=(samples, sizes[0]))
     target = draw_target(loss, generator, samples, sizes[-1], classes=seed % 2 == 0)
-    return layers, names, inputs, target, generator.uniform(0.1, 2.0, size=samples)
+    sample_weight = generator.uniform(0.1, 2.0, size=samples)
+    return layers, names, inputs, target, sample_weight / sample_weight.mean()
 
 
 def suits(loss, activation):

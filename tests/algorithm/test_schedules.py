@@ -53,3 +53,13 @@ def test_a_schedule_is_followed_by_a_compiled_step(way):
     network = way.network([1, 1], "identity", bias=False, initializer="zeros")
     network.fit([[0.5]], [[1.0]], optimizer="sgd", learning_rate=schedule, epochs=2)
     way.assert_close(network.layers[0].weight, [[0.5 + 0.5 * 0.75 * 0.5]])
+
+
+@pytest.mark.parametrize("every", [41, 49, 98, 103, 161])
+def test_step_changes_on_the_update_that_it_names(way, every):
+    """A compiler that divides by multiplying with a reciprocal comes out just below."""
+    for dtype in ("float32", "float64"):
+        backend = way.backend(dtype)
+        run = backend.compile(bp.schedules.Step(1.0, every=every, factor=0.5))
+        for count, rate in ((every - 1, 1.0), (every, 0.5), (3 * every, 0.125)):
+            assert float(backend.to_numpy(run(backend.asarray(count)))) == pytest.approx(rate, rel=1e-6)

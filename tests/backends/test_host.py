@@ -24,6 +24,23 @@ def test_what_no_backend_takes(way, data, error, said):
         way.backend("float32").asarray(data)
 
 
+def test_integers_that_are_objects_are_told_from_large_ones():
+    with pytest.raises(TypeError, match="Python objects"):
+        host_array(np.array([1, 2], dtype=object), "float32", "numpy")
+
+
+def test_masked_data_are_refused(way):
+    masked = np.ma.array([1.0, 999.0], mask=[False, True])
+    with pytest.raises(TypeError, match="some of it is masked"):
+        way.backend().asarray(masked)
+    way.assert_close(way.backend().asarray(np.ma.array([1.0, 2.0])), [1.0, 2.0])
+
+
+def test_own_arrays_of_floats_are_no_classes(way):
+    with pytest.raises(TypeError, match="float64, not integers"):
+        way.backend().asarray(way.backend().asarray([0.0, 1.0]), "int32")
+
+
 @pytest.mark.parametrize(("data", "error"), [([2**31], ValueError), ([0.5], TypeError), ([1.0], TypeError)])
 def test_what_is_no_class(way, data, error):
     with pytest.raises(error):
@@ -51,6 +68,13 @@ def test_an_array_of_another_library_is_refused(way):
     array = (module.numpy if foreign == "jax" else module).asarray([1.0])
     with pytest.raises(TypeError, match=f"array on .*, and this is the {way.backend().name} backend.*convert it to NumPy"):
         way.backend().asarray(array)
+
+
+def test_a_list_of_another_library_s_arrays_is_refused():
+    import array_api_strict
+
+    with pytest.raises(TypeError, match="an array_api_strict array|a array_api_strict array"):
+        host_array([[array_api_strict.asarray(1.0)]], "float32", "numpy")
 
 
 def test_an_array_that_only_speaks_dlpack_is_refused(way):

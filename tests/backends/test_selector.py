@@ -60,8 +60,8 @@ def test_own_arrays_are_taken_in_the_backend_s_dtype(way):
 
 def test_the_same_flag_gives_the_same_backend(way):
     assert way.backend() is way.backend()
-    assert bp.select_backend(way.backend()).dtype == way.backend("float32").dtype
-    assert bp.select_backend(way.backend("float32")) is way.backend("float32")
+    assert bp.select_backend(way.backend(), "float32") is way.backend("float32")
+    assert bp.select_backend(way.backend()) is way.backend()
 
 
 def test_available_backends_has_a_row_each():
@@ -121,6 +121,35 @@ def test_wrong_flags(flag, error, said):
 def test_wrong_dtypes(dtype):
     with pytest.raises(ValueError, match=f"unknown dtype '{dtype}': the known ones are float32, float64"):
         bp.select_backend("numpy", dtype)
+
+
+@pytest.mark.parametrize("spec", [None, 5, {}])
+def test_what_is_no_backend(spec):
+    with pytest.raises(TypeError, match="and should be a flag such as 'numpy' or 'cupy:1', or a backend"):
+        bp.Network([2, 2], backend=spec)
+
+
+def test_a_backend_s_own_dtype_is_kept():
+    network = bp.Network([2, 2], backend=bp.select_backend("numpy", "float64"))
+    assert network.layers[0].weight.dtype == np.float64
+
+
+def test_a_library_that_is_half_installed_does_not_hide_the_others(monkeypatch):
+    from portable_bp.backends import strict
+
+    def fail():
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(strict, "devices", fail)
+    row = bp.available_backends()[-1]
+    assert not row.usable and "libcudart" in row.reason
+
+
+def test_jax_keeps_float64_when_the_switch_was_turned_off():
+    jax = pytest.importorskip("jax")
+    backend = bp.select_backend("jax", "float64")
+    jax.config.update("jax_enable_x64", False)
+    assert backend.asarray([1.0]).dtype == np.float64
 
 
 def test_dtypes_of_any_library(way):

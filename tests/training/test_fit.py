@@ -146,6 +146,28 @@ def test_validation_and_sample_weights(way):
     assert history.validation_loss[-1] == pytest.approx(float(found), rel=1e-12)
 
 
+def test_a_weight_of_two_is_a_sample_given_twice(way):
+    twice, weight = np.concatenate([X, X[:10]]), np.where(np.arange(50) < 10, 2.0, 1.0)
+    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    target = np.concatenate([TARGET, TARGET[:10]])
+    way.assert_close(network.loss(X, TARGET, sample_weight=weight), way.values(network.loss(twice, target)))
+    for mine, theirs in zip(network.gradient(X, TARGET, sample_weight=weight), network.gradient(twice, target), strict=True):
+        way.assert_close(mine.weight, way.values(theirs.weight), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+def test_weights_count_across_batches(way, batch_size):
+    """Weights are scaled once, over all samples: a batch of one heavy sample moves the network further."""
+    weight = np.linspace(0.0, 3.0, 50)
+    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    expected = float(way.values(network.loss(X, TARGET, sample_weight=weight)))
+    history = network.fit(X, TARGET, sample_weight=weight, batch_size=batch_size, learning_rate=1e-12)
+    assert history.loss[0] == pytest.approx(expected, rel=1e-8)
+    one = way.network([1, 1], "identity", bias=False, initializer="zeros")
+    one.fit([[1.0], [1.0]], [[1.0], [1.0]], sample_weight=[3.0, 1.0], batch_size=1, learning_rate=0.1, epochs=1)
+    way.assert_close(one.layers[0].weight, [[1.0 - (1 - 0.15) * (1 - 0.05)]])
+
+
 def test_dropout_is_the_same_everywhere_and_only_while_training(way):
     def trained(make):
         network = make([4, 8, 8, 2], "relu", "identity", seed=0)
@@ -207,6 +229,23 @@ def test_early_stopping_brings_them_back_when_another_callback_stops():
         assert history.best_epoch == int(np.argmin(history.validation_loss)) + 1
 
 
+def test_early_stopping_on_the_training_loss_keeps_the_weights_that_it_was_measured_on(way):
+    """Every step goes too far, so that the weights at the start stay the best."""
+    network = way.network([4, 2], "identity", seed=0)
+    before = way.values(network.layers[0].weight)
+    history = network.fit(X, TARGET, learning_rate=3.0, epochs=40, callbacks=[bp.EarlyStopping(patience=5)])
+    assert len(history.loss) == 6 and history.loss[1] > history.loss[0]
+    assert history.best_epoch == 0
+    way.assert_close(network.layers[0].weight, before, rtol=0.0)
+
+
+def test_an_early_stopping_used_again_starts_afresh():
+    stopping, network = bp.EarlyStopping(patience=3), bp.Network([4, 2], "identity", backend="numpy", seed=0)
+    for _ in range(2):
+        history = network.fit(X, TARGET, learning_rate=3.0, epochs=40, callbacks=[stopping])
+        assert len(history.loss) == 4
+
+
 def test_a_callback_that_raises_leaves_the_last_finished_epoch():
     network, seen = bp.Network([4, 8, 2], backend="numpy", seed=0), []
 
@@ -257,6 +296,16 @@ def test_weights_that_overflow_in_the_last_step_are_found():
     with pytest.raises(bp.DivergenceError, match="epoch 1, batch 1"):
         network.fit([[1e10]], [[1e10]], learning_rate=1e30)
     assert network.layers[0].weight == 0.0
+
+
+def test_numpy_scalars_leave_float32_alone(way):
+    network = way.network([4, 8, 2], "tanh", dtype="float32", seed=0)
+    rate, share = np.float64(0.01), np.float64(0.9)
+    inner = bp.optimizers.Momentum(bp.schedules.Exponential(rate, share), share)
+    network.fit(X, TARGET, loss=bp.losses.Huber(rate), optimizer=bp.optimizers.Penalized(inner, l2=rate, l1=rate), epochs=2)
+    network.fit(X, TARGET, learning_rate=rate)
+    for layer in network.layers:
+        way.values(layer.weight, "float32")
 
 
 def test_the_random_numbers_go_on_between_fits():

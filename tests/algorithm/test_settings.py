@@ -1,0 +1,54 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp import activations, losses, optimizers, schedules
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: optimizers.SGD(-1.0), "learning_rate of SGD is -1.0, and should be a number above 0."),
+        (lambda: optimizers.SGD(math.nan), "learning_rate of SGD is nan"),
+        (lambda: optimizers.SGD("0.1"), "learning_rate of SGD is '0.1'"),
+        (lambda: optimizers.SGD(schedules.Cosine), "learning_rate of SGD is <class"),
+        (lambda: optimizers.Momentum(momentum=2.0), "momentum of Momentum is 2.0, and should be a number from 0 to below 1."),
+        (lambda: optimizers.Nesterov(momentum=-0.1), "momentum of Nesterov is -0.1"),
+        (lambda: optimizers.RMSProp(decay=1.0), "decay of RMSProp is 1.0"),
+        (lambda: optimizers.Adam(beta_1=1.0), "beta_1 of Adam is 1.0"),
+        (lambda: optimizers.Adam(beta_2=True), "beta_2 of Adam is True"),
+        (lambda: optimizers.AdamW(weight_decay=-1), "weight_decay of AdamW is -1, and should be a number from 0 up."),
+        (lambda: optimizers.AdamW(epsilon=0), "epsilon of AdamW is 0"),
+        (lambda: optimizers.Penalized(optimizers.SGD(), l1=-1), "l1 of Penalized is -1"),
+        (lambda: optimizers.Clipped(optimizers.SGD(), norm=0), "norm of Clipped is 0"),
+        (lambda: schedules.Constant(-0.1), "rate of Constant is -0.1"),
+        (lambda: schedules.Step(0.1, every=0), "every of Step is 0, and should be a whole number from 1 up."),
+        (lambda: schedules.Exponential(0.1, factor=0.0), "factor of Exponential is 0.0"),
+        (lambda: schedules.Cosine(0.1, over=1.5), "over of Cosine is 1.5"),
+        (lambda: schedules.WarmUp(0.0, over=3), "schedule of WarmUp is 0.0"),
+        (lambda: losses.Huber(-1.0), "threshold of Huber is -1.0"),
+        (lambda: losses.Quantile(5.0), "quantile of Quantile is 5.0, and should be a number between 0 and 1."),
+        (lambda: activations.ELU(math.inf), "alpha of ELU is inf, and should be a finite number."),
+        (lambda: activations.LeakyReLU(None), "negative_slope of LeakyReLU is None"),
+        (lambda: bp.EarlyStopping(patience="3"), "patience of EarlyStopping is '3'"),
+        (lambda: bp.EarlyStopping(min_delta=-1), "min_delta of EarlyStopping is -1"),
+    ],
+)
+def test_wrong_settings(make, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make()
+
+
+@pytest.mark.parametrize("outer", [optimizers.Penalized, optimizers.Clipped])
+@pytest.mark.parametrize("inner", ["sgd", optimizers.SGD, None])
+def test_what_goes_around_no_optimizer(outer, inner):
+    with pytest.raises(TypeError, match=f"{outer.__name__} goes around .*, and should go around an optimizer"):
+        outer(inner)
+
+
+def test_settings_are_python_s_own_numbers():
+    assert type(optimizers.Adam(np.float64(0.1), beta_1=np.float32(0.5)).learning_rate) is float
+    assert optimizers.Adam(np.float64(0.1)) == optimizers.Adam(0.1)
