@@ -257,7 +257,7 @@ BAD_FITS = [
     (X, TARGET, {"epochs": np.nan}, ValueError, "epochs is nan"),
     (X, TARGET, {"seed": "one"}, ValueError, "seed is 'one'"),
     (X, TARGET, {"learning_rate": bp.schedules.Cosine}, ValueError, "learning_rate of SGD is <class"),
-    (X, TARGET, {"callbacks": bp.EarlyStopping()}, TypeError, "callbacks is EarlyStopping(patience=10.0, min_delta=0.0), and"),
+    (X, TARGET, {"callbacks": bp.EarlyStopping()}, TypeError, "callbacks is EarlyStopping(patience=10, min_delta=0.0), and"),
     (
         X,
         TARGET,

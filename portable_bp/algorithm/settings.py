@@ -20,16 +20,19 @@ class Range(NamedTuple):
         In words.
     holds : callable
         Whether a finite float is.
+    kind : type
+        What it is kept as.
     """
 
     said: str
     holds: Callable[[float], bool]
+    kind: type[int] | type[float] = float
 
 
 ANY = Range("a finite number", lambda number: True)
 POSITIVE = Range("a number above 0", lambda number: number > 0.0)
 NOT_NEGATIVE = Range("a number from 0 up", lambda number: number >= 0.0)
-COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number))
+COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number), int)
 SHARE = Range("a number from 0 to below 1", lambda number: 0.0 <= number < 1.0)
 INSIDE = Range("a number between 0 and 1", lambda number: 0.0 < number < 1.0)
 
@@ -46,7 +49,7 @@ def is_number(given: Any) -> bool:
 
 
 def settle(piece: Any, **wanted: Range) -> None:
-    """Check the numbers of a frozen dataclass, and make them Python floats.
+    """Check the numbers of a frozen dataclass, and make them Python's own.
 
     A function, such as a schedule in the place of a learning rate, is left as it is.
 
@@ -65,6 +68,6 @@ def settle(piece: Any, **wanted: Range) -> None:
     for field, wanted_range in wanted.items():
         given = getattr(piece, field)
         if is_number(given) and math.isfinite(given) and wanted_range.holds(float(given)):
-            object.__setattr__(piece, field, float(given))
+            object.__setattr__(piece, field, wanted_range.kind(given))
         elif isinstance(given, type) or not callable(given):
             raise ValueError(f"{field} of {type(piece).__name__} is {given!r}, and should be {wanted_range.said}.")

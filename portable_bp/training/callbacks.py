@@ -48,7 +48,7 @@ class EarlyStopping:
             self._best_layers = training.layers if measured_after else training.began
             self._best_loss, self._best_epoch = loss, training.epoch if measured_after else training.epoch - 1
         elif training.epoch - self._best_epoch >= self.patience + (not measured_after):
-            training.stop(f"the loss has not improved for {self.patience:g} epochs")
+            training.stop(f"the loss has not improved for {self.patience} epochs")
 
     def finish(self, training: Training) -> None:
         """Bring back the weights of the best epoch."""
