@@ -116,6 +116,7 @@ def test_to_is_a_copy_elsewhere(way):
     moved = network.to(way.flag)
     way.assert_close(moved.predict(X), network.predict(X))
     assert moved.activations == network.activations
+    assert bp.Network([3, 2], backend="numpy", check_finite=False).to(way.flag).check_finite is False
     way.assert_close(moved.to(way.flag, dtype="float32").predict(X), network.predict(X), rtol=1e-4, dtype="float32")
     network.fit(X, TARGET, epochs=2, batch_size=5)
     moved.fit(X, TARGET, epochs=2, batch_size=5)  # the random numbers go on alike

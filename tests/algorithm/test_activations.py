@@ -40,11 +40,17 @@ def test_sigmoid_keeps_its_tail(way):
 
 
 @pytest.mark.parametrize(
-    ("activation", "expected"),
+    ("activation", "theirs"),
     [
-        (bp.activations.LeakyReLU(0.2), [-0.4, 3.0]),
-        (bp.activations.ELU(2.0), [2.0 * np.expm1(-2.0), 3.0]),
+        (bp.activations.LeakyReLU(0.2), lambda functional, net: functional.leaky_relu(net, 0.2)),
+        (bp.activations.ELU(2.0), lambda functional, net: functional.elu(net, 2.0)),
     ],
 )
-def test_parameters_of_an_activation(activation, expected):
-    np.testing.assert_allclose(activation.value(np.array([-2.0, 3.0])), expected)
+def test_parameters_of_an_activation_agree_with_pytorch(torch, activation, theirs):
+    net = np.random.default_rng(0).normal(scale=2.0, size=(20, 3))
+    leaf = torch.tensor(net, requires_grad=True)
+    out = theirs(torch.nn.functional, leaf)
+    (3.0 * out).sum().backward()
+    found = activation.value(net)
+    np.testing.assert_allclose(found, out.detach().numpy(), rtol=1e-13)
+    np.testing.assert_allclose(activation.delta(3.0 * np.ones_like(net), Signal(net, found)), leaf.grad.numpy(), rtol=1e-13)

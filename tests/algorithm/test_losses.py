@@ -21,6 +21,22 @@ def test_value_agrees_with_pytorch(torch, loss):
     np.testing.assert_allclose(BY_NAME[loss]().value(out, target), expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("threshold", [0.3, 1.7])
+def test_the_threshold_of_huber_agrees_with_pytorch(torch, threshold):
+    generator, loss = np.random.default_rng(0), bp.losses.Huber(threshold)
+    out, target = generator.normal(scale=2.0, size=(20, 1)), generator.normal(size=(20, 1))
+    leaf = torch.tensor(out, requires_grad=True)
+    value = torch.nn.functional.huber_loss(leaf, torch.tensor(target), delta=threshold, reduction="none")
+    value.sum().backward()
+    np.testing.assert_allclose(loss.value(out, target), value.detach().numpy()[:, 0], rtol=1e-13)
+    np.testing.assert_allclose(loss.slope(out, target), leaf.grad.numpy(), rtol=1e-13)
+
+
+def test_a_certain_and_right_net_keeps_its_small_error():
+    value = bp.losses.BinaryCrossEntropy().value(np.array([[40.0], [-40.0]]), np.array([[1.0], [0.0]]))
+    np.testing.assert_allclose(value, np.exp(-40.0), rtol=1e-12)
+
+
 def test_value_agrees_with_scikit_learn():
     generator = np.random.default_rng(0)
     out, target = generator.uniform(0.1, 3.0, size=(20, 1)), generator.poisson(2.0, size=(20, 1)).astype(float)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import types
@@ -143,6 +144,24 @@ def test_a_library_that_is_half_installed_does_not_hide_the_others(monkeypatch):
     monkeypatch.setattr(strict, "devices", fail)
     row = bp.available_backends()[-1]
     assert not row.usable and "libcudart" in row.reason
+
+
+def test_jax_devices_are_told_apart():
+    pytest.importorskip("jax")
+    script = "import portable_bp as bp; b = bp.select_backend('jax:cpu:1'); print(b.device.id, b.asarray([1.0]).device.id)"
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["1", "1"]
+
+
+def test_jax_compiles():
+    jax = pytest.importorskip("jax")
+    seen = []
+    backend = bp.select_backend("jax")
+    run = backend.compile(lambda array: seen.append(isinstance(array, jax.core.Tracer)) or array)
+    for _ in range(3):
+        run(backend.asarray([1.0]))
+    assert seen == [True]
 
 
 def test_jax_keeps_float64_when_the_switch_was_turned_off():

@@ -36,6 +36,13 @@ def test_a_wrong_gradient_is_found_and_named(way, sizes, named):
     assert check.worst.backpropagation != pytest.approx(check.worst.finite_difference)
 
 
+def test_a_gradient_of_nan_does_not_pass():
+    network = bp.Network([3, 4, 2], [(np.tanh, lambda slope, signal: slope * np.nan), "identity"], backend="numpy", seed=0)
+    check = bp.check_gradient(network, np.ones((5, 3)), np.ones((5, 2)))
+    assert not check.max_relative_error < 1.0
+    assert np.isnan(check.worst.backpropagation)
+
+
 def test_the_names_are_the_article_s():
     """The slope of w_d4, the fourth weight to layer d, is that from c_1 to d_2; the article's second label is a slip."""
 

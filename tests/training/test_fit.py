@@ -179,6 +179,20 @@ def test_dropout_is_the_same_everywhere_and_only_while_training(way):
     way.assert_close(mine.predict(X), way.values(mine.predict(X)), rtol=0.0)
 
 
+def test_a_step_with_dropout_is_that_of_the_masked_network():
+    from portable_bp.algorithm.dropout import Dropout, draw_mask
+    from portable_bp.algorithm.propagation import propagate
+
+    network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", dtype="float64", seed=0)
+    mask = draw_mask(np.random.default_rng(5), 0.5, (50, 8))
+    masked = [Dropout(network.activations[0], mask), network.activations[1]]
+    gradient = propagate(masked, bp.losses.SquaredError(), network.layers, X, TARGET).gradient
+    expected = [layer.weight - 0.1 * slope.weight for layer, slope in zip(network.layers, gradient, strict=True)]
+    network.fit(X, TARGET, learning_rate=0.1, dropout=0.5, seed=5)
+    for layer, weight in zip(network.layers, expected, strict=True):
+        np.testing.assert_allclose(layer.weight, weight, rtol=1e-12)
+
+
 def test_the_loss_of_an_epoch_is_the_mean_of_its_batches(way):
     network = way.network([4, 8, 2], seed=0)
     before = float(way.values(network.loss(X, TARGET)))
@@ -246,6 +260,18 @@ def test_an_early_stopping_used_again_starts_afresh():
         assert len(history.loss) == 4
 
 
+def test_an_improvement_of_less_than_min_delta_is_none():
+    def epochs(min_delta):
+        network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
+        stopping = bp.EarlyStopping(patience=2, min_delta=min_delta)
+        return len(
+            network.fit(X, TARGET, epochs=20, learning_rate=0.001, validation_data=(X, TARGET), callbacks=[stopping]).loss
+        )
+
+    assert epochs(0.0) == 20
+    assert epochs(1.0) == 3
+
+
 def test_a_callback_that_raises_leaves_the_last_finished_epoch():
     network, seen = bp.Network([4, 8, 2], backend="numpy", seed=0), []
 
@@ -275,12 +301,13 @@ def test_divergence_names_the_batch_and_keeps_what_came_before_it(way):
     """One sample's squared error is beyond float32: the batch that holds it is known from the seed."""
     x = np.ones((20, 1))
     x[11] = 1e25
-    order = np.random.default_rng(3).permutation(20)
-    batch, place = divmod(order.tolist().index(11), 4)
-    assert batch > 0
+    generator = np.random.default_rng(4)
+    order, next_order = generator.permutation(20), generator.permutation(20)
+    batch = order.tolist().index(11) // 4
+    assert batch > 0 and batch != next_order.tolist().index(11) // 4
     network = way.network([1, 1], "identity", dtype="float32", seed=0)
     with pytest.raises(bp.DivergenceError, match=f"in epoch 1, batch {batch + 1},"):
-        network.fit(x, np.zeros((20, 1)), batch_size=4, seed=3)
+        network.fit(x, np.zeros((20, 1)), batch_size=4, seed=4)
     steps = way.network([1, 1], "identity", dtype="float32", seed=0)
     for start in range(0, 4 * batch, 4):
         rows = order[start : start + 4]
