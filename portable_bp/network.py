@@ -195,7 +195,7 @@ class Network:
         loss : str or loss
             A name, an object with ``value`` and ``slope``, or a pair of such functions.
         sample_weight : list or array, shape (samples,), optional
-            What each sample counts for in the mean.
+            What each sample counts for in the mean: a weight of two is a sample given twice. Scaled to a mean of one first.
 
         Returns
         -------
