@@ -50,7 +50,7 @@ class Network:
     initializer : str or callable
         How the weights are drawn: a name, or a function of a NumPy generator and a shape.
     check_finite : bool
-        Whether inputs and targets with NaN or infinity are refused. Looking costs one number read from the device a call.
+        Whether inputs and targets with NaN or infinity are refused. Looking reads a number or two of each back from the device.
 
     Attributes
     ----------

@@ -29,6 +29,9 @@ WAYS = {
     "jax-gpu": "jax:gpu",
 }
 REQUIRED = {name for name in os.environ.get("PORTABLE_BP_REQUIRE", "").split(",") if name}
+FLAGS = {flag.removesuffix(":device1") for flag in WAYS.values()}
+if REQUIRED - FLAGS:
+    raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {sorted(REQUIRED - FLAGS)}: the known ones are {sorted(FLAGS)}")
 ran = collections.Counter()
 skipped = {}
 

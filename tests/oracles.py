@@ -85,5 +85,5 @@ def relative_distance(found, expected):
         if theirs is not None
     ]
     scale = max(float(np.abs(theirs).max()) for _, theirs in pairs)
-    distance = max(float(np.abs(mine - theirs).max()) for mine, theirs in pairs)
+    distance = float(np.max([np.abs(mine - theirs).max() for mine, theirs in pairs]))  # a NaN anywhere stays NaN
     return distance / scale if scale else distance

@@ -37,6 +37,7 @@ def test_example_on_one_backend(capsys):
 
 
 def test_a_number_that_is_not_the_article_s_is_an_error():
+    assert not article_table({"numpy": {"net_d1": 42.0}}, None)[1]
     column = {"net_b1": 0.1, "out_d1": 0.7201}
     table, agrees = article_table({"numpy": column}, 4)
     assert not agrees

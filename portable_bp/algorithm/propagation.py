@@ -142,7 +142,7 @@ def propagate(
     target : array, shape (..., samples, outputs), or classes of shape (..., samples)
         What the outputs should be.
     sample_weight : array, shape (..., samples), optional
-        What each sample counts for in the mean.
+        What each sample counts for: weights whose mean over all samples is one leave the error in its units.
     """
     signals = forward(layers, activations, inputs)
     out = signals[-1].out

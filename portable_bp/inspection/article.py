@@ -28,4 +28,4 @@ PRINTED = {
 }
 
 # 0.3 * 0.6876 + 0.4 * 0.7802 + 0.5 * 0.8513 = 0.94401, and without rounding it is 0.94398.
-SLIPS = {"net_d1": "a slip of the article: both ways of computing give 0.9440"}
+SLIPS = {"net_d1": 0.9440}
