@@ -183,3 +183,16 @@ def test_float32_stays_float32(way, activation, loss):
     arrays += [part for signal in passed.signals for part in signal] + [part for layer in passed.gradient for part in layer]
     for array in arrays:
         assert np.isfinite(way.values(array, "float32")).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("depth", [2, 4, 8])
+def test_hidden_exponentials_agree_with_pytorch_autograd(torch, depth, loss):
+    """Weights are small, so that exponentials of exponentials stay in the range of float64."""
+    generator = np.random.default_rng(depth)
+    layers = [Layer(generator.normal(size=(3, 3)) / 10, generator.normal(size=3) / 10) for _ in range(depth)]
+    inputs, target = generator.normal(size=(6, 3)), draw_target(loss, generator, 6, 3)
+    error, gradient, _ = torch_gradient(layers, ["exp"] * depth, loss, inputs, target)
+    passed = propagate([bp.activations.Exp()] * depth, LOSS_BY_NAME[loss](), layers, inputs, target)
+    np.testing.assert_allclose(passed.error, error, rtol=1e-12)
+    assert relative_distance(passed.gradient, gradient) <= 1e-12
