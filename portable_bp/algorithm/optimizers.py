@@ -15,7 +15,8 @@ import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
 from portable_bp.algorithm.schedules import rate_at
-from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, SHARE, settle
+from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, RATE, SHARE, settle
+from portable_bp.lookup import has_parts
 
 Layers = Sequence[Layer]
 
@@ -67,8 +68,7 @@ def _as_parameter(count: Array, layers: Layers) -> Array:
 
 
 def _check_inner(outer: Any) -> None:
-    has_parts = all(callable(getattr(outer.optimizer, part, None)) for part in Optimizer._fields)
-    if isinstance(outer.optimizer, type) or not has_parts:
+    if isinstance(outer.optimizer, type) or not has_parts(outer.optimizer, Optimizer):
         raise TypeError(
             f"{type(outer).__name__} goes around {outer.optimizer!r}, and should go around an optimizer, such as SGD(0.1)."
         )
@@ -87,7 +87,7 @@ class SGD:
     learning_rate: Any = 0.1
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=POSITIVE)
+        settle(self, learning_rate=RATE)
 
     def init(self, layers: Layers) -> State:
         """Return the count at zero."""
@@ -115,7 +115,7 @@ class Momentum:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=POSITIVE, momentum=SHARE)
+        settle(self, learning_rate=RATE, momentum=SHARE)
 
     def init(self, layers: Layers) -> State:
         """Return velocities of zero."""
@@ -134,7 +134,7 @@ class Momentum:
 
 @dataclass(frozen=True)
 class Nesterov(Momentum):
-    """Momentum that looks ahead (Nesterov 1983, in the form of Sutskever et al., ICML 2013, section 3).
+    """Momentum that looks ahead (Nesterov 1983, in the form of Bengio et al., arXiv:1212.0901).
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class RMSProp:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=POSITIVE, decay=SHARE, epsilon=POSITIVE)
+        settle(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return mean squares of zero."""
@@ -210,7 +210,7 @@ class Adam:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=POSITIVE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
+        settle(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return means of zero."""

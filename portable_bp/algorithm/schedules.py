@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, POSITIVE, settle
+from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, POSITIVE, RATE, settle
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class WarmUp:
     over: int
 
     def __post_init__(self) -> None:
-        settle(self, schedule=POSITIVE, over=COUNT)
+        settle(self, schedule=RATE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return the schedule's rate, scaled down during the first updates."""

@@ -22,15 +22,19 @@ class Range(NamedTuple):
         Whether a finite float is.
     kind : type
         What it is kept as.
+    or_function : bool
+        Whether a function, such as a schedule, may stand in its place.
     """
 
     said: str
     holds: Callable[[float], bool]
     kind: type[int] | type[float] = float
+    or_function: bool = False
 
 
 ANY = Range("a finite number", lambda number: True)
 POSITIVE = Range("a number above 0", lambda number: number > 0.0)
+RATE = Range("a number above 0, or a schedule", POSITIVE.holds, or_function=True)
 NOT_NEGATIVE = Range("a number from 0 up", lambda number: number >= 0.0)
 COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number), int)
 SHARE = Range("a number from 0 to below 1", lambda number: 0.0 <= number < 1.0)
@@ -49,9 +53,7 @@ def is_number(given: Any) -> bool:
 
 
 def settle(piece: Any, **wanted: Range) -> None:
-    """Check the numbers of a frozen dataclass, and make them Python's own.
-
-    A function, such as a schedule in the place of a learning rate, is left as it is.
+    """Check the numbers of a dataclass, and make them Python's own.
 
     Parameters
     ----------
@@ -69,5 +71,5 @@ def settle(piece: Any, **wanted: Range) -> None:
         given = getattr(piece, field)
         if is_number(given) and math.isfinite(given) and wanted_range.holds(float(given)):
             object.__setattr__(piece, field, wanted_range.kind(given))
-        elif isinstance(given, type) or not callable(given):
+        elif isinstance(given, type) or not (wanted_range.or_function and callable(given)):
             raise ValueError(f"{field} of {type(piece).__name__} is {given!r}, and should be {wanted_range.said}.")

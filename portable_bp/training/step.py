@@ -55,7 +55,8 @@ def begin(optimizer: Any, layers: Sequence[Layer]) -> Progress:
     layers : sequence of Layer
         The parameters to start from.
     """
-    return Progress(layers, optimizer.init(layers), zero_error(layers))
+    # A list, as updates return: JAX would trace a tuple apart.
+    return Progress(list(layers), optimizer.init(layers), zero_error(layers))
 
 
 def zero_error(layers: Sequence[Layer]) -> Array:

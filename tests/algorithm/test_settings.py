@@ -11,7 +11,7 @@ from portable_bp import activations, losses, optimizers, schedules
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: optimizers.SGD(-1.0), "learning_rate of SGD is -1.0, and should be a number above 0."),
+        (lambda: optimizers.SGD(-1.0), "learning_rate of SGD is -1.0, and should be a number above 0, or a schedule."),
         (lambda: optimizers.SGD(math.nan), "learning_rate of SGD is nan"),
         (lambda: optimizers.SGD("0.1"), "learning_rate of SGD is '0.1'"),
         (lambda: optimizers.SGD(schedules.Cosine), "learning_rate of SGD is <class"),
@@ -33,6 +33,8 @@ from portable_bp import activations, losses, optimizers, schedules
         (lambda: losses.Quantile(5.0), "quantile of Quantile is 5.0, and should be a number between 0 and 1."),
         (lambda: activations.ELU(math.inf), "alpha of ELU is inf, and should be a finite number."),
         (lambda: activations.LeakyReLU(None), "negative_slope of LeakyReLU is None"),
+        (lambda: losses.Huber(abs), "threshold of Huber is <built-in function abs>"),
+        (lambda: optimizers.Adam(beta_1=max), "beta_1 of Adam is <built-in function max>"),
         (lambda: bp.EarlyStopping(patience="3"), "patience of EarlyStopping is '3'"),
         (lambda: bp.EarlyStopping(min_delta=-1), "min_delta of EarlyStopping is -1"),
     ],
