@@ -238,7 +238,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def _check_finite(backend: Backend, array: Array, name: str) -> None:
-    if not backend.to_numpy(compiled(backend, _all_finite)(array)):
+    # A sum is sooner made than a look at every number, and is finite only if they are; of very large ones it may not be.
+    if not backend.to_numpy(compiled(backend, _finite_sum)(array)) and not backend.to_numpy(
+        compiled(backend, _all_finite)(array)
+    ):
         raise ValueError(
             f"{name} holds NaN or infinity: drop or replace such values, or let them through with check_finite=False."
         )
@@ -250,6 +253,11 @@ def _check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], e
     lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
     if lowest < bounds[0] or highest > bounds[1]:
         raise ValueError(f"target holds numbers from {lowest:g} to {highest:g}, and this loss takes {expected}.")
+
+
+def _finite_sum(array: Array) -> Array:
+    xp = namespace(array)
+    return xp.isfinite(xp.sum(array))
 
 
 def _all_finite(array: Array) -> Array:

@@ -129,7 +129,7 @@ class ReLU:
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return the slope where net is positive, zero elsewhere."""
-        return namespace(slope).where(signal.net > 0.0, slope, 0.0)
+        return slope * namespace(slope).astype(signal.net > 0.0, slope.dtype)
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None
             "a loss's value is one number a sample, summed over outputs."
         )
     weighted = values if sample_weight is None else values * sample_weight
-    return namespace(weighted).mean(weighted, axis=-1)
+    return namespace(weighted).sum(weighted, axis=-1) / out.shape[-2]
 
 
 def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:

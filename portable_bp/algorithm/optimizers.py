@@ -227,9 +227,12 @@ class Adam:
         mean = map_parameters(lambda old, slope: self.beta_1 * old + (1.0 - self.beta_1) * slope, mean, gradient)
         square = map_parameters(lambda old, slope: self.beta_2 * old + (1.0 - self.beta_2) * slope * slope, square, gradient)
 
+        # The corrections are numbers, not arrays of a parameter's shape: taken out of the root, they cost nothing.
+        root_correction = namespace(square_correction).sqrt(square_correction)
+        corrected_rate, corrected_epsilon = rate * root_correction / slope_correction, self.epsilon * root_correction
+
         def step(parameter: Array, slope_mean: Array, square_mean: Array) -> Array:
-            root = namespace(square_mean).sqrt(square_mean / square_correction)
-            return parameter - rate * (slope_mean / slope_correction) / (root + self.epsilon)
+            return parameter - corrected_rate * slope_mean / (namespace(square_mean).sqrt(square_mean) + corrected_epsilon)
 
         return map_parameters(step, layers, mean, square), State(count, (mean, square))
 

@@ -1,6 +1,6 @@
 """Where arrays live: the contract that a backend keeps, one file a library, and the selector."""
 
-from portable_bp.backends.compiled import compiled
+from portable_bp.backends.compiled import compiled, looped
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
 from portable_bp.backends.selector import available_backends, select_backend
 
@@ -10,5 +10,6 @@ __all__ = [
     "BackendUnavailableError",
     "available_backends",
     "compiled",
+    "looped",
     "select_backend",
 ]

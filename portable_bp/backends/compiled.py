@@ -33,16 +33,35 @@ def compiled(backend: Backend, function: Callable[..., Any], *choices: Any) -> C
     *choices : objects
         Activations, losses, optimizers: what is no array.
     """
+    return _made(backend, "compile", function, choices)
+
+
+def looped(backend: Backend, function: Callable[..., Any], *choices: Any) -> Callable[..., Any]:
+    """Return a backend's loop over a function whose first arguments are fixed, kept as `compiled` keeps its own.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where it will run.
+    function : callable
+        A pure function of the choices, then of carry, constants and item.
+    *choices : objects
+        Activations, losses, optimizers: what is no array.
+    """
+    return _made(backend, "loop", function, choices)
+
+
+def _made(backend: Backend, how: str, function: Callable[..., Any], choices: tuple[Any, ...]) -> Callable[..., Any]:
     given = _Choices(choices, _identity(choices))
     try:
-        return _kept(backend, function, given)
+        return _kept(backend, how, function, given)
     except TypeError:  # a user's own piece that cannot be hashed cannot be kept
-        return _kept.__wrapped__(backend, function, given)
+        return _kept.__wrapped__(backend, how, function, given)
 
 
 @functools.lru_cache(maxsize=256)
-def _kept(backend: Backend, function: Callable[..., Any], choices: _Choices) -> Callable[..., Any]:
-    return backend.compile(functools.partial(function, *choices.pieces))
+def _kept(backend: Backend, how: str, function: Callable[..., Any], choices: _Choices) -> Callable[..., Any]:
+    return getattr(backend, how)(functools.partial(function, *choices.pieces))
 
 
 def _identity(piece: Any) -> tuple[Any, ...]:

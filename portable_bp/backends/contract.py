@@ -67,6 +67,23 @@ class Backend(Protocol):
         """
         ...
 
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Callable[[Any, Any, int], Any]]:
+        """Return a loop over a function, made ready to run many times on this device.
+
+        Parameters
+        ----------
+        function : callable
+            A pure function ``function(carry, constants, item)`` that returns the next carry, of the same shapes. Each of the
+            three is nested tuples, lists and named tuples of arrays, or None.
+
+        Returns
+        -------
+        callable
+            ``loop(constants)`` returns ``run(carry, items, steps)``, which returns the carry after so many items; items has
+            one more leading axis than an item. Nothing given is changed.
+        """
+        ...
+
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
         ...

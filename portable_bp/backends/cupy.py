@@ -10,6 +10,7 @@ import numpy as np
 
 from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
@@ -79,6 +80,10 @@ class CupyBackend:
                 return function(*arguments)
 
         return placed
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
+        """Return the loop that calls the function for each item."""
+        return plain_loop(self.compile(function))
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
 
 jax = require("jax", "jax")
@@ -69,6 +71,26 @@ class JaxBackend:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function compiled for the shapes that it meets."""
         return jax.jit(function)
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
+        """Return the loop compiled whole, by ``jax.lax.scan``; where the carry changes its type, the function alone."""
+
+        @functools.partial(jax.jit, static_argnames="steps")
+        def scan(constants: Any, carry: Any, items: Any, steps: int) -> Any:
+            return jax.lax.scan(lambda carry, item: (function(carry, constants, item), None), carry, items, length=steps)[0]
+
+        step_by_step = plain_loop(jax.jit(function))
+
+        def loop(constants: Any) -> Callable[[Any, Any, int], Any]:
+            def run(carry: Any, items: Any, steps: int) -> Any:
+                try:
+                    return scan(constants, carry, items, steps=steps)
+                except TypeError:
+                    return step_by_step(constants)(carry, items, steps)
+
+            return run
+
+        return loop
 
     def synchronize(self) -> None:
         """Wait for every array that is still being computed."""

@@ -9,6 +9,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from portable_bp.backends.host import host_array
+from portable_bp.backends.loops import Loop
+from portable_bp.backends.player import recorded_loop
 
 
 def version() -> str:
@@ -50,6 +52,10 @@ class NumpyBackend:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
         return np.errstate(all="ignore")(function)
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
+        """Return the loop that records the function's calls and plays them."""
+        return recorded_loop(function)
 
     def synchronize(self) -> None:
         """Return at once: NumPy is done when it returns."""

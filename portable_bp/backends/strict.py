@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
 
 xp = require("array_api_strict", "test")
@@ -58,6 +59,10 @@ class StrictBackend:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, quiet about overflow as NumPy's backend is."""
         return np.errstate(all="ignore")(function)
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
+        """Return the loop that calls the function for each item."""
+        return plain_loop(self.compile(function))
 
     def synchronize(self) -> None:
         """Return at once: the work is done when a call returns."""

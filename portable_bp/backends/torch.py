@@ -9,6 +9,7 @@ import numpy as np
 
 from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
+from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
 
 torch = require("torch", "torch")
@@ -66,6 +67,10 @@ class TorchBackend:
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself: PyTorch runs it as it stands."""
         return function
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
+        """Return the loop that calls the function for each item."""
+        return plain_loop(function)
 
     def synchronize(self) -> None:
         """Wait for the GPU, where there is one."""

@@ -12,8 +12,14 @@ from portable_bp.training.step import Batch
 
 
 def draw_batches(
-    backend: Any, generator: np.random.Generator, samples: int, batch_size: int, widths: Sequence[int], rates: Sequence[float]
-) -> Iterator[Batch]:
+    backend: Any,
+    generator: np.random.Generator,
+    samples: int,
+    batch_size: int,
+    widths: Sequence[int],
+    rates: Sequence[float],
+    at_once: int,
+) -> Iterator[tuple[Batch, int]]:
     """Draw the batches of one epoch: every sample once, in an order of its own.
 
     Parameters
@@ -30,14 +36,30 @@ def draw_batches(
         The number of neurons of each hidden layer.
     rates : sequence of float
         The dropout rate of each hidden layer; zero draws no mask.
+    at_once : int
+        How many batches are drawn together, at most.
+
+    Yields
+    ------
+    Batch
+        Some batches of one size, along a leading axis.
+    int
+        How many.
     """
-    order = None
-    if batch_size < samples:
-        order = backend.asarray(generator.permutation(samples), "int32")
-    for start in range(0, samples, batch_size):
-        stop = min(start + batch_size, samples)
-        masks = tuple(
-            backend.asarray(draw_mask(generator, rate, (stop - start, width))) if rate else None
-            for width, rate in zip(widths, rates, strict=True)
-        )
-        yield Batch(None if order is None else order[start:stop], masks)
+    order = generator.permutation(samples) if batch_size < samples else None
+    layers = list(zip(widths, rates, strict=True))
+    start = 0
+    while start < samples:
+        size = min(batch_size, samples - start)
+        steps = min(at_once, (samples - start) // size)
+        stop = start + steps * size
+        # Step by step, so that it does not matter how many are drawn at once.
+        drawn = [[_draw_mask(generator, rate, (size, width)) for width, rate in layers] for _ in range(steps)]
+        masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
+        indices = None if order is None else backend.asarray(order[start:stop].reshape(steps, size), "int32")
+        yield Batch(indices, masks), steps
+        start = stop
+
+
+def _draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, int]) -> np.ndarray | None:
+    return draw_mask(generator, rate, shape) if rate else None

@@ -1,4 +1,4 @@
-"""The loop: epochs of batches, one number fetched from the device an epoch."""
+"""The loop: epochs of batches, whose losses are fetched from the device once an epoch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.propagation import measure_error
-from portable_bp.backends import Backend, compiled
+from portable_bp.backends import Backend, compiled, looped
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches
 from portable_bp.training.history import Training
 from portable_bp.training.step import Progress, begin, step, summary, zero_error
+
+# Batches are handed over many at a time: some seconds' work on one core, or as many masks as take 64 MiB.
+MOST_STEPS, MOST_PRODUCTS, MOST_MASKED = 256, 4e11, 2**23
 
 
 class DivergenceError(FloatingPointError):
@@ -98,17 +101,17 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     DivergenceError
         If the loss or a weight is not finite any more; the training then holds the last finite weights.
     """
-    take_step = compiled(plan.backend, step, plan.activations, plan.loss, plan.optimizer)
+    learn = looped(plan.backend, step, plan.activations, plan.loss, plan.optimizer)(tuple(data))
     progress = compiled(plan.backend, begin, plan.optimizer)(training.layers)
     steps = plan.epochs * math.ceil(data.inputs.shape[0] / plan.batch_size)
     with bar(plan.progress, steps, "batch") as tell:
         for _ in range(plan.epochs):
             before, generator_before = progress, generator.bit_generator.state
-            progress = _run_epoch(plan, take_step, before, data, generator, tell)
+            progress = _run_epoch(plan, learn, before, data, generator, tell)
             loss, *validation_loss = _fetch_losses(plan, progress, data, validation)
             if not math.isfinite(loss):
                 generator.bit_generator.state = generator_before
-                _stop_diverged(training, plan, take_step, before, data, generator)
+                _stop_diverged(training, plan, learn, before, data, generator)
             training.began, training.layers = before.layers, progress.layers
             training.history.loss.append(loss)
             training.history.validation_loss.extend(validation_loss)
@@ -123,32 +126,32 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
 
 def _run_epoch(
     plan: Plan,
-    take_step: Callable[..., Progress],
+    learn: Callable[..., Progress],
     progress: Progress,
     data: Data,
     generator: np.random.Generator,
     tell: Callable[..., None],
 ) -> Progress:
     progress = progress._replace(total=compiled(plan.backend, zero_error)(progress.layers))
-    for batch in _draw(plan, progress.layers, data, generator):
-        progress = take_step(progress, tuple(data), batch)
-        tell(1)
+    for batches, steps in _draw(plan, progress.layers, data, generator):
+        progress = learn(progress, batches, steps)
+        tell(steps)
     return progress
 
 
 def _stop_diverged(
     training: Training,
     plan: Plan,
-    take_step: Callable[..., Progress],
+    learn: Callable[..., Progress],
     progress: Progress,
     data: Data,
     generator: np.random.Generator,
 ) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
     number = 0
-    for batch in _draw(plan, progress.layers, data, generator):
+    for batch, _ in _draw(plan, progress.layers, data, generator, at_once=1):
         number += 1
-        after = take_step(progress, tuple(data), batch)
+        after = learn(progress, batch, 1)
         if not math.isfinite(_fetch_losses(plan, after, data, None)[0]):
             break
         progress = after
@@ -159,9 +162,13 @@ def _stop_diverged(
     )
 
 
-def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: np.random.Generator) -> Any:
+def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: np.random.Generator, at_once: int = MOST_STEPS) -> Any:
     widths = [layer.weight.shape[-2] for layer in layers[:-1]]
-    return draw_batches(plan.backend, generator, data.inputs.shape[0], plan.batch_size, widths, plan.rates)
+    products = sum(math.prod(layer.weight.shape) for layer in layers)
+    masked = sum(width for width, rate in zip(widths, plan.rates, strict=True) if rate)
+    fitting = min(MOST_PRODUCTS // (plan.batch_size * products), MOST_MASKED // (plan.batch_size * masked or 1), at_once)
+    samples = data.inputs.shape[0]
+    return draw_batches(plan.backend, generator, samples, plan.batch_size, widths, plan.rates, max(1, int(fitting)))
 
 
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:

@@ -31,14 +31,14 @@ class Progress(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The samples that a step learns from, by number.
+    """The samples that a step learns from, by number; with one more leading axis, those of many steps.
 
     Attributes
     ----------
     indices : array, shape (samples,), or None
         Rows of the data; None for all of them, in their order.
     masks : tuple of array or None
-        A dropout mask for each hidden layer, where it has one.
+        A dropout mask, of shape (samples, fan_out), for each hidden layer, where it has one.
     """
 
     indices: Array | None
@@ -99,7 +99,7 @@ def step(
     ]
     passed = propagate([*hidden, activations[-1]], loss, progress.layers, inputs, target, sample_weight)
     layers, state = optimizer.update(passed.gradient, progress.state, progress.layers)
-    return Progress(layers, state, progress.total + passed.deltas[0].shape[-2] * passed.error)
+    return Progress(list(layers), state, progress.total + passed.deltas[0].shape[-2] * passed.error)
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:

@@ -29,11 +29,14 @@ def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
     """With a weight that only adds its samples up, the order of the batches is seen in the history of weights."""
     from portable_bp.training.batches import draw_batches
 
-    def rows(backend):
-        batches = draw_batches(backend, np.random.default_rng(3), 10, 4, [2], [0.5])
-        return [(backend.to_numpy(batch.indices), backend.to_numpy(batch.masks[0])) for batch in batches]
+    def rows(backend, at_once):
+        drawn = draw_batches(backend, np.random.default_rng(3), 10, 4, [2, 3, 2], [0.5, 0.0, 0.2], at_once)
+        for batches, steps in drawn:
+            indices, masks = backend.to_numpy(batches.indices), backend.to_numpy(batches.masks[2])
+            assert batches.masks[1] is None and len(indices) == len(masks) == steps <= at_once
+            yield from zip(indices, masks, strict=True)
 
-    found, expected = rows(way.backend()), rows(bp.select_backend("numpy", "float64"))
+    found, expected = list(rows(way.backend(), 8)), list(rows(bp.select_backend("numpy", "float64"), 1))
     assert sorted(np.concatenate([indices for indices, _ in found])) == list(range(10))
     assert [len(indices) for indices, _ in found] == [4, 4, 2]
     for (indices, mask), (their_indices, their_mask) in zip(found, expected, strict=True):
