@@ -66,7 +66,7 @@ def test_every_loss_is_played(played, loss):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_is_played(played, activation):
-    assert_plays_what_it_calls(played, [5, 7, 6, 3], {"learning_rate": 1e-4}, activation=activation)
+    assert_plays_what_it_calls(played, [5, 7, 3], {"learning_rate": 1e-3}, activation=activation)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -132,17 +132,14 @@ class Counting:
         self.count += 1
         rate = 0.5 / self.count
         moved = [type(a)(a.weight - rate * g.weight, a.bias - rate * g.bias) for a, g in zip(layers, gradient, strict=True)]
-        return moved, state
+        return moved, State(state.count + 1)
 
 
 class PythonCount(Counting):
     """An optimizer whose state is a Python number."""
 
     def init(self, layers):
-        return 0
-
-    def update(self, gradient, state, layers):
-        return super().update(gradient, state, layers)[0], state + 1
+        return State(0)
 
 
 @pytest.mark.parametrize(
