@@ -31,17 +31,15 @@ class Activation(NamedTuple):
 
 
 def sigmoid(net: Array) -> Array:
-    """Return 1 / (1 + exp(-net)), for any net without overflow.
+    """Return 1 / (1 + exp(-net)).
 
     Parameters
     ----------
     net : array
         Floating-point numbers, of any shape.
     """
-    xp = namespace(net)
-    # Below this net the power overflows in the end; the result stays at the smallest normal number instead of zero.
-    largest = -math.log(float(xp.finfo(net.dtype).smallest_normal))
-    return 1.0 / (1.0 + xp.exp(xp.minimum(-net, largest)))
+    # For a very negative net the power is infinite, and its reciprocal the zero that is wanted.
+    return 1.0 / (1.0 + namespace(net).exp(-net))
 
 
 def smallest_rate(array: Array) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
+from portable_bp.backends.numpy_calls import NumpyLibrary
 from portable_bp.backends.player import recorded_loop
 
 
@@ -55,7 +56,7 @@ class NumpyBackend:
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them."""
-        return recorded_loop(function)
+        return recorded_loop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))
 
     def synchronize(self) -> None:
         """Return at once: NumPy is done when it returns."""

@@ -1,47 +1,53 @@
-"""What a function asks of NumPy, written down: its calls, in order, with the shape and dtype of what each gives.
+"""A function's calls, written down: run once with stand-ins for its arrays, which have shapes and dtypes but no numbers.
 
-The function is run once with stand-ins that follow NumPy's protocols (NEP 13 and NEP 18) and have shapes but no numbers.
+What is asked of a stand-in reaches the tape by the protocols that the libraries have for it (NumPy's NEP 13 and NEP 18,
+PyTorch's ``__torch_function__``), so that nothing in the function needs to know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import array_api_compat.numpy
-import numpy as np
+from typing import Any, Protocol
 
 from portable_bp.backends.loops import leaves, map_leaves
 
 
 class Value:
-    """An array that is there while the tape is played: an input, or what a call gives.
+    """An array that is there while a recording is played: an input, or what a call gives.
 
     Parameters
     ----------
-    example : numpy.ndarray
+    example : array
         Of its shape and dtype; its numbers mean nothing.
-    function : callable, optional
+    function : callable or None
         What gives it; None for an input.
     operands : tuple
         What the function takes: values, and what does not change.
-    options : dict, optional
+    options : dict
         What it takes by name.
+    view_of : Value or None
+        The operand in whose memory it lies.
     """
 
     def __init__(
         self,
-        example: np.ndarray,
+        example: Any,
         function: Any = None,
         operands: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
+        view_of: Value | None = None,
     ) -> None:
         self.example = example
         self.function = function
         self.operands = operands
         self.options = options or {}
+        self.view_of = view_of
         self.needs = [leaf for leaf in leaves(operands) if isinstance(leaf, Value)]
-        self.view_of = next((value for value in self.needs if np.may_share_memory(value.example, example)), None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return tuple(self.example.shape)
 
     @property
     def root(self) -> Value:
@@ -50,21 +56,28 @@ class Value:
 
 
 class Tape:
-    """The calls that a function makes, in their order."""
+    """The calls that a function makes, in their order.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    library : Library
+        Whose arrays the function is meant for.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
         self.values: list[Value] = []
         self._known: dict[Any, StandIn] = {}
 
-    def input(self, array: np.ndarray) -> StandIn:
+    def input(self, array: Any) -> StandIn:
         """Return what stands for an array that is another one each time.
 
         Parameters
         ----------
-        array : numpy.ndarray
+        array : array
             One of its shape and dtype.
         """
-        return StandIn(self, Value(_hollow(array.shape, array.dtype)))
+        return self.library.stand_in(self, Value(self.library.hollow(array)))
 
     def add(self, function: Callable[..., Any], given: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Note a call, and return what stands for its result; the same call gives the same result.
@@ -72,7 +85,7 @@ class Tape:
         Parameters
         ----------
         function : callable
-            One of NumPy's.
+            One of the library's.
         given : tuple
             What it takes: stand-ins among it.
         options : dict
@@ -82,53 +95,27 @@ class Tape:
         options = {name: value for name, value in options.items() if name != "out"}
         if any(isinstance(leaf, StandIn) for leaf in leaves(list(options.values()))):
             raise TypeError("an array given by name is not recorded")
-        call = function, _identity(operands), _identity(sorted(options.items()))
+        call = function, self._identity(operands), self._identity(sorted(options.items()))
         if call not in self._known:
-            example = _example(function, operands, options)
-            if not isinstance(example, np.ndarray | np.generic):
+            example = self.library.example(function, operands, options)
+            if not self.library.is_array(example):
                 return example
-            self.values.append(Value(np.asarray(example), function, operands, options))
-            self._known[call] = StandIn(self, self.values[-1])
+            inside = (leaf for leaf in leaves(operands) if isinstance(leaf, Value))
+            view_of = next((value for value in inside if self.library.is_view(example, value.example)), None)
+            self.values.append(Value(example, function, operands, options, view_of))
+            self._known[call] = self.library.stand_in(self, self.values[-1])
         return self._known[call]
 
-
-class Recording:
-    """What one step of a loop does, without its numbers.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(carry, constants, item)`` returns the next carry.
-    carry, constants, item : nested tuples and lists of arrays
-        What it takes, for their shapes.
-
-    Attributes
-    ----------
-    carried, staying, arriving : list of Value
-        The inputs: the carry, the constants, the item.
-    results : list of Value
-        The next carry.
-    values : list of Value
-        All that is computed on the way, in order.
-
-    Raises
-    ------
-    TypeError
-        If the function does what cannot be recorded.
-    """
-
-    def __init__(self, function: Callable[..., Any], carry: Any, constants: Any, item: Any) -> None:
-        tape = Tape()
-        inputs = [map_leaves(tape.input, tree) for tree in (carry, constants, item)]
-        trees = [*inputs, function(*inputs)]
-        self.carried, self.staying, self.arriving, self.results = ([leaf.value for leaf in leaves(tree)] for tree in trees)
-        self.values = tape.values
-        if any(result.root.function is None for result in self.results):
-            raise TypeError("an input is handed on as it is")
+    def _identity(self, given: Any) -> Any:
+        """Return what two calls' operands have alike only where they are the same."""
+        if isinstance(given, tuple | list):
+            return type(given), *map(self._identity, given)
+        same = isinstance(given, Value) or self.library.is_array(given)
+        return id(given) if same else (type(given), repr(given))
 
 
-class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
-    """Takes an array's place while a function is recorded.
+class StandIn:
+    """Takes an array's place while a function is recorded; a library's own has the protocols of its arrays.
 
     Parameters
     ----------
@@ -142,37 +129,9 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
         self.tape = tape
         self.value = value
 
-    device = "cpu"
     shape = property(lambda self: self.value.example.shape)
     dtype = property(lambda self: self.value.example.dtype)
     ndim = property(lambda self: self.value.example.ndim)
-    size = property(lambda self: self.value.example.size)
-    mT = property(lambda self: np.swapaxes(self, -1, -2))  # noqa: N815  the standard's name
-    T = property(lambda self: np.transpose(self))
-
-    def __array_namespace__(self, **_: Any) -> Any:
-        """Return NumPy's array API namespace, whose functions come back here by NumPy's protocols."""
-        return array_api_compat.numpy
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
-        """Note a call of one of NumPy's elementwise functions."""
-        return self.tape.add(ufunc if method == "__call__" else getattr(ufunc, method), given, options)
-
-    def __array_function__(self, function: Callable[..., Any], types: Any, given: tuple, options: dict[str, Any]) -> Any:
-        """Note a call of another of NumPy's functions."""
-        return self.tape.add(function, given, options)
-
-    def __getitem__(self, key: Any) -> Any:
-        """Note that a part is taken."""
-        return self.tape.add(take_part, (self, key), {})
-
-    def astype(self, dtype: Any, copy: bool = True) -> Any:
-        """Note a change of dtype."""
-        return self.tape.add(as_dtype, (self, np.dtype(dtype)), {})
-
-    def __pow__(self, exponent: Any) -> Any:
-        """Note a power; a square is a product, as for NumPy's own arrays."""
-        return self * self if isinstance(exponent, int | float) and exponent == 2 else np.power(self, exponent)
 
     def _refuse(self, *_: Any) -> Any:
         raise TypeError("an array's numbers are not known while a function is recorded")
@@ -180,67 +139,92 @@ class StandIn(np.lib.mixins.NDArrayOperatorsMixin):
     __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __array__ = _refuse
 
 
-def take_part(array: np.ndarray, key: Any) -> np.ndarray:
-    """Return ``array[key]``.
+class Library(Protocol):
+    """What recording and playing ask of an array library.
+
+    Attributes
+    ----------
+    stand_in : type
+        Its `StandIn`.
+    block : float
+        How many numbers elementwise work takes at once, where it is to be done block by block.
+    elementwise : set
+        The functions of which each number of the result depends on the numbers at its place alone.
+    """
+
+    stand_in: Any
+    block: float
+    elementwise: Any
+
+    def is_array(self, given: Any) -> bool:
+        """Return whether something is one of the library's arrays."""
+        ...
+
+    def hollow(self, array: Any) -> Any:
+        """Return an array of the same shape and dtype that takes no memory."""
+        ...
+
+    def example(self, function: Callable[..., Any], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Return an array of the shape and dtype that a call gives, without the work where it could be much."""
+        ...
+
+    def is_view(self, example: Any, other: Any) -> bool:
+        """Return whether an example lies in the memory of another."""
+        ...
+
+    def empty(self, shape: tuple[int, ...], example: Any) -> Any:
+        """Return a new array of a shape, and of an example's dtype."""
+        ...
+
+    def numbers(self, value: Value, operands: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return what an elementwise call takes, with its Python numbers as arrays where that is quicker."""
+        ...
+
+    def call(self, value: Value, operands: tuple[Any, ...], out: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the quickest call that does what a recorded one did, and leaves the result in an array."""
+        ...
+
+    def assign(self, target: Any, source: Any) -> Any:
+        """Copy an array's numbers into another."""
+        ...
+
+
+class Recording:
+    """What one step of a loop does, without its numbers.
 
     Parameters
     ----------
-    array : numpy.ndarray
-        What to take from.
-    key : object
-        What to take.
-    """
-    return array[key]
+    library : Library
+        Whose arrays it is meant for.
+    function : callable
+        ``function(carry, constants, item)`` returns the next carry.
+    carry, constants, item : nested tuples and lists of arrays
+        What it takes, for their shapes.
 
-
-def as_dtype(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return an array in another dtype, always as a copy.
-
-    Parameters
+    Attributes
     ----------
-    array : numpy.ndarray
-        What to change.
-    dtype : dtype
-        Into what.
+    carried, staying, arriving : list of Value
+        The inputs: the carry, the constants, the item.
+    results : list of Value
+        The next carry.
+    values : list of Value
+        All that is computed for it, in order.
+
+    Raises
+    ------
+    TypeError
+        If the function does what cannot be recorded.
     """
-    return array.astype(dtype)
 
-
-def is_elementwise(value: Value) -> bool:
-    """Return whether each number that a call gives depends on the numbers at its place alone.
-
-    Parameters
-    ----------
-    value : Value
-        What the call gives.
-    """
-    if isinstance(value.function, np.ufunc):
-        return value.function.signature is None and value.function.nout == 1 and not value.options
-    return value.function in (np.where, as_dtype)
-
-
-def _identity(given: Any) -> Any:
-    """Return what two calls' operands have alike only where they are the same."""
-    if isinstance(given, tuple | list):
-        return type(given), *map(_identity, given)
-    return id(given) if isinstance(given, Value | np.ndarray) else (type(given), repr(given))
-
-
-def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return an array that takes no memory, whatever its shape."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def _example(function: Callable[..., Any], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Return an array of the shape and dtype that a call gives, without the work where it could be much."""
-    examples = map_leaves(lambda leaf: leaf.example if isinstance(leaf, Value) else leaf, operands)
-    if is_elementwise(Value(np.zeros(()), function, operands, options)):
-        shapes = [leaf.shape for leaf in leaves(examples) if isinstance(leaf, np.ndarray)]
-        first = map_leaves(lambda leaf: leaf[(slice(1),) * leaf.ndim] if isinstance(leaf, np.ndarray) else leaf, examples)
-        return _hollow(np.broadcast_shapes(*shapes), function(*first, **options).dtype)
-    if function is np.matmul and all(example.ndim > 1 for example in examples):
-        first, second = examples
-        np.matmul(first[..., :1, :], second[..., :, :1])  # which raises where the shapes do not fit
-        leading = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
-        return _hollow((*leading, first.shape[-2], second.shape[-1]), np.result_type(first, second))
-    return function(*examples, **options)
+    def __init__(self, library: Library, function: Callable[..., Any], carry: Any, constants: Any, item: Any) -> None:
+        tape = Tape(library)
+        inputs = [map_leaves(tape.input, tree) for tree in (carry, constants, item)]
+        trees = [*inputs, function(*inputs)]
+        self.carried, self.staying, self.arriving, self.results = ([leaf.value for leaf in leaves(tree)] for tree in trees)
+        if any(result.root.function is None for result in self.results):
+            raise TypeError("an input is handed on as it is")
+        needed = set(self.results)
+        for value in reversed(tape.values):
+            if value in needed:
+                needed.update(value.needs)
+        self.values = [value for value in tape.values if value in needed]

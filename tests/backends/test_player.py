@@ -13,6 +13,7 @@ from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, State
 from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import player
+from portable_bp.backends.numpy_calls import NumpyLibrary
 
 POSITIVE_OUTPUT = {"poisson": "exp"}
 
@@ -92,12 +93,12 @@ def test_every_optimizer_is_played(played, optimizer, dtype):
     activation=st.sampled_from(["sigmoid", "relu", "elu", "softmax"]),
     bias=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
-    block=st.sampled_from([7, 64, player.BLOCK]),
+    block=st.sampled_from([7, 64, NumpyLibrary.block]),
 )
 def test_networks_of_any_size_are_played_in_blocks_of_any_size(played, sizes, optimizer, activation, bias, dropout, block):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(player, "BLOCK", block)
+        patch.setattr(NumpyLibrary, "block", block)
         assert_plays_what_it_calls(played, sizes, fit, activation=activation, bias=bias)
 
 

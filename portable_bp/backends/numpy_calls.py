@@ -1,0 +1,160 @@
+"""How NumPy's calls are recorded, and how each is best played."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+
+from portable_bp.backends.loops import leaves, map_leaves
+from portable_bp.backends.tape import StandIn, Value
+
+
+class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
+    """Takes the place of a NumPy array."""
+
+    device = "cpu"
+    size = property(lambda self: self.value.example.size)
+    mT = property(lambda self: np.swapaxes(self, -1, -2))  # noqa: N815  the standard's name
+    T = property(lambda self: np.transpose(self))
+
+    def __array_namespace__(self, **_: Any) -> Any:
+        """Return NumPy's array API namespace, whose functions come back here by NumPy's protocols."""
+        return array_api_compat.numpy
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **options: Any) -> Any:
+        """Note a call of one of NumPy's ufuncs."""
+        return self.tape.add(ufunc if method == "__call__" else getattr(ufunc, method), given, options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, given: tuple, options: dict[str, Any]) -> Any:
+        """Note a call of another of NumPy's functions."""
+        return self.tape.add(function, given, options)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Note that a part is taken."""
+        return self.tape.add(take_part, (self, key), {})
+
+    def __pow__(self, exponent: Any) -> Any:
+        """Note a power; a square is a product, as for NumPy's own arrays."""
+        return self * self if isinstance(exponent, int | float) and exponent == 2 else np.power(self, exponent)
+
+    def astype(self, dtype: Any, copy: bool = True) -> Any:
+        """Note a change of dtype."""
+        return self.tape.add(as_dtype, (self, np.dtype(dtype)), {})
+
+
+def take_part(array: np.ndarray, key: Any) -> np.ndarray:
+    """Return ``array[key]``.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        What to take from.
+    key : object
+        What to take.
+    """
+    return array[key]
+
+
+def as_dtype(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return an array in another dtype, always as a copy.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        What to change.
+    dtype : numpy.dtype
+        Into what.
+    """
+    return array.astype(dtype)
+
+
+ELEMENTWISE = {
+    *(ufunc for ufunc in vars(np).values() if isinstance(ufunc, np.ufunc) and ufunc.signature is None and ufunc.nout == 1),
+    np.where,
+    as_dtype,
+}
+REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
+
+
+class NumpyLibrary:
+    """What recording and playing ask of NumPy: see `portable_bp.backends.tape.Library`."""
+
+    stand_in = NumpyStandIn
+    block = 16384  # a few such blocks fit a core's own cache
+    elementwise = ELEMENTWISE
+
+    def is_array(self, given: Any) -> bool:
+        """Return whether something is an array or a number of NumPy's."""
+        return isinstance(given, np.ndarray | np.generic)
+
+    def hollow(self, array: Any) -> np.ndarray:
+        """Return one number, seen as an array of the shape."""
+        return _hollow(np.shape(array), array.dtype)
+
+    def example(self, function: Callable[..., Any], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Return an array like the result: elementwise calls and products are not carried out in full."""
+        given = map_leaves(lambda leaf: leaf.example if isinstance(leaf, Value) else leaf, operands)
+        if function in ELEMENTWISE and not options:
+            arrays = [leaf for leaf in leaves(given) if isinstance(leaf, np.ndarray)]
+            first = map_leaves(lambda leaf: leaf[(slice(1),) * leaf.ndim] if isinstance(leaf, np.ndarray) else leaf, given)
+            return _hollow(np.broadcast_shapes(*(array.shape for array in arrays)), function(*first).dtype)
+        if function is np.matmul and all(array.ndim > 1 for array in given):
+            first, second = given
+            np.matmul(first[..., :1, :], second[..., :, :1])  # which raises where the shapes do not fit
+            leading = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
+            return _hollow((*leading, first.shape[-2], second.shape[-1]), np.result_type(first, second))
+        return function(*given, **options)
+
+    def is_view(self, example: Any, other: Any) -> bool:
+        """Return whether two examples share memory."""
+        return np.may_share_memory(example, other)
+
+    def empty(self, shape: tuple[int, ...], example: Any) -> np.ndarray:
+        """Return a new array."""
+        return np.empty(shape, example.dtype)
+
+    def numbers(self, value: Value, operands: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return the operands with numbers as the arrays that NumPy would make of them each time."""
+        if not isinstance(value.function, np.ufunc):
+            return operands
+        kinds = [operand.dtype for operand in operands if self.is_array(operand)]
+        # NumPy finds the smaller of two arrays several times as fast as that of an array and a number.
+        like = shape if value.function in (np.minimum, np.maximum) else ()
+        return tuple(
+            operand if self.is_array(operand) else np.full(like, operand, np.result_type(*kinds, operand))
+            for operand in operands
+        )
+
+    def call(self, value: Value, operands: tuple[Any, ...], out: np.ndarray) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return the ufunc, or the method behind a function, that writes into an array."""
+        function, options = value.function, value.options
+        if isinstance(function, np.ufunc) and not options:
+            if function in (np.minimum, np.maximum):  # which take no third array by place
+                return functools.partial(function, out=out), operands
+            matrices = function is np.matmul and all(operand.ndim == 2 for operand in operands)
+            return np.dot if matrices else function, (*operands, out)
+        if function in REDUCTIONS and len(operands) == 1 and options.keys() <= {"axis", "dtype", "keepdims"}:
+            named = (options.get("axis"), options.get("dtype"), out, options.get("keepdims", False))
+            return REDUCTIONS[function], (*operands, *named)
+        if function is as_dtype:
+            return np.copyto, (out, operands[0], "unsafe")
+        if function is np.take and options.keys() == {"axis"}:
+            # The standard leaves open what an index outside gives; without wrapping NumPy would copy the result once more.
+            return np.ndarray.take, (*operands, options["axis"], out, "wrap")
+
+        def assign(*operands: Any) -> None:
+            out[...] = function(*operands, **options)
+
+        return assign, operands
+
+    def assign(self, target: np.ndarray, source: Any) -> None:
+        """Copy numbers from one array into another."""
+        np.copyto(target, source)
+
+
+def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    return np.broadcast_to(np.zeros((), dtype), shape)

@@ -1,0 +1,207 @@
+"""In which order a recording's calls are played, and where each result lies.
+
+Three things are looked for. Large elementwise work is done block by block, all its calls on one block before the next, so that
+they find their numbers in the processor's cache. Small elementwise work that is alike for several arrays, as an optimizer's is
+for every weight and bias, is done by one call: the arrays lie side by side in one vector. And a result goes where an array is
+not needed any more: what becomes of the carry, into the carry.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, TypeAlias
+
+from portable_bp.backends.tape import Library, Recording, Value
+
+# Values that lie side by side in one vector, in their order; a value by itself is a row of one.
+Row: TypeAlias = tuple[Value, ...]
+
+
+class Stage(NamedTuple):
+    """Calls that are played together.
+
+    Attributes
+    ----------
+    rows : list of Row
+        What they give: one row, or several that are made block by block.
+    in_blocks : bool
+        Whether they are.
+    """
+
+    rows: list[Row]
+    in_blocks: bool
+
+
+class Plan:
+    """How a recording is played.
+
+    Parameters
+    ----------
+    recording : Recording
+        What is played.
+    library : Library
+        Whose calls they are.
+
+    Attributes
+    ----------
+    stages : list of Stage
+        The calls, in order.
+    """
+
+    def __init__(self, recording: Recording, library: Library) -> None:
+        self.recording = recording
+        self.library = library
+        try:
+            self._rows = self._side_by_side()
+            self.stages = self._staged()
+        except _Entangled:
+            self._rows = {}
+            self.stages = self._staged()
+
+    def row(self, value: Value) -> Row:
+        """Return the row in which a value lies.
+
+        Parameters
+        ----------
+        value : Value
+            One that is no view.
+        """
+        return self._rows.get(value, (value,))
+
+    def in_step(self, need: Value, value: Value) -> bool:
+        """Return whether a call takes each number of what it needs for the number at its own place alone.
+
+        Parameters
+        ----------
+        need : Value
+            What it takes.
+        value : Value
+            What it gives.
+        """
+        # A single number is not written over: NumPy takes longer to see that it may be than to write it elsewhere.
+        return value.function in self.library.elementwise and need.view_of is None and need.shape == value.shape != ()
+
+    def block_rows(self, shape: tuple[int, ...]) -> int:
+        """Return how many of an array's leading rows a block has.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The array's.
+        """
+        return max(1, int(self.library.block // math.prod(shape[1:])))
+
+    def last_uses(self) -> dict[Row, tuple[float, float]]:
+        """Return after which place in which stage each row is not needed any more."""
+        last: dict[Row, tuple[float, float]] = {}
+        for number, stage in enumerate(self.stages):
+            for place, row in enumerate(stage.rows):
+                for value in row:
+                    for need in value.needs:
+                        # What a call takes in step, it may write over; anything else is read until its stage is over.
+                        until = (number, place if self.in_step(need, value) else math.inf)
+                        used = self.row(need.root)
+                        last[used] = max(last.get(used, until), until)
+        return last | {self.row(result.root): (math.inf, math.inf) for result in self.recording.results}
+
+    def _in_blocks(self, value: Value) -> bool:
+        large = math.prod(value.shape) > self.library.block and value.shape[0] > 1
+        return large and value.function in self.library.elementwise
+
+    def _staged(self) -> list[Stage]:
+        stages: list[Stage] = []
+        stage_of: dict[Value, int] = {}
+        waiting: dict[Row, int] = {}
+        for value in self.recording.values:
+            if value.view_of is not None:
+                continue
+            row = self.row(value) if self._computed_at_once(self.row(value)) else (value,)
+            waiting[row] = waiting.get(row, len(row)) - 1
+            if waiting[row]:
+                continue
+            ready = 0  # the first stage that finds what is needed
+            for member in row:
+                for need in member.needs:
+                    if need.root.function is not None and need.root not in stage_of:
+                        raise _Entangled
+                    made = stage_of.get(need.root, -1)
+                    joining = made >= 0 and stages[made].in_blocks and self._in_blocks(value) and self.in_step(need, value)
+                    ready = max(ready, made if joining else made + 1)
+            place = len(stages)
+            if self._in_blocks(value):
+                alike = (
+                    at for at in range(ready, place) if stages[at].in_blocks and stages[at].rows[0][0].shape == value.shape
+                )
+                place = next(alike, place)
+            if place == len(stages):
+                stages.append(Stage([], self._in_blocks(value)))
+            stages[place].rows.append(row)
+            stage_of.update((member, place) for member in row)
+        return stages
+
+    def _computed_at_once(self, row: Row) -> bool:
+        return len(row) > 1 and all(self._joinable(value) for value in row)
+
+    def _joinable(self, value: Value) -> bool:
+        """Return whether a call may be one with others: all that it takes is in step, or is one number."""
+        if value.function not in self.library.elementwise or value.view_of is not None or self._in_blocks(value):
+            return False
+        return all(in_step or getattr(operand, "shape", ()) == () for in_step, operand, _ in self._parts(value))
+
+    def _side_by_side(self) -> dict[Value, Row]:
+        """Return the rows: results that are computed alike from what was carried, and all that they are computed from."""
+        known: dict[Any, int] = {}
+        patterns: dict[Value, int] = {}
+
+        def pattern(value: Value) -> int:
+            """Return a number that stands for how a value is computed, the same for all that are computed alike."""
+            if value not in patterns:
+                how: Any = "given"
+                if self._joinable(value):
+                    how = value.function, *(pattern(needed) if lane else same for lane, needed, same in self._parts(value))
+                patterns[value] = known.setdefault((how, value.example.dtype), len(known))
+            return patterns[value]
+
+        alike: dict[int, list[Value]] = {}
+        for result in self.recording.results:
+            if self._joinable(result) and result.shape:
+                alike.setdefault(pattern(result), []).append(result)
+        rows: dict[Value, Row] = {}
+        inputs = {*self.recording.staying, *self.recording.arriving}
+
+        def lay(row: Row) -> None:
+            if all(rows.get(value) == row for value in row):
+                return
+            if len(set(row)) < len(row) or any(value in rows or value in inputs or value.view_of is not None for value in row):
+                raise _Entangled
+            rows.update((value, row) for value in row)
+            if self._computed_at_once(row):
+                for parts in zip(*map(self._parts, row), strict=True):
+                    if parts[0][0]:
+                        lay(tuple(needed for _, needed, _ in parts))
+
+        for results in alike.values():
+            if len(results) > 1:
+                lay(tuple(results))
+        homes = dict(zip(self.recording.results, self.recording.carried, strict=True))
+        for row in [rows[result] for result in self.recording.results if result in rows]:
+            carried = tuple(homes[value] for value in row if value in homes)
+            if any(rows.get(value, carried) != carried for value in carried):
+                raise _Entangled
+            rows.update((value, carried) for value in carried if len(carried) > 1)
+        return rows
+
+    def _parts(self, value: Value) -> list[tuple[bool, Any, Any]]:
+        """Return for each operand whether it is taken in step, the operand, and what identifies it."""
+        return [
+            (
+                isinstance(operand, Value) and self.in_step(operand, value),
+                operand,
+                (type(operand), operand) if isinstance(operand, int | float) else id(operand),
+            )
+            for operand in value.operands
+        ]
+
+
+class _Entangled(Exception):
+    """Arrays cannot lie side by side: one would have to be in two places, or be there before it is made."""
