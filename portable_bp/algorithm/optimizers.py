@@ -44,7 +44,7 @@ class State(NamedTuple):
     count : array, shape (), int32
         How many updates were made: an array, so that a traced or captured step goes on counting.
     averages : tuple of list of Layer
-        Whatever else is kept for each parameter: velocities, mean squares.
+        Whatever else is kept for each parameter: velocities, mean squares, sums.
     """
 
     count: Array
@@ -192,7 +192,9 @@ class RMSProp:
 
 @dataclass(frozen=True)
 class Adam:
-    """Running means of slope and squared slope, both corrected for their start at zero (arXiv:1412.6980, algorithm 1).
+    """Fading means of slope and squared slope, both corrected for their start at zero (arXiv:1412.6980, algorithm 1).
+
+    The state holds fading sums, which are these means times the sum of their weights.
 
     Parameters
     ----------
@@ -213,7 +215,7 @@ class Adam:
         settle(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
-        """Return means of zero."""
+        """Return sums of zero."""
         return _start(layers, averages=2)
 
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
@@ -221,20 +223,20 @@ class Adam:
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
         count = state.count + 1
         made = _as_parameter(count, layers)
-        slope_correction = 1.0 - self.beta_1**made
-        square_correction = 1.0 - self.beta_2**made
-        mean, square = state.averages
-        mean = map_parameters(lambda old, slope: self.beta_1 * old + (1.0 - self.beta_1) * slope, mean, gradient)
-        square = map_parameters(lambda old, slope: self.beta_2 * old + (1.0 - self.beta_2) * slope * slope, square, gradient)
+        slopes, squares = state.averages
+        slopes = map_parameters(lambda total, slope: self.beta_1 * total + slope, slopes, gradient)
+        squares = map_parameters(lambda total, slope: self.beta_2 * total + slope * slope, squares, gradient)
 
-        # The corrections are numbers, not arrays of a parameter's shape: taken out of the root, they cost nothing.
-        root_correction = namespace(square_correction).sqrt(square_correction)
-        corrected_rate, corrected_epsilon = rate * root_correction / slope_correction, self.epsilon * root_correction
+        # A mean is a fading sum divided by the sum of its fading weights. The divisions are taken out of the arrays, to cost
+        # one number each: rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
+        slope_weights = (1.0 - self.beta_1**made) / (1.0 - self.beta_1)
+        root_weights = namespace(made).sqrt((1.0 - self.beta_2**made) / (1.0 - self.beta_2))
+        step_size, floor = rate * root_weights / slope_weights, self.epsilon * root_weights
 
-        def step(parameter: Array, slope_mean: Array, square_mean: Array) -> Array:
-            return parameter - corrected_rate * slope_mean / (namespace(square_mean).sqrt(square_mean) + corrected_epsilon)
+        def step(parameter: Array, slope_total: Array, square_total: Array) -> Array:
+            return parameter - step_size * slope_total / (namespace(square_total).sqrt(square_total) + floor)
 
-        return map_parameters(step, layers, mean, square), State(count, (mean, square))
+        return map_parameters(step, layers, slopes, squares), State(count, (slopes, squares))
 
 
 @dataclass(frozen=True)

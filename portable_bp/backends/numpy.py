@@ -10,8 +10,8 @@ import numpy as np
 
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
-from portable_bp.backends.numpy_calls import NumpyLibrary
-from portable_bp.backends.player import recorded_loop
+from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
+from portable_bp.backends.recorded.player import recorded_loop
 
 
 def version() -> str:

@@ -9,7 +9,9 @@ import numpy as np
 
 from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
-from portable_bp.backends.loops import Loop, plain_loop
+from portable_bp.backends.loops import Loop
+from portable_bp.backends.recorded.player import recorded_loop
+from portable_bp.backends.recorded.torch_calls import TorchLibrary
 from portable_bp.extras import require
 
 torch = require("torch", "torch")
@@ -70,7 +72,7 @@ class TorchBackend:
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that calls the function for each item."""
-        return plain_loop(function)
+        return recorded_loop(TorchLibrary(self.device), self.to_numpy, function)
 
     def synchronize(self) -> None:
         """Wait for the GPU, where there is one."""

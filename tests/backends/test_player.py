@@ -1,4 +1,4 @@
-"""NumPy's recorded loop: it must give what calling the function gives, and notice where it would not."""
+"""The recorded loop of NumPy and PyTorch: it must give what calling the function gives, and notice where it would not."""
 
 import itertools
 
@@ -12,16 +12,27 @@ from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, State
 from portable_bp.algorithm.schedules import Cosine, WarmUp
-from portable_bp.backends import player
-from portable_bp.backends.numpy_calls import NumpyLibrary
+from portable_bp.backends.recorded import player
+from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
+from tests.conftest import why_unusable
 
 POSITIVE_OUTPUT = {"poisson": "exp"}
 
 
-@pytest.fixture
-def played(monkeypatch):
+class Played(list):
+    """How many steps at a time were played instead of called, and on which backend."""
+
+    def __init__(self, flag):
+        self.flag = flag
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def played(request, monkeypatch):
     """Count the steps that are played instead of called."""
-    steps = []
+    reason = why_unusable(request.param)
+    if reason:
+        pytest.skip(reason)
+    steps = Played(request.param)
     run = player.Player.run
 
     def counted(self, carry, items, numbers):
@@ -34,7 +45,7 @@ def played(monkeypatch):
 
 def trained(played, few, sizes, fit, dtype="float64", samples=41, **options):
     """Return the weights and losses after training, and how many steps were played."""
-    network = bp.Network(sizes, backend="numpy", dtype=dtype, seed=3, **options)
+    network = bp.Network(sizes, backend=played.flag, dtype=dtype, seed=3, **options)
     generator = np.random.default_rng(5)
     x = generator.normal(size=(samples, sizes[0]))
     classes = fit.get("loss") == "cross_entropy"
@@ -44,7 +55,7 @@ def trained(played, few, sizes, fit, dtype="float64", samples=41, **options):
         patch.setattr(player, "FEW", few)
         history = network.fit(x, target, epochs=3, batch_size=4, **fit)
     layers = [parameter for layer in network.layers for parameter in layer if parameter is not None]
-    return layers, history.loss, sum(played)
+    return list(map(network.backend.to_numpy, layers)), history.loss, sum(played)
 
 
 def assert_plays_what_it_calls(played, sizes, fit, dtype="float64", **options):
@@ -103,21 +114,21 @@ def test_networks_of_any_size_are_played_in_blocks_of_any_size(played, sizes, op
 
 
 def test_what_was_given_stays_as_it_was(played):
-    network = bp.Network([3, 4, 2], backend="numpy", seed=0)
-    before = [parameter.copy() for layer in network.layers for parameter in layer]
+    network = bp.Network([3, 4, 2], backend=played.flag, seed=0)
+    before = [parameter + 0.0 for layer in network.layers for parameter in layer]
     kept = []
     given = network.layers
     network.fit(np.eye(3), np.ones((3, 2)), epochs=20, callbacks=[lambda training: kept.append(training.layers)])
     assert sum(played) > 0
     for parameter, copy in zip([parameter for layer in given for parameter in layer], before, strict=True):
-        np.testing.assert_array_equal(parameter, copy)
+        assert bool((parameter == copy).all())
     for earlier, later in itertools.pairwise(kept):
-        assert not np.array_equal(earlier[0].weight, later[0].weight), "an epoch's weights were written over by the next"
+        assert bool((earlier[0].weight != later[0].weight).any()), "an epoch's weights were written over by the next"
 
 
 def looks(net):
     """Cannot be recorded: it looks at a number."""
-    return net if float(np.sum(net)) > 0.0 else 2.0 * net
+    return net if float(net[0, 0]) > 0.0 else 2.0 * net
 
 
 class Counting:
@@ -127,7 +138,7 @@ class Counting:
         self.count = 0
 
     def init(self, layers):
-        return State(np.zeros((), dtype="int32"))
+        return State(0 * layers[0].bias[0])
 
     def update(self, gradient, state, layers):
         self.count += 1
@@ -171,6 +182,8 @@ def test_what_keeps_something_to_itself_is_called(played):
 
 def test_pieces_written_with_numpy_are_played(played):
     """Functions of NumPy itself, a square, an augmented assignment and a condition: what people write."""
+    if played.flag != "numpy":
+        pytest.skip("these are NumPy's")
 
     def value(net):
         out = np.exp(-(net**2))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, TypeAlias
 
-from portable_bp.backends.tape import Library, Recording, Value
+from portable_bp.backends.recorded.tape import Library, Recording, Value
 
 # Values that lie side by side in one vector, in their order; a value by itself is a row of one.
 Row: TypeAlias = tuple[Value, ...]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import array_api_compat.numpy
 import numpy as np
 
 from portable_bp.backends.loops import leaves, map_leaves
-from portable_bp.backends.tape import StandIn, Value
+from portable_bp.backends.recorded.tape import StandIn, Value
 
 
 class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
@@ -81,10 +81,10 @@ REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minim
 
 
 class NumpyLibrary:
-    """What recording and playing ask of NumPy: see `portable_bp.backends.tape.Library`."""
+    """What recording and playing ask of NumPy: see `portable_bp.backends.recorded.tape.Library`."""
 
     stand_in = NumpyStandIn
-    block = 16384  # a few such blocks fit a core's own cache
+    block = 16384.0  # a few such blocks fit a core's own cache
     elementwise = ELEMENTWISE
 
     def is_array(self, given: Any) -> bool:
@@ -112,6 +112,9 @@ class NumpyLibrary:
     def is_view(self, example: Any, other: Any) -> bool:
         """Return whether two examples share memory."""
         return np.may_share_memory(example, other)
+
+    def contract(self, value: Value, uses: Mapping[Value, int]) -> None:
+        """Leave it: NumPy has no such calls."""
 
     def empty(self, shape: tuple[int, ...], example: Any) -> np.ndarray:
         """Return a new array."""

@@ -6,7 +6,8 @@ PyTorch's ``__torch_function__``), so that nothing in the function needs to know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from portable_bp.backends.loops import leaves, map_leaves
@@ -42,7 +43,11 @@ class Value:
         self.operands = operands
         self.options = options or {}
         self.view_of = view_of
-        self.needs = [leaf for leaf in leaves(operands) if isinstance(leaf, Value)]
+
+    @property
+    def needs(self) -> list[Value]:
+        """The values among the operands."""
+        return [leaf for leaf in leaves(self.operands) if isinstance(leaf, Value)]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -172,6 +177,18 @@ class Library(Protocol):
         """Return whether an example lies in the memory of another."""
         ...
 
+    def contract(self, value: Value, uses: Mapping[Value, int]) -> None:
+        """Let one call give a value that two calls gave, where the library has such a call.
+
+        Parameters
+        ----------
+        value : Value
+            The second of the two; it is changed.
+        uses : mapping of Value to int
+            How often each value is needed: the first of the two may be dropped if it is needed once.
+        """
+        ...
+
     def empty(self, shape: tuple[int, ...], example: Any) -> Any:
         """Return a new array of a shape, and of an example's dtype."""
         ...
@@ -223,6 +240,9 @@ class Recording:
         self.carried, self.staying, self.arriving, self.results = ([leaf.value for leaf in leaves(tree)] for tree in trees)
         if any(result.root.function is None for result in self.results):
             raise TypeError("an input is handed on as it is")
+        uses = Counter(need for value in tape.values for need in value.needs)
+        for value in tape.values:
+            library.contract(value, uses)
         needed = set(self.results)
         for value in reversed(tape.values):
             if value in needed:

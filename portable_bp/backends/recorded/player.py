@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from portable_bp.backends.loops import Loop, item, leaves, map_leaves
-from portable_bp.backends.plan import Plan, Row, Stage
-from portable_bp.backends.tape import Library, Recording, Value
+from portable_bp.backends.recorded.plan import Plan, Row, Stage
+from portable_bp.backends.recorded.tape import Library, Recording, Value
 
-FEW = 4  # so many steps of a kind are called as they stand before playing them is worth the preparation
+FEW = 4  # so many steps of a kind are not worth the preparation that playing takes
 
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -53,17 +53,15 @@ def recorded_loop(
             kind = _kind((carry, constants, item(items, 0)))
             with quiet():
                 for number in range(steps):
-                    if kind in players:
+                    plan = plans.get(kind)
+                    if plan is not None and (kind in players or met.get(kind, 0) + steps - number > FEW):
+                        players[kind] = players.get(kind) or Player(plan, constants)
                         return players[kind].run(carry, items, range(number, steps))
                     given = item(items, number)
                     before, carry = carry, function(carry, constants, given)
                     met[kind] = met.get(kind, 0) + 1
-                    if met[kind] == FEW:
-                        if kind not in plans:
-                            plans[kind] = _rehearsed(library, to_numpy, function, before, constants, given, carry)
-                        plan = plans[kind]
-                        if plan is not None:
-                            players[kind] = Player(plan, constants)
+                    if met[kind] == FEW and kind not in plans:
+                        plans[kind] = _rehearsed(library, to_numpy, function, before, constants, given, carry)
             return carry
 
         return run
@@ -198,8 +196,8 @@ class Player:
                 for old in [old for old in living if last[old] <= now]:
                     array = living.pop(old)
                     free.setdefault((tuple(array.shape), array.dtype), []).append(array)
-                home = tuple(homes[value] for value in row if value in homes)
-                if len(home) == len(row) and plan.row(home[0]) == home and last.get(home, now) <= now and len(made) == len(row):
+                home: Row = tuple(homes[value] for value in row if value in homes)
+                if made == row and len(home) == len(row) and home in self.vectors and last.get(home, now) <= now:
                     self._settle(row, self.vectors[home])
                     continue
                 length = sum(math.prod(value.shape) for value in row)
@@ -212,11 +210,11 @@ class Player:
 
     def _unrolled(self, stage: Stage) -> Iterator[Call]:
         """Return the calls of a stage as they are played: block by block where they can be."""
-        calls = [self._at_once(row) if len(row) > 1 else self._alone(row[0]) for row in stage.rows]
+        calls = [self._alone(row[0]) if len(row) == 1 else self._at_once(row) for row in stage.rows]
         if not stage.in_blocks:
             yield from (self.library.call(*call) for call in calls)
             return
-        shape = stage.rows[0][0].shape
+        shape = calls[0][0].shape
         height = self.plan.block_rows(shape)
         for start in range(0, shape[0], height):
             rows = slice(start, min(start + height, shape[0]))
