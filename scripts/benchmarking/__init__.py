@@ -1,0 +1,1 @@
+"""The parts of scripts/benchmark.py: what is measured, who takes part, how a round goes, what is told."""
