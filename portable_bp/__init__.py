@@ -1,11 +1,18 @@
 """Backpropagation for dense networks of any size, on NumPy, CuPy, PyTorch or JAX arrays."""
 
-from portable_bp.algorithm import activations, initializers, losses, optimizers, schedules
-from portable_bp.algorithm.arrays import Layer
-from portable_bp.backends import Backend, BackendUnavailableError, available_backends, select_backend
-from portable_bp.network import Network, check_gradient
-from portable_bp.training import DivergenceError, EarlyStopping, History
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from portable_bp.version import __version__
+
+if TYPE_CHECKING:
+    from portable_bp.algorithm import activations, initializers, losses, optimizers, schedules
+    from portable_bp.algorithm.arrays import Layer
+    from portable_bp.backends import Backend, BackendUnavailableError, available_backends, select_backend
+    from portable_bp.network import Network, check_gradient
+    from portable_bp.training import DivergenceError, EarlyStopping, History
 
 __all__ = [
     "Backend",
@@ -25,3 +32,26 @@ __all__ = [
     "schedules",
     "select_backend",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("activations", "initializers", "losses", "optimizers", "schedules"), "portable_bp.algorithm"),
+    "Layer": "portable_bp.algorithm.arrays",
+    **dict.fromkeys(("Backend", "BackendUnavailableError", "available_backends", "select_backend"), "portable_bp.backends"),
+    **dict.fromkeys(("Network", "check_gradient"), "portable_bp.network"),
+    **dict.fromkeys(("DivergenceError", "EarlyStopping", "History"), "portable_bp.training"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is (PEP 562), so that importing the package takes no time."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(_HOMES[name])
+    found = getattr(home, name, None) or importlib.import_module(f"{_HOMES[name]}.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -9,27 +9,28 @@ import argparse
 import os
 import sys
 
+MEASURED = ("step", "epoch", "inference", "memory", "growth", "import", "install")
 THREADS_OF = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def options() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within a minute: fewer rounds, no wide network, no torch.compile")
+    parser.add_argument("--quick", action="store_true", help="within a minute: few rounds, no wide network, no torch.compile")
     parser.add_argument("--rounds", type=int, help="how many; 11 without it, 3 when quick")
     parser.add_argument("--cases", help="the networks to measure, such as 2-4-3-2,784-128-10")
-    parser.add_argument("--only", default="step,epoch,inference,memory,growth,import,install", help="what to measure")
+    parser.add_argument("--only", help=f"what to measure, of {', '.join(MEASURED)}")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     parser.add_argument("--output", default="scripts/results/cpu.json", help="where the results go; pictures beside them")
     parser.add_argument("--readme", action="store_true", help="only write README's table again, from --output")
     chosen = parser.parse_args()
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error(f"--rounds is {chosen.rounds}, and should be a whole number from 1 up.")
-    unknown = set(chosen.only.split(",")) - {"step", "epoch", "inference", "memory", "growth", "import", "install"}
+    unknown = set(chosen.only.split(",") if chosen.only else ()) - set(MEASURED)
     if unknown:
-        parser.error(
-            f"--only names {', '.join(sorted(unknown))}: give step, epoch, inference, memory, growth, import, install."
-        )
+        parser.error(f"--only names {', '.join(sorted(unknown))}: give some of {','.join(MEASURED)}.")
+    if chosen.threads < 1:
+        parser.error(f"--threads is {chosen.threads}, and should be a whole number from 1 up.")
     return chosen
 
 

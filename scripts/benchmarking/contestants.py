@@ -1,8 +1,8 @@
 """Who takes part: portable_bp on each backend, the same network in other libraries, and the floor, its matrix products alone.
 
-``steps(n)`` trains so many steps on batches that are cut and ready, ``epoch(n)`` so many on batches that it shuffles and cuts
-itself, ``predict(x)`` gives the outputs; each returns when the work is done. Ours always shuffles and cuts: its ``steps`` is its
-``epoch``. ``weights()`` is what was learned.
+``steps(n)`` trains so many steps on batches that are ready, ``epoch(n)`` so many on batches that it shuffles and gathers for
+itself, ``predict(x)`` gives the outputs; each returns when the work is done. Ours always shuffles and gathers: its ``steps`` is
+its ``epoch``. ``weights()`` is what was learned.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 from scripts.benchmarking.rounds import quartiles
 
 PREPARE = """
-import resource, numpy as np
+import numpy as np
 x = np.random.default_rng(0).random((60_000, 784), dtype="float32")
 target = np.random.default_rng(1).integers(0, 10, 60_000)
 """
@@ -25,19 +25,26 @@ SCIKIT_LEARN = """
 import warnings
 from sklearn.neural_network import MLPClassifier
 warnings.simplefilter("ignore")
-if EPOCHS:
-    MLPClassifier((512, 512), alpha=0.0, batch_size=256, max_iter=EPOCHS, random_state=0).fit(x, target)
+MLPClassifier((512, 512), alpha=0.0, batch_size=256, max_iter=EPOCHS, random_state=0).fit(x, target)
 """
-TELL = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# The greatest memory of the process itself: that of getrusage may be its parent's.
+TELL = """
+import pathlib, resource
+status = pathlib.Path("/proc/self/status")
+kilobytes = status.read_text().partition("VmHWM:")[2].split()[0] if status.exists() else resource.getrusage(0).ru_maxrss
+print(int(kilobytes) / 1e3)
+"""
 UNASKED = ("cupy", "torch", "jax", "sklearn", "matplotlib")
 
 
 def peak_memory() -> dict[str, float]:
     """Return the peak memory of fitting 784-512-512-10 on 60,000 samples, in MB, each in a process of its own."""
-    data = _run(PREPARE + TELL)
-    scale = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, in kilobytes elsewhere
-    peaks = {"portable_bp": OURS.replace("EPOCHS", "2"), "scikit-learn": SCIKIT_LEARN.replace("EPOCHS", "2")}
-    return {"data alone": int(data) / scale} | {name: int(_run(PREPARE + code + TELL)) / scale for name, code in peaks.items()}
+    peaks = {
+        "data alone": "",
+        "portable_bp": OURS.replace("EPOCHS", "2"),
+        "scikit-learn": SCIKIT_LEARN.replace("EPOCHS", "2"),
+    }
+    return {name: float(_run(PREPARE + code + TELL)) for name, code in peaks.items()}
 
 
 def import_time(rounds: int) -> dict[str, Any]:
@@ -48,7 +55,12 @@ def import_time(rounds: int) -> dict[str, Any]:
     rounds : int
         How often each is timed, in turn.
     """
-    codes = {"python": "pass", "numpy": "import numpy", "portable_bp": "import portable_bp"}
+    codes = {
+        "python": "pass",
+        "numpy": "import numpy",
+        "portable_bp": "import portable_bp",
+        "portable_bp.Network": "import portable_bp; portable_bp.Network",
+    }
     seconds: dict[str, list[float]] = {name: [] for name in codes}
     for _ in range(rounds + 1):
         for name, code in codes.items():
@@ -57,10 +69,11 @@ def import_time(rounds: int) -> dict[str, Any]:
             seconds[name].append(time.perf_counter() - began)
     took = {
         name: quartiles([one - start for one, start in zip(seconds[name][1:], seconds["python"][1:], strict=True)])
-        for name in ("numpy", "portable_bp")
+        for name in list(codes)[1:]
     }
-    found = _run(f"import sys, portable_bp; print([name for name in {UNASKED!r} if name in sys.modules])")
-    return took | {"ratio": took["portable_bp"][1] / took["numpy"][1], "unasked": found.strip()}
+    found = _run(f"import sys, portable_bp; portable_bp.Network; print([name for name in {UNASKED!r} if name in sys.modules])")
+    ratios = {f"{name} to numpy": took[name][1] / took["numpy"][1] for name in list(codes)[2:]}
+    return took | ratios | {"unasked": found.strip()}
 
 
 def install_size() -> dict[str, float]:

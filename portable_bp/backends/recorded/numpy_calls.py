@@ -107,6 +107,10 @@ class NumpyLibrary:
             np.matmul(first[..., :1, :], second[..., :, :1])  # which raises where the shapes do not fit
             leading = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
             return _hollow((*leading, first.shape[-2], second.shape[-1]), np.result_type(first, second))
+        if function is np.take and isinstance(options.get("axis"), int):
+            # NumPy would first copy all that it takes from; every index of an example is zero.
+            first = given[0].swapaxes(0, options["axis"])[:1].swapaxes(0, options["axis"])
+            return function(first, *given[1:], **options)
         return function(*given, **options)
 
     def is_view(self, example: Any, other: Any) -> bool:
