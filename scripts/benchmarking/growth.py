@@ -11,6 +11,8 @@ import numpy as np
 
 import portable_bp as bp
 
+FEWEST = 320  # weights, or samples: enough of them to take the same way as many do
+
 
 def growth_with_weights(largest: int) -> dict[str, Any]:
     """Return the seconds of a step for networks of 10^3 weights and more, in batches of 64.
@@ -49,7 +51,7 @@ def slope(sizes: Sequence[float], seconds: Sequence[float], overhead: float) -> 
 
 def _growth(seconds_of: Callable[[int], float], largest: int) -> dict[str, Any]:
     sizes = [10**power for power in range(3, round(math.log10(largest)) + 1)]
-    overhead = seconds_of(0)
+    overhead = max(0.0, 2.0 * seconds_of(FEWEST) - seconds_of(2 * FEWEST))  # where the line through two small sizes begins
     seconds = [seconds_of(size) for size in sizes]
     above = [(size, took) for size, took in zip(sizes, seconds, strict=True) if took > 1.5 * overhead]
     fitted = slope(*map(list, zip(*above, strict=True)), overhead) if len(above) > 1 else math.nan  # type: ignore[arg-type]

@@ -144,6 +144,12 @@ class NumpyLibrary:
                 return functools.partial(function, out=out), operands
             matrices = function is np.matmul and all(operand.ndim == 2 for operand in operands)
             return np.dot if matrices else function, (*operands, out)
+        if function is np.sum and _is_product(operands, options):
+            # A product with ones takes a third of the time of a sum.
+            axis = range(operands[0].ndim)[options["axis"]]
+            ones = np.ones(operands[0].shape[axis], out.dtype)
+            pair = (operands[0], ones) if axis == operands[0].ndim - 1 else (ones, operands[0])
+            return np.dot, (*pair, out.reshape(-1) if operands[0].ndim > 1 else out.reshape(()))
         if function in REDUCTIONS and len(operands) == 1 and options.keys() <= {"axis", "dtype", "keepdims"}:
             named = (options.get("axis"), options.get("dtype"), out, options.get("keepdims", False))
             return REDUCTIONS[function], (*operands, *named)
@@ -161,6 +167,12 @@ class NumpyLibrary:
     def assign(self, target: np.ndarray, source: Any) -> None:
         """Copy numbers from one array into another."""
         np.copyto(target, source)
+
+
+def _is_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Return whether a sum is one over the rows or columns of a matrix, or over a vector, of floating-point numbers."""
+    plain = len(operands) == 1 and options.get("dtype") is None and isinstance(options.get("axis"), int)
+    return plain and operands[0].dtype.kind == "f" and operands[0].ndim in (1, 2)
 
 
 def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
