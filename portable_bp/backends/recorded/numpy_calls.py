@@ -84,7 +84,7 @@ class NumpyLibrary:
     """What recording and playing ask of NumPy: see `portable_bp.backends.recorded.tape.Library`."""
 
     stand_in = NumpyStandIn
-    block = 16384.0  # a few such blocks fit a core's own cache
+    block = 32768.0  # a few such blocks fit the cache that a core has to itself
     elementwise = ELEMENTWISE
 
     def is_array(self, given: Any) -> bool:
