@@ -158,7 +158,8 @@ class Plan:
             if value not in patterns:
                 how: Any = "given"
                 if self._joinable(value):
-                    how = value.function, *(pattern(needed) if lane else same for lane, needed, same in self._parts(value))
+                    taken = (pattern(needed) if in_step else same for in_step, needed, same in self._parts(value))
+                    how = value.function, repr(value.options), *taken
                 patterns[value] = known.setdefault((how, value.example.dtype), len(known))
             return patterns[value]
 

@@ -17,6 +17,7 @@ from portable_bp.backends.recorded.plan import Plan, Row, Stage
 from portable_bp.backends.recorded.tape import Library, Recording, Value
 
 FEW = 4  # so many steps of a kind are not worth the preparation that playing takes
+MOST = 64  # so many plans are kept, which matters to a process that never meets the same number of samples twice
 
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -61,6 +62,8 @@ def recorded_loop(
                     before, carry = carry, function(carry, constants, given)
                     met[kind] = met.get(kind, 0) + 1
                     if met[kind] == FEW and kind not in plans:
+                        if len(plans) == MOST:
+                            plans.clear()
                         plans[kind] = _rehearsed(library, to_numpy, function, before, constants, given, carry)
             return carry
 

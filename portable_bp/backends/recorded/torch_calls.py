@@ -32,7 +32,7 @@ OPERATORS = {
 ELEMENTWISE = {
     *(function for name, function in OPERATORS.items() if name != "matmul"),
     *(torch.neg, torch.abs, torch.exp, torch.expm1, torch.log, torch.log1p, torch.sqrt, torch.square, torch.tanh, torch.sin),
-    *(torch.cos, torch.floor, torch.sign, torch.isfinite, torch.minimum, torch.maximum, torch.where),
+    *(torch.cos, torch.floor, torch.sign, torch.minimum, torch.maximum, torch.where),
 }
 WRITES_INTO = ELEMENTWISE | {torch.matmul, torch.sum, torch.mean, torch.amax, torch.amin, torch.index_select, torch.addmm}
 
@@ -143,7 +143,8 @@ class TorchLibrary:
         for other, product in either:
             if not isinstance(other, Value) or not isinstance(product, Value) or uses[product] > 1:
                 continue
-            if product.function is torch.matmul and value.function is torch.add and len(product.shape) == 2:
+            matrices = len(product.shape) == 2 and product.shape == value.shape
+            if product.function is torch.matmul and value.function is torch.add and matrices:
                 value.function, value.operands = torch.addmm, (other, *product.operands)
                 return
             if product.function is torch.mul and product.shape == other.shape:
