@@ -188,8 +188,10 @@ class CrossEntropy:
 
     def slope(self, out: Array, target: Array) -> Array:
         """Return softmax(out) - target, where a target sums to one."""
-        target = one_hot(target, out)
-        return softmax(out) * namespace(out).sum(target, axis=-1, keepdims=True) - target
+        rows = one_hot(target, out)
+        if rows is not target:
+            return softmax(out) - rows
+        return softmax(out) * namespace(out).sum(rows, axis=-1, keepdims=True) - rows
 
 
 def one_hot(target: Array, out: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -117,8 +118,32 @@ class NumpyLibrary:
         """Return whether two examples share memory."""
         return np.may_share_memory(example, other)
 
-    def contract(self, value: Value, uses: Mapping[Value, int]) -> None:
-        """Leave it: NumPy has no such calls."""
+    def identity(self, array: Any) -> Any:
+        """Return an array's numbers where they are few, else what is its own alone."""
+        return (array.shape, array.dtype, array.tobytes()) if array.size <= 64 else id(array)
+
+    def contract(self, value: Value, uses: Mapping[Value, int]) -> list[Value]:
+        """Let a number times a large product be the product of a scaled factor, where that factor is smaller."""
+        if value.function is not np.multiply or value.options or math.prod(value.shape) <= self.block:
+            return []
+        for number, product in (value.operands, value.operands[::-1]):
+            if getattr(number, "shape", ()) == () and isinstance(product, Value) and product.function is np.matmul:
+                first, second = product.operands
+                alike = len({given.example.dtype for given in (value, product, first)}) == 1
+                if alike and uses[product] == 1 and math.prod(first.shape) < math.prod(value.shape):
+                    scaled = self._scaled(number, first)
+                    value.function, value.operands = np.matmul, (scaled[-1], second)
+                    return scaled
+        return []
+
+    def _scaled(self, number: Any, value: Value) -> list[Value]:
+        """Return the values that a number times another takes; a view is taken of what was scaled."""
+        if value.view_of is not None:
+            below = self._scaled(number, value.view_of)
+            operands = (below[-1], *value.operands[1:])
+            example = value.function(below[-1].example, *value.operands[1:], **value.options)
+            return [*below, Value(example, value.function, operands, value.options, below[-1])]
+        return [Value(_hollow(value.shape, value.example.dtype), np.multiply, (number, value))]
 
     def empty(self, shape: tuple[int, ...], example: Any) -> np.ndarray:
         """Return a new array."""
@@ -143,18 +168,18 @@ class NumpyLibrary:
             if function in (np.minimum, np.maximum):  # which take no third array by place
                 return functools.partial(function, out=out), operands
             matrices = function is np.matmul and all(operand.ndim == 2 for operand in operands)
-            return np.dot if matrices else function, (*operands, out)
+            return np.ndarray.dot if matrices else function, (*operands, out)
         if function is np.sum and _is_product(operands, options):
             # A product with ones takes a third of the time of a sum.
             axis = range(operands[0].ndim)[options["axis"]]
             ones = np.ones(operands[0].shape[axis], out.dtype)
             pair = (operands[0], ones) if axis == operands[0].ndim - 1 else (ones, operands[0])
-            return np.dot, (*pair, out.reshape(-1) if operands[0].ndim > 1 else out.reshape(()))
+            return np.ndarray.dot, (*pair, out.reshape(-1) if operands[0].ndim > 1 else out.reshape(()))
         if function in REDUCTIONS and len(operands) == 1 and options.keys() <= {"axis", "dtype", "keepdims"}:
             named = (options.get("axis"), options.get("dtype"), out, options.get("keepdims", False))
             return REDUCTIONS[function], (*operands, *named)
         if function is as_dtype:
-            return np.copyto, (out, operands[0], "unsafe")
+            return self.assign, (out, operands[0])
         if function is np.take and options.keys() == {"axis"}:
             # The standard leaves open what an index outside gives; without wrapping NumPy would copy the result once more.
             return np.ndarray.take, (*operands, options["axis"], out, "wrap")
@@ -164,9 +189,10 @@ class NumpyLibrary:
 
         return assign, operands
 
-    def assign(self, target: np.ndarray, source: Any) -> None:
+    @staticmethod
+    def assign(target: np.ndarray, source: Any) -> None:
         """Copy numbers from one array into another."""
-        np.copyto(target, source)
+        target[...] = source
 
 
 def _is_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:

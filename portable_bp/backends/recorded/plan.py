@@ -8,6 +8,7 @@ not needed any more: what becomes of the carry, into the carry.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple, TypeAlias
 
@@ -91,6 +92,7 @@ class Plan:
         """
         return max(1, int(self.library.block // math.prod(shape[1:])))
 
+    @functools.cached_property
     def last_uses(self) -> dict[Row, tuple[float, float]]:
         """Return after which place in which stage each row is not needed any more."""
         last: dict[Row, tuple[float, float]] = {}

@@ -187,7 +187,7 @@ class Player:
     def _place(self) -> None:
         """Give every result an array: a carried input's own, one that nothing needs any more, or a new one."""
         plan, recording = self.plan, self.plan.recording
-        last = plan.last_uses()
+        last = plan.last_uses
         homes = dict(zip(recording.results, recording.carried, strict=True))
         living: dict[Row, Any] = {}
         free: dict[Any, list[Any]] = {}

@@ -115,8 +115,9 @@ class Tape:
         """Return what two calls' operands have alike only where they are the same."""
         if isinstance(given, tuple | list):
             return type(given), *map(self._identity, given)
-        same = isinstance(given, Value) or self.library.is_array(given)
-        return id(given) if same else (type(given), repr(given))
+        if isinstance(given, Value):
+            return id(given)
+        return self.library.identity(given) if self.library.is_array(given) else (type(given), repr(given))
 
 
 class StandIn:
@@ -177,15 +178,24 @@ class Library(Protocol):
         """Return whether an example lies in the memory of another."""
         ...
 
-    def contract(self, value: Value, uses: Mapping[Value, int]) -> None:
-        """Let one call give a value that two calls gave, where the library has such a call.
+    def identity(self, array: Any) -> Any:
+        """Return what two arrays have alike only where they hold the same."""
+        ...
+
+    def contract(self, value: Value, uses: Mapping[Value, int]) -> list[Value]:
+        """Let a value be had with less work than the two calls take that give it, where the library has a way.
 
         Parameters
         ----------
         value : Value
-            The second of the two; it is changed.
+            What the second of the two gives; it is changed.
         uses : mapping of Value to int
             How often each value is needed: the first of the two may be dropped if it is needed once.
+
+        Returns
+        -------
+        list of Value
+            What it takes now and was not there before.
         """
         ...
 
@@ -241,10 +251,9 @@ class Recording:
         if any(result.root.function is None for result in self.results):
             raise TypeError("an input is handed on as it is")
         uses = Counter(need for value in tape.values for need in value.needs)
-        for value in tape.values:
-            library.contract(value, uses)
+        values = [taken for value in tape.values for taken in (*library.contract(value, uses), value)]
         needed = set(self.results)
-        for value in reversed(tape.values):
+        for value in reversed(values):
             if value in needed:
                 needed.update(value.needs)
-        self.values = [value for value in tape.values if value in needed]
+        self.values = [value for value in values if value in needed]
