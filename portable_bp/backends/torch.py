@@ -71,7 +71,7 @@ class TorchBackend:
         return function
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that calls the function for each item."""
+        """Return the loop that records the function's calls and plays them."""
         return recorded_loop(TorchLibrary(self.device), self.to_numpy, function)
 
     def synchronize(self) -> None:

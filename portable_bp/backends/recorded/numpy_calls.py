@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,11 +33,21 @@ class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, function: Callable[..., Any], types: Any, given: tuple, options: dict[str, Any]) -> Any:
         """Note a call of another of NumPy's functions."""
+        if function in SHAPED_BY_NUMBERS:
+            raise TypeError("a shape that depends on numbers is not recorded")
         return self.tape.add(function, given, options)
 
     def __getitem__(self, key: Any) -> Any:
         """Note that a part is taken."""
-        return self.tape.add(take_part, (self, key), {})
+        if any(isinstance(leaf, StandIn) and leaf.dtype == bool for leaf in leaves(key)):
+            raise TypeError("a shape that depends on numbers is not recorded")
+        return self.tape.add(operator.getitem, (self, key), {})
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of NumPy's arrays that is one of its functions too."""
+        if not (hasattr(np.ndarray, name) and callable(getattr(np, name, None))):
+            raise AttributeError(f"an array's {name} is not recorded")
+        return functools.partial(getattr(np, name), self)
 
     def __pow__(self, exponent: Any) -> Any:
         """Note a power; a square is a product, as for NumPy's own arrays."""
@@ -45,19 +56,6 @@ class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
     def astype(self, dtype: Any, copy: bool = True) -> Any:
         """Note a change of dtype."""
         return self.tape.add(as_dtype, (self, np.dtype(dtype)), {})
-
-
-def take_part(array: np.ndarray, key: Any) -> np.ndarray:
-    """Return ``array[key]``.
-
-    Parameters
-    ----------
-    array : numpy.ndarray
-        What to take from.
-    key : object
-        What to take.
-    """
-    return array[key]
 
 
 def as_dtype(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -78,6 +76,7 @@ ELEMENTWISE = {
     np.where,
     as_dtype,
 }
+SHAPED_BY_NUMBERS = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.delete, np.resize}
 REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
 
@@ -103,15 +102,15 @@ class NumpyLibrary:
             arrays = [leaf for leaf in leaves(given) if isinstance(leaf, np.ndarray)]
             first = map_leaves(lambda leaf: leaf[(slice(1),) * leaf.ndim] if isinstance(leaf, np.ndarray) else leaf, given)
             return _hollow(np.broadcast_shapes(*(array.shape for array in arrays)), function(*first).dtype)
-        if function is np.matmul and all(array.ndim > 1 for array in given):
+        if function is np.matmul and not options and all(array.ndim > 1 for array in given):
             first, second = given
             np.matmul(first[..., :1, :], second[..., :, :1])  # which raises where the shapes do not fit
             leading = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
             return _hollow((*leading, first.shape[-2], second.shape[-1]), np.result_type(first, second))
-        if function is np.take and isinstance(options.get("axis"), int):
-            # NumPy would first copy all that it takes from; every index of an example is zero.
+        if function is np.take and given[0].ndim and isinstance(options.get("axis"), int):
+            # NumPy would first copy all that it takes from.
             first = given[0].swapaxes(0, options["axis"])[:1].swapaxes(0, options["axis"])
-            return function(first, *given[1:], **options)
+            return function(first, *given[1:], **(options | {"mode": "wrap"}))
         return function(*given, **options)
 
     def is_view(self, example: Any, other: Any) -> bool:
@@ -169,7 +168,7 @@ class NumpyLibrary:
                 return functools.partial(function, out=out), operands
             matrices = function is np.matmul and all(operand.ndim == 2 for operand in operands)
             return np.ndarray.dot if matrices else function, (*operands, out)
-        if function is np.sum and _is_product(operands, options):
+        if function is np.sum and _may_be_product(operands, options):
             # A product with ones takes a third of the time of a sum.
             axis = range(operands[0].ndim)[options["axis"]]
             ones = np.ones(operands[0].shape[axis], out.dtype)
@@ -195,9 +194,9 @@ class NumpyLibrary:
         target[...] = source
 
 
-def _is_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Return whether a sum is one over the rows or columns of a matrix, or over a vector, of floating-point numbers."""
-    plain = len(operands) == 1 and options.get("dtype") is None and isinstance(options.get("axis"), int)
+def _may_be_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Return whether a sum is one of floating-point numbers over an axis of a matrix or vector: a product with ones."""
+    plain = len(operands) == 1 and options.keys() <= {"axis", "keepdims"} and isinstance(options.get("axis"), int)
     return plain and operands[0].dtype.kind == "f" and operands[0].ndim in (1, 2)
 
 

@@ -200,7 +200,7 @@ class Plan:
             (
                 isinstance(operand, Value) and self.in_step(operand, value),
                 operand,
-                (type(operand), operand) if isinstance(operand, int | float) else id(operand),
+                (type(operand), repr(operand)) if isinstance(operand, int | float) else id(operand),
             )
             for operand in value.operands
         ]

@@ -6,6 +6,7 @@ Playing them saves what Python spends between one and the next, and the memory t
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -30,8 +31,9 @@ def recorded_loop(
 ) -> Loop:
     """Return a loop like `plain_loop`, which records the function once it has seen enough of it.
 
-    A function that cannot be recorded, since it looks at an array's numbers, or that gives other numbers when it is played,
-    since it keeps something to itself, is called as it stands.
+    Every time that the loop is begun, a step that was called is played too, and the rest are played only if that gives the
+    same. A function that cannot be recorded, since it looks at an array's numbers, or that changes from one step to the next
+    by what it keeps to itself, is called as it stands. What changes later is not seen.
 
     Parameters
     ----------
@@ -44,27 +46,39 @@ def recorded_loop(
     quiet : callable
         Gives the context in which it is run.
     """
-    plans: dict[Any, Plan | None] = {}
+    plans: dict[Any, Plan] = {}
+    unplayable: set[Any] = set()
 
     def loop(constants: Any) -> Callable[[Any, Any, int], Any]:
         met: dict[Any, int] = {}
-        players: dict[Any, Player] = {}
+        players: dict[Any, Player | None] = {}
+
+        def rehearse(kind: Any, before: Any, given: Any, after: Any) -> Player | None:
+            """Return a player that does what was done in a called step, or None."""
+            if kind in plans and (player := _rehearsed(plans[kind], to_numpy, before, constants, given, after)):
+                return player
+            if len(plans) == MOST:
+                plans.clear()
+            plans.pop(kind, None)
+            if plan := _recorded(library, function, before, constants, given, after):
+                plans[kind] = plan
+            player = _rehearsed(plan, to_numpy, before, constants, given, after) if plan else None
+            if player is None:
+                unplayable.add(kind)
+            return player
 
         def run(carry: Any, items: Any, steps: int) -> Any:
             kind = _kind((carry, constants, item(items, 0)))
             with quiet():
                 for number in range(steps):
-                    plan = plans.get(kind)
-                    if plan is not None and (kind in players or met.get(kind, 0) + steps - number > FEW):
-                        players[kind] = players.get(kind) or Player(plan, constants)
-                        return players[kind].run(carry, items, range(number, steps))
+                    if player := players.get(kind):
+                        return player.run(carry, items, range(number, steps))
                     given = item(items, number)
                     before, carry = carry, function(carry, constants, given)
                     met[kind] = met.get(kind, 0) + 1
-                    if met[kind] == FEW and kind not in plans:
-                        if len(plans) == MOST:
-                            plans.clear()
-                        plans[kind] = _rehearsed(library, to_numpy, function, before, constants, given, carry)
+                    worth_it = met[kind] + (steps - number - 1 if kind in plans else 0) >= FEW
+                    if worth_it and kind not in players and kind not in unplayable:
+                        players[kind] = rehearse(kind, before, given, carry)
             return carry
 
         return run
@@ -79,33 +93,40 @@ def _kind(tree: Any) -> Any:
     return (tuple(tree.shape), tree.dtype) if hasattr(tree, "shape") else type(tree)
 
 
-def _rehearsed(
-    library: Library,
-    to_numpy: Callable[[Any], np.ndarray],
-    function: Callable[..., Any],
-    carry: Any,
-    constants: Any,
-    given: Any,
-    expected: Any,
+def _recorded(
+    library: Library, function: Callable[..., Any], before: Any, constants: Any, given: Any, after: Any
 ) -> Plan | None:
-    """Return a plan that was played and gave what the function gave, or None where there is none."""
-    if _kind(carry) != _kind(expected) or not all(map(library.is_array, leaves(carry))):
+    """Return a plan of what a function does in a step, or None where that cannot be recorded."""
+    if _kind(before) != _kind(after) or not all(map(library.is_array, leaves(before))):
         return None
     try:
-        plan = Plan(Recording(library, function, carry, constants, given), library)
-        played = Player(plan, constants).run(carry, map_leaves(lambda array: array[None, ...], given), range(1))
+        # What the function keeps in its pieces, it keeps in their copies, which see no numbers.
+        return Plan(Recording(library, copy.deepcopy(function), before, constants, given), library)
     except Exception:  # if something is wrong with the function, calling it as it stands will say so
         return None
-    pairs = zip(leaves(played), leaves(expected), strict=True)
-    return plan if all(_alike(to_numpy(mine), to_numpy(theirs)) for mine, theirs in pairs) else None
 
 
-def _alike(played: np.ndarray, expected: np.ndarray) -> bool:
+def _rehearsed(
+    plan: Plan, to_numpy: Callable[[Any], np.ndarray], before: Any, constants: Any, given: Any, after: Any
+) -> Player | None:
+    """Return a player that has played a step and changed what the function changed, or None."""
+    try:
+        player = Player(plan, constants)
+        played = player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
+    except Exception:  # such as a shape that depends on numbers
+        return None
+    states = zip(*(map(to_numpy, leaves(tree)) for tree in (before, played, after)), strict=True)
+    return player if all(_alike(*arrays) for arrays in states) else None
+
+
+def _alike(before: np.ndarray, played: np.ndarray, called: np.ndarray) -> bool:
+    """Return whether a played step did to an array what the called one did, but for rounding."""
     if played.dtype.kind != "f":
-        return np.array_equal(played, expected)
-    tolerance = float(np.sqrt(np.finfo(played.dtype).eps))
-    scale = float(np.max(np.abs(expected), where=np.isfinite(expected), initial=0.0))
-    return np.allclose(played, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+        return np.array_equal(played, called)
+    rounding = float(np.finfo(played.dtype).eps)
+    size, change = (float(np.max(np.abs(each), where=np.isfinite(each), initial=0.0)) for each in (called, called - before))
+    tolerance = 16.0 * rounding * size + math.sqrt(rounding) * change
+    return np.allclose(played, called, rtol=16.0 * rounding, atol=tolerance, equal_nan=True)
 
 
 class Player:

@@ -72,6 +72,7 @@ class Tape:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.values: list[Value] = []
+        self.closed = False
         self._known: dict[Any, StandIn] = {}
 
     def input(self, array: Any) -> StandIn:
@@ -87,6 +88,8 @@ class Tape:
     def add(self, function: Callable[..., Any], given: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Note a call, and return what stands for its result; the same call gives the same result.
 
+        Whatever would be recorded wrongly raises a TypeError: the function is then called as it stands.
+
         Parameters
         ----------
         function : callable
@@ -96,15 +99,19 @@ class Tape:
         options : dict
             What it takes by name.
         """
-        operands = map_leaves(lambda leaf: leaf.value if isinstance(leaf, StandIn) else leaf, given)
-        options = {name: value for name, value in options.items() if name != "out"}
+        if self.closed:
+            raise TypeError("a piece kept an array from another step: what it remembers belongs into the optimizer's state")
+        options = dict(options)
+        if any(target is not given[0] for target in leaves(options.pop("out", None))):
+            raise TypeError("what is written into an array is not recorded, but for augmented assignment")
         if any(isinstance(leaf, StandIn) for leaf in leaves(list(options.values()))):
             raise TypeError("an array given by name is not recorded")
+        operands = map_leaves(lambda leaf: leaf.value if isinstance(leaf, StandIn) else leaf, given)
         call = function, self._identity(operands), self._identity(sorted(options.items()))
         if call not in self._known:
             example = self.library.example(function, operands, options)
             if not self.library.is_array(example):
-                return example
+                raise TypeError("what is no array may have been computed from numbers, and there are none")
             inside = (leaf for leaf in leaves(operands) if isinstance(leaf, Value))
             view_of = next((value for value in inside if self.library.is_view(example, value.example)), None)
             self.values.append(Value(example, function, operands, options, view_of))
@@ -250,7 +257,8 @@ class Recording:
         self.carried, self.staying, self.arriving, self.results = ([leaf.value for leaf in leaves(tree)] for tree in trees)
         if any(result.root.function is None for result in self.results):
             raise TypeError("an input is handed on as it is")
-        uses = Counter(need for value in tape.values for need in value.needs)
+        tape.closed = True
+        uses = Counter([*self.results, *(need for value in tape.values for need in value.needs)])
         values = [taken for value in tape.values for taken in (*library.contract(value, uses), value)]
         needed = set(self.results)
         for value in reversed(values):

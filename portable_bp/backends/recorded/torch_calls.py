@@ -80,9 +80,11 @@ def _operator(function: Callable[..., Any], reflected: bool = False) -> Callable
     return apply
 
 
+COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
 for _name, _function in OPERATORS.items():
     setattr(TorchStandIn, f"__{_name}__", _operator(_function))
-    setattr(TorchStandIn, f"__r{_name}__", _operator(_function, reflected=True))
+    if _name not in COMPARISONS:
+        setattr(TorchStandIn, f"__r{_name}__", _operator(_function, reflected=True))
 
 
 class _Namespace:
