@@ -1,52 +1,85 @@
-"""What training costs on this machine's processor, beside what else could be used for it.
-
-What was tried to make a step fast, and what it gave, is told in the README under "How fast it is".
-"""
+"""What training costs on this machine's processor, beside what else could be used for it."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
-MEASURED = ("step", "epoch", "inference", "memory", "growth", "import", "install")
-THREADS_OF = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+CASES = ("2-4-3-2", "64-32-10", "784-128-10", "784-512-512-10", "1024-4096-4096-1024")
+EVERYTHING = ("step", "epoch", "inference", "growth", "memory", "import", "install")
+QUICK = {"cases": CASES[:-1], "wanted": ("step", "import", "install")}
+RESULTS = Path(__file__).parent / "results"
 
 
-def options() -> argparse.Namespace:
-    """Return what the command line asks for."""
+def options(given: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line asks for.
+
+    Parameters
+    ----------
+    given : list of str, optional
+        Its words; without it, those of this process.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="within a minute: few rounds, no wide network, no torch.compile")
-    parser.add_argument("--rounds", type=int, help="how many; 11 without it, 3 when quick")
-    parser.add_argument("--cases", help="the networks to measure, such as 2-4-3-2,784-128-10")
-    parser.add_argument("--only", help=f"what to measure, of {', '.join(MEASURED)}")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    parser.add_argument("--output", default="scripts/results/cpu.json", help="where the results go; pictures beside them")
-    parser.add_argument("--readme", action="store_true", help="only write README's table again, from --output")
-    chosen = parser.parse_args()
-    if chosen.rounds is not None and chosen.rounds < 1:
-        parser.error(f"--rounds is {chosen.rounds}, and should be a whole number from 1 up.")
-    unknown = set(chosen.only.split(",") if chosen.only else ()) - set(MEASURED)
-    if unknown:
-        parser.error(f"--only names {', '.join(sorted(unknown))}: give some of {','.join(MEASURED)}.")
-    if chosen.threads < 1:
-        parser.error(f"--threads is {chosen.threads}, and should be a whole number from 1 up.")
+    parser.add_argument("--quick", action="store_true", help="within a minute: a step of all but the widest, in few rounds")
+    parser.add_argument(
+        "--rounds", type=int, help="how many; without it, 7, or 3 for the widest, for predictions and when quick"
+    )
+    parser.add_argument("--cases", help=f"which networks, of {','.join(CASES)}")
+    parser.add_argument("--only", help=f"what to measure, of {','.join(EVERYTHING)}")
+    parser.add_argument("--threads", type=int, default=cores, help="how many each library may use; without it, all")
+    parser.add_argument("--output", type=Path, help="where the results go; pictures beside them")
+    parser.add_argument("--readme", action="store_true", help="only write README's table again, as a whole run does at its end")
+    chosen = parser.parse_args(given)
+    for name in ("rounds", "threads"):
+        number = getattr(chosen, name)
+        if number is not None and number < 1:
+            parser.error(f"--{name} is {number}, and should be a whole number from 1 up.")
+    if chosen.threads < cores and not hasattr(os, "sched_setaffinity"):
+        parser.error("--threads: this system cannot keep JAX to fewer threads than there are cores.")
+
+    def named(option: str, text: str | None, known: tuple[str, ...], otherwise: tuple[str, ...]) -> list[str]:
+        names = list(otherwise) if text is None else [name for name in text.split(",") if name]
+        if not names or not set(names) <= set(known):
+            parser.error(f"--{option} is {text!r}, and should name some of {','.join(known)}.")
+        return names
+
+    chosen.whole = not (chosen.quick or chosen.cases or chosen.only or chosen.rounds)
+    chosen.wanted = set(named("only", chosen.only, EVERYTHING, QUICK["wanted"] if chosen.quick else EVERYTHING))
+    chosen.case_names = named("cases", chosen.cases, CASES, QUICK["cases"] if chosen.quick else CASES)
+    chosen.output = chosen.output or RESULTS / ("cpu.json" if chosen.whole or chosen.readme else "part.json")
     return chosen
 
 
 def pin(threads: int) -> None:
-    """Let every library have so many threads, and choose its own kernels: to be called before any of them is imported."""
-    for name in THREADS_OF:
+    """Let every library have so many threads of the processor: to be called before any of them is imported.
+
+    Parameters
+    ----------
+    threads : int
+        How many.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
-    os.environ.pop("OPENBLAS_CORETYPE", None)
+    os.environ.pop("OPENBLAS_CORETYPE", None)  # each chooses its own kernels
+    os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:threads]))
 
 
-if __name__ == "__main__":
-    CHOSEN = options()
-    pin(CHOSEN.threads)
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+def main() -> int:
+    """Measure, and return the exit code."""
+    chosen = options()
+    pin(chosen.threads)
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from scripts.benchmarking.cases import CASES as known
     from scripts.benchmarking.run import run
 
-    sys.exit(run(CHOSEN))
+    chosen.cases = [case for case in known if case.name in chosen.case_names]
+    return run(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

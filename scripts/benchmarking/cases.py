@@ -116,7 +116,7 @@ def draw(case: Case, samples: int | None = None) -> Data:
     return Data(x, target, [layer.weight for layer in network.layers], [layer.bias for layer in network.layers])
 
 
-def ours(case: Case, data: Data, backend: str, dtype: str = "float32") -> bp.Network:
+def ours(case: Case, data: Data, backend: str) -> bp.Network:
     """Return our network for a case.
 
     Parameters
@@ -125,12 +125,8 @@ def ours(case: Case, data: Data, backend: str, dtype: str = "float32") -> bp.Net
         Whose pieces it has.
     data : Data
         Whose weights it begins with.
-    backend, dtype : str
+    backend : str
         Where it is.
     """
-    if backend != "numpy":
-        return ours(case, data, "numpy", dtype).to(backend)
     pieces = case.pieces
-    return bp.Network.from_weights(
-        data.weights, data.biases, pieces.activation, pieces.output_activation, backend="numpy", dtype=dtype
-    )
+    return bp.Network.from_weights(data.weights, data.biases, pieces.activation, pieces.output_activation, backend=backend)

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 import portable_bp as bp
+from scripts.benchmarking.rounds import rest
 
-FEWEST = 320  # weights, or samples: enough of them to take the same way as many do
+BATCH = 64
 
 
 def growth_with_weights(largest: int) -> dict[str, Any]:
-    """Return the seconds of a step for networks of 10^3 weights and more, in batches of 64.
+    """Return the seconds of a step for networks of about 10^3 weights and more, in batches of 64.
 
     Parameters
     ----------
     largest : int
-        How many weights the last of them has.
+        About how many weights the last of them has.
     """
-    return _growth(_step_of, largest)
+    return _growth(_step_of, 10**3, largest)
 
 
 def growth_with_samples(largest: int) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def growth_with_samples(largest: int) -> dict[str, Any]:
     largest : int
         How many samples the last has.
     """
-    return _growth(_epoch_of, largest)
+    return _growth(_epoch_of, 10**3, largest)
 
 
 def slope(sizes: Sequence[float], seconds: Sequence[float], overhead: float) -> float:
@@ -49,33 +50,39 @@ def slope(sizes: Sequence[float], seconds: Sequence[float], overhead: float) -> 
     return float(np.polyfit(np.log(sizes), np.log(np.asarray(seconds) - overhead), 1)[0])
 
 
-def _growth(seconds_of: Callable[[int], float], largest: int) -> dict[str, Any]:
-    sizes = [10**power for power in range(3, round(math.log10(largest)) + 1)]
-    overhead = max(0.0, 2.0 * seconds_of(FEWEST) - seconds_of(2 * FEWEST))  # where the line through two small sizes begins
-    seconds = [seconds_of(size) for size in sizes]
+def _growth(measured: Callable[[int], tuple[int, float]], smallest: int, largest: int) -> dict[str, Any]:
+    # The overhead is where the line through two small sizes begins.
+    (few, took_few), (more, took_more) = measured(smallest // 3), measured(2 * smallest // 3)
+    overhead = max(0.0, (more * took_few - few * took_more) / (more - few))
+    sizes, seconds = zip(*(measured(10**power) for power in range(3, round(math.log10(largest)) + 1)), strict=True)
     above = [(size, took) for size, took in zip(sizes, seconds, strict=True) if took > 1.5 * overhead]
-    fitted = slope(*map(list, zip(*above, strict=True)), overhead) if len(above) > 1 else math.nan  # type: ignore[arg-type]
-    return {"sizes": sizes, "seconds": seconds, "overhead": overhead, "slope": fitted, "fitted_from": above[0][0]}
+    fitted = slope([size for size, _ in above], [took for _, took in above], overhead) if len(above) > 1 else None
+    return {"sizes": sizes, "seconds": seconds, "overhead": overhead, "slope": fitted, "fitted": [size for size, _ in above]}
 
 
-def _step_of(weights: int) -> float:
-    """Return the seconds of a step of a square network of three layers, or of one with three weights."""
-    width = max(1, round(math.sqrt(weights / 3)))
+def _step_of(weights: int) -> tuple[int, float]:
+    """Return how many weights a square network of three layers has, and the seconds of its step."""
+    width = round(math.sqrt(weights / 3))
     steps = 10 if weights > 10**7 else 40 if weights > 10**6 else 300
-    x = np.random.default_rng(0).random((64 * steps, width), dtype="float32")
+    x = np.random.default_rng(0).random((BATCH * steps, width), dtype="float32")
     network = bp.Network([width] * 4, backend="numpy", seed=0)
-    return min(_took(lambda: network.fit(x, x, batch_size=64, seed=0)) for _ in range(3)) / steps
+    return 3 * width**2, _least(lambda: network.fit(x, x, batch_size=BATCH, seed=0)) / steps
 
 
-def _epoch_of(samples: int) -> float:
+def _epoch_of(samples: int) -> tuple[int, float]:
+    """Return the number of samples, and the seconds of an epoch."""
     generator = np.random.default_rng(0)
-    count = max(64, samples)
-    x, target = generator.random((count, 16), dtype="float32"), generator.random((count, 4), dtype="float32")
+    x, target = generator.random((samples, 16), dtype="float32"), generator.random((samples, 4), dtype="float32")
     network = bp.Network([16, 64, 4], backend="numpy", seed=0)
-    return min(_took(lambda: network.fit(x, target, batch_size=64, seed=0)) for _ in range(3))
+    return samples, _least(lambda: network.fit(x, target, batch_size=BATCH, seed=0))
 
 
-def _took(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+def _least(run: Callable[[], object]) -> float:
+    """Return the least of a few times: what disturbs a measurement only adds to it."""
+    took = []
+    for _ in range(4):
+        rest()
+        began = time.perf_counter()
+        run()
+        took.append(time.perf_counter() - began)
+    return min(took)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from scripts.benchmarking.rounds import quartiles
+import portable_bp
 
 PREPARE = """
 import numpy as np
@@ -19,36 +21,36 @@ target = np.random.default_rng(1).integers(0, 10, 60_000)
 OURS = """
 import portable_bp as bp
 network = bp.Network([784, 512, 512, 10], "relu", "identity", backend="numpy", seed=0)
-network.fit(x, target, "cross_entropy", "adam", epochs=EPOCHS, batch_size=256)
+network.fit(x, target, "cross_entropy", "adam", epochs=2, batch_size=256)
 """
 SCIKIT_LEARN = """
 import warnings
 from sklearn.neural_network import MLPClassifier
 warnings.simplefilter("ignore")
-MLPClassifier((512, 512), alpha=0.0, batch_size=256, max_iter=EPOCHS, random_state=0).fit(x, target)
+MLPClassifier((512, 512), alpha=0.0, batch_size=256, max_iter=2, random_state=0).fit(x, target)
 """
-# The greatest memory of the process itself: that of getrusage may be its parent's.
+# The greatest memory of the process itself, in bytes: that of getrusage may be its parent's.
 TELL = """
-import pathlib, resource
+import pathlib, resource, sys
 status = pathlib.Path("/proc/self/status")
-kilobytes = status.read_text().partition("VmHWM:")[2].split()[0] if status.exists() else resource.getrusage(0).ru_maxrss
-print(int(kilobytes) / 1e3)
+if status.exists():
+    print(1024 * int(status.read_text().partition("VmHWM:")[2].split()[0]))
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
-UNASKED = ("cupy", "torch", "jax", "sklearn", "matplotlib")
+UNASKED = {"cupy", "torch", "jax", "sklearn", "matplotlib"}
 
 
 def peak_memory() -> dict[str, float]:
     """Return the peak memory of fitting 784-512-512-10 on 60,000 samples, in MB, each in a process of its own."""
-    peaks = {
-        "data alone": "",
-        "portable_bp": OURS.replace("EPOCHS", "2"),
-        "scikit-learn": SCIKIT_LEARN.replace("EPOCHS", "2"),
-    }
-    return {name: float(_run(PREPARE + code + TELL)) for name, code in peaks.items()}
+    fits = {"data alone": "", "portable_bp": OURS}
+    if importlib.util.find_spec("sklearn") is not None:
+        fits["scikit-learn"] = SCIKIT_LEARN
+    return {name: float(_run(PREPARE + code + TELL)) / 1e6 for name, code in fits.items()}
 
 
 def import_time(rounds: int) -> dict[str, Any]:
-    """Return how long imports take, less Python's own start, and what of others' an import of ours brings in.
+    """Return the seconds of imports, one number a round, less Python's own start; and what of others' ours brings in.
 
     Parameters
     ----------
@@ -62,23 +64,26 @@ def import_time(rounds: int) -> dict[str, Any]:
         "portable_bp.Network": "import portable_bp; portable_bp.Network",
     }
     seconds: dict[str, list[float]] = {name: [] for name in codes}
-    for _ in range(rounds + 1):
+    for code in codes.values():
+        _run(code)  # so that what is read is in the system's cache
+    for _ in range(rounds):
         for name, code in codes.items():
             began = time.perf_counter()
             _run(code)
             seconds[name].append(time.perf_counter() - began)
-    took = {
-        name: quartiles([one - start for one, start in zip(seconds[name][1:], seconds["python"][1:], strict=True)])
-        for name in list(codes)[1:]
-    }
-    found = _run(f"import sys, portable_bp; portable_bp.Network; print([name for name in {UNASKED!r} if name in sys.modules])")
-    ratios = {f"{name} to numpy": took[name][1] / took["numpy"][1] for name in list(codes)[2:]}
-    return took | ratios | {"unasked": found.strip()}
+    start = seconds.pop("python")
+    took = {name: [one - bare for one, bare in zip(all_of, start, strict=True)] for name, all_of in seconds.items()}
+    code = f"import sys, portable_bp; portable_bp.Network; print(*({UNASKED!r} & sys.modules.keys()))"
+    return {"seconds": took, "unasked": _run(code).split()}
 
 
 def install_size() -> dict[str, float]:
-    """Return what an installation brings, in MB: a package and all that it depends on."""
-    return {name: sum(map(_size, _closure(name))) / 1e6 for name in ("portable-bp", "torch", "jax", "scikit-learn")}
+    """Return what an installation brings, in MB: a package and all that it depends on, as it is installed here."""
+    return {
+        name: sum(map(_size, _closure(name))) / 1e6
+        for name in ("portable-bp", "torch", "jax", "scikit-learn")
+        if _closure(name)
+    }
 
 
 def _run(code: str) -> str:
@@ -102,11 +107,9 @@ def _closure(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
 
 
 def _size(name: str) -> int:
+    """Return the bytes of a distribution's files, without what Python makes of them."""
     if name == "portable-bp":  # which may be installed from its folder
-        import pathlib
-
-        import portable_bp
-
-        return sum(path.stat().st_size for path in pathlib.Path(portable_bp.__file__).parent.rglob("*.py"))
-    files = importlib.metadata.files(name) or []
-    return sum(path.stat().st_size for file in files if (path := file.locate()).is_file())  # type: ignore[union-attr]
+        paths = [path for path in Path(portable_bp.__file__).parent.rglob("*") if path.is_file()]
+    else:
+        paths = [Path(str(file.locate())) for file in importlib.metadata.files(name) or []]
+    return sum(path.stat().st_size for path in paths if path.suffix != ".pyc" and path.is_file())

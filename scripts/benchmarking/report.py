@@ -1,15 +1,14 @@
-"""What is told: a table to read, the README's shorter one, and pictures, all made from the JSON."""
+"""What is told: a table of all that was measured, and the README's shorter one, both made from the results alone."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from scripts.benchmarking.rounds import quartiles, ratio
 
 OURS = "portable_bp numpy"
-PEERS = {"PyTorch eager": "torch eager", "JAX jit": "jax jit", "scikit-learn": "scikit-learn", "floor": "the floor"}
+PEERS = ("PyTorch eager", "torch.compile", "JAX jit", "scikit-learn", "floor")
 TARGETS = {
     "2-4-3-2": {"PyTorch eager": 0.08, "JAX jit": 1.0, "scikit-learn": 0.04},
     "64-32-10": {"PyTorch eager": 0.10, "JAX jit": 0.6, "scikit-learn": 0.06},
@@ -18,23 +17,28 @@ TARGETS = {
     "1024-4096-4096-1024": {"PyTorch eager": 0.92, "JAX jit": 0.85, "scikit-learn": 0.85, "floor": 1.08},
 }
 ADAM_ALLOWANCE = 1.3  # Adam may take so much more of each
-# Others of ours against what they replace: at most this.
-BACKEND_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
+# An epoch of another of ours against the loop that it takes the place of: at most this.
+EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def target(case: dict[str, Any], peer: str) -> float | None:
-    """Return what our ratio to a peer should be, at most, or None where nothing was set.
+def target(case: dict[str, Any], mine: str, peer: str, kind: str) -> float | None:
+    """Return what the ratio of one of ours to a peer should be, at most, or None where nothing was set.
 
     Parameters
     ----------
     case : dict
         One of the results' cases.
-    peer : str
-        Whom it is held against.
+    mine, peer : str
+        Who is held against whom.
+    kind : str
+        "step", "epoch", or another thing that was timed.
     """
-    wanted = TARGETS.get(case["name"], {}).get(peer)
-    return None if wanted is None else wanted * (ADAM_ALLOWANCE if case["optimizer"] == "adam" else 1.0)
+    if kind == "step" and mine == OURS:
+        wanted = TARGETS.get(case["name"], {}).get(peer)
+        return wanted and wanted * (ADAM_ALLOWANCE if case["optimizer"] == "adam" else 1.0)
+    theirs, wanted = EPOCH_TARGETS.get(mine, (None, None))
+    return wanted if kind == "epoch" and peer == theirs else None
 
 
 def as_text(results: dict[str, Any]) -> str:
@@ -45,26 +49,21 @@ def as_text(results: dict[str, Any]) -> str:
     results : dict
         As they are written to JSON.
     """
-    lines = [_machine(results), ""]
+    lines = [_machine(results)]
     for case in results["cases"]:
-        lines.append(f"{case['name']}, batches of {case['batch']}, {case['optimizer']}: microseconds, and ours / theirs")
+        lines.append(f"\n{case['name']}, batches of {case['batch']}, {case['optimizer']}, in microseconds: median (quartiles)")
         for kind, seconds in case["seconds"].items():
             lines.append(f"  {kind}")
             for name, took in seconds.items():
-                low, middle, high = (1e6 * number for number in quartiles(took))
-                told = f"    {name:<18}{middle:>12,.1f}  ({low:,.1f} to {high:,.1f})"
-                if name != OURS and OURS in seconds:
-                    low, middle, high = ratio(seconds[OURS], took)
-                    told += f"   {middle:.3f} ({low:.3f} to {high:.3f})"
-                    wanted = target(case, name) if kind == "step" else None
-                    told += "" if wanted is None else f"   wanted {wanted:.3f}: {'met' if middle <= wanted else 'missed'}"
-                lines.append(told)
-        for name, reason in case["left_out"].items():
-            lines.append(f"    {name} left out: {reason}")
-    for name in ("memory_mb", "import_seconds", "install_mb", "growth_with_weights", "growth_with_samples"):
-        if name in results:
-            lines.append(f"{name}: {results[name]}")
-    return "\n".join(lines)
+                told = [f"    {name:<18}{_spread(took, 1e6, ',.1f'):<36}"]
+                for mine in (OURS, *EPOCH_TARGETS):
+                    wanted = target(case, mine, name, kind)
+                    if mine in seconds and (wanted is not None or (mine == OURS and name != OURS)):
+                        told.append(f"{mine} / it: {_spread_of(ratio(seconds[mine], took), 1.0, '.3f')}")
+                        told.append(_judged(ratio(seconds[mine], took)[1], wanted))
+                lines.append(" ".join(told).rstrip())
+        lines += [f"  without {name}: {reason}" for name, reason in case["left_out"].items()]
+    return "\n".join([*lines, "", *_sentences(results)])
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -76,31 +75,30 @@ def as_markdown(results: dict[str, Any]) -> str:
         As they are written to JSON.
     """
     lines = [
-        f"{_machine(results)} The time is of one step of training on NumPy, shuffling and gathering in; the ratios are ours to "
-        "theirs, medians of rounds: less is better. What was aimed at is in brackets; where it was missed, the ratio is bold. "
-        "The floor is the step's matrix products alone.",
+        f"{_machine(results)} Each figure is the median of {_rounds(results)} rounds. A step is one of an epoch on NumPy, "
+        "checks, shuffling and gathering in; the ratios are its time to theirs, so less is better. PyTorch, JAX and scikit-learn take "
+        "batches that are ready. The floor is the step's matrix products alone. What was aimed at is in brackets; a ratio that "
+        "misses it is bold.",
         "",
-        f"| network, batch, optimizer | a step | {' | '.join('to ' + told for told in PEERS.values())} |",
+        f"| network, batch, optimizer, steps | a step | {' | '.join(PEERS)} |",
         f"| --- | --: |{' --: |' * len(PEERS)}",
     ]
     for case in results["cases"]:
-        seconds = case["seconds"].get("step", {})
-        if OURS not in seconds:
-            continue
-        cells = [_cell(case, seconds, peer) for peer in PEERS]
+        seconds = case["seconds"]["step"]
+        cells = [_cell(case, seconds, OURS, peer, "step") for peer in PEERS]
         took = _short(quartiles(seconds[OURS])[1])
-        lines.append(f"| {case['name']}, {case['batch']}, {case['optimizer']} | {took} | {' | '.join(cells)} |")
-    lines += ["", *_sentences(results)]
-    return "\n".join(lines)
+        what = f"{case['name']}, {case['batch']}, {case['optimizer']}, {case['steps']:,}"
+        lines.append(f"| {what} | {took} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_epochs(results), *_sentences(results)])
 
 
-def write_readme(readme: Path, results: dict[str, Any]) -> None:
-    """Put the table between its marks in the README.
+def put_into(readme: str, results: dict[str, Any]) -> str:
+    """Return the README's text with the table between its marks.
 
     Parameters
     ----------
-    readme : Path
-        Where the marks are.
+    readme : str
+        As it is.
     results : dict
         As they are written to JSON.
 
@@ -109,122 +107,100 @@ def write_readme(readme: Path, results: dict[str, Any]) -> None:
     ValueError
         If the marks are not there.
     """
-    text = readme.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"{readme} has no place for the table: put {BEGIN} and {END} where it should be.")
-    made = f"{BEGIN}\n{as_markdown(results)}\n{END}"
-    readme.write_text(pattern.sub(lambda _: made, text), encoding="utf-8")
-
-
-def draw(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw the ratios and the growth, and return where the pictures are.
-
-    Parameters
-    ----------
-    results : dict
-        As they are written to JSON.
-    folder : Path
-        Where they go.
-    """
-    from matplotlib.figure import Figure
-
-    drawn = []
-    if any("step" in case["seconds"] for case in results["cases"]):
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
-        axes = figure.subplots()
-        cases = [case for case in results["cases"] if OURS in case["seconds"].get("step", {})]
-        for number, (peer, told) in enumerate(PEERS.items()):
-            places, middles, spans = [], [], []
-            for at, case in enumerate(cases):
-                if peer in case["seconds"]["step"]:
-                    low, middle, high = ratio(case["seconds"]["step"][OURS], case["seconds"]["step"][peer])
-                    places.append(at + 0.18 * (number - 1.5))
-                    middles.append(middle)
-                    spans.append((middle - low, high - middle))
-            axes.errorbar(
-                places, middles, yerr=list(zip(*spans, strict=True)), fmt="osD^"[number], capsize=3, label=f"to {told}"
-            )
-        axes.axhline(1.0, color="0.5", linewidth=1)
-        axes.set(yscale="log", ylabel="our time / theirs (less is better)", title="One step of training on NumPy")
-        axes.set_xticks(range(len(cases)), [f"{case['name']}\n{case['optimizer']}" for case in cases], fontsize=7)
-        axes.legend(ncols=4, fontsize=8)
-        axes.grid(axis="y", alpha=0.3)
-        drawn.append(folder / "cpu-steps.png")
-        figure.savefig(drawn[-1], dpi=120)
-    if "growth_with_weights" in results:
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        for axes, name, label in zip(
-            figure.subplots(1, 2),
-            ("growth_with_weights", "growth_with_samples"),
-            ("weights, in batches of 64", "samples, 16-64-4"),
-            strict=True,
-        ):
-            grown = results[name]
-            axes.loglog(grown["sizes"], grown["seconds"], "o-", label="measured")
-            axes.axhline(grown["overhead"], color="0.5", linestyle="--", label="overhead")
-            axes.set(xlabel=label, ylabel="seconds a step" if "weights" in name else "seconds an epoch")
-            axes.set_title(f"slope above the overhead: {grown['slope']:.2f}", fontsize=10)
-            axes.legend()
-            axes.grid(alpha=0.3)
-        drawn.append(folder / "cpu-growth.png")
-        figure.savefig(drawn[-1], dpi=120)
-    return drawn
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the README has no place for the table: put {BEGIN} and {END} where it should be.")
+    return f"{before}{BEGIN}\n{as_markdown(results)}\n{END}{after}"
 
 
 def _machine(results: dict[str, Any]) -> str:
     machine = results["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
     return (
-        f"Measured on {results['date']}, on {machine['threads']} threads of {machine['processor']} "
-        f"(Python {machine['python']}, {libraries}; NumPy's products by {machine['blas']}), float32."
+        f"Measured on {results['date']}, on {machine['threads']} cores of an {machine['processor']} "
+        f"(Python {machine['python']}, {libraries}; NumPy's products by {machine['blas']}), in float32."
     )
 
 
-def _cell(case: dict[str, Any], seconds: dict[str, list[float]], peer: str) -> str:
+def _rounds(results: dict[str, Any]) -> str:
+    counts = sorted({len(case["seconds"]["step"][OURS]) for case in results["cases"]})
+    return " or ".join(map(str, counts))
+
+
+def _spread(numbers: Sequence[float], unit: float, form: str) -> str:
+    return _spread_of(quartiles(numbers), unit, form)
+
+
+def _spread_of(found: Sequence[float], unit: float, form: str) -> str:
+    low, middle, high = (format(unit * number, form) for number in found)
+    return f"{middle} ({low} to {high})"
+
+
+def _judged(middle: float, wanted: float | None) -> str:
+    return "" if wanted is None else f"[{wanted:.3f}: {'met' if middle <= wanted else 'missed'}]"
+
+
+def _cell(case: dict[str, Any], seconds: dict[str, list[float]], mine: str, peer: str, kind: str) -> str:
     if peer not in seconds:
         return ""
-    middle, wanted = ratio(seconds[OURS], seconds[peer])[1], target(case, peer)
-    if wanted is None:
-        return f"{middle:.2f}"
-    return f"{middle:.2f} [{wanted:.2f}]" if middle <= wanted else f"**{middle:.2f}** [{wanted:.2f}]"
+    middle, wanted = ratio(seconds[mine], seconds[peer])[1], target(case, mine, peer, kind)
+    return _marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.2g}")
+
+
+def _marked(number: float, met: bool | None, wanted: str) -> str:
+    told = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
+    return told if met is None else f"{told} [{wanted}]" if met else f"**{told}** [{wanted}]"
 
 
 def _short(seconds: float) -> str:
     return f"{1e3 * seconds:,.1f} ms" if seconds > 1e-3 else f"{1e6 * seconds:,.0f} us"
 
 
-def _sentences(results: dict[str, Any]) -> list[str]:
-    """Return the README's lines about everything else that was measured."""
+def _epochs(results: dict[str, Any]) -> list[str]:
+    """Return a line for each of our other backends, held against the loop that it takes the place of."""
     lines = []
-    for name, (peer, wanted) in BACKEND_TARGETS.items():
+    for mine, (peer, _) in EPOCH_TARGETS.items():
         found = [
-            f"{case['name']} {case['optimizer']} {ratio(case['seconds']['epoch'][name], case['seconds']['epoch'][peer])[1]:.2f}"
+            f"{case['name']} {case['optimizer']} {_cell(case, seconds, mine, peer, 'epoch')}"
             for case in results["cases"]
-            if {name, peer} <= case["seconds"].get("epoch", {}).keys()
+            if {mine, peer} <= (seconds := case["seconds"].get("epoch", {})).keys()
         ]
         if found:
-            lines.append(f"- An epoch on the {name.split()[1]} backend, to {PEERS[peer]} [{wanted:.2f}]: {', '.join(found)}.")
-    if "memory_mb" in results:
-        memory = results["memory_mb"]
-        lines.append(
-            f"- Peak memory of fitting 784-512-512-10 on 60,000 samples: {memory['portable_bp']:.0f} MB; scikit-learn: "
-            f"{memory['scikit-learn']:.0f} MB; NumPy and the data alone: {memory['data alone']:.0f} MB."
-        )
-    if "import_seconds" in results:
-        alone, asked = (results["import_seconds"][f"{name} to numpy"] for name in ("portable_bp", "portable_bp.Network"))
-        lines.append(
-            f"- `import portable_bp` takes {alone:.2f} times as long as `import numpy` [1.50], since it imports what it holds "
-            f"when that is asked for; with `portable_bp.Network` asked for, {asked:.2f} times."
-        )
-    if "install_mb" in results:
-        sizes = ", ".join(f"{name} {size:,.0f}" for name, size in results["install_mb"].items())
-        lines.append(f"- What an installation brings with all that it needs, in MB: {sizes}.")
-    for name, told in (("growth_with_weights", "weights"), ("growth_with_samples", "samples")):
-        if name in results:
-            grown = results[name]
-            lines.append(
-                f"- Cost against the number of {told}, from {grown['fitted_from']:,} to {grown['sizes'][-1]:,}: "
-                f"log-log slope {grown['slope']:.2f} above the overhead [0.90 to 1.10]."
+            lines.append(f"- An epoch of {mine} to one of {peer}, both gathering their batches: {', '.join(found)}.")
+    return lines
+
+
+def _sentences(results: dict[str, Any]) -> list[str]:
+    """Return a line about each other thing that was measured."""
+    lines = []
+    for what, grown in results.get("growth", {}).items():
+        told = "not to be told: too few sizes rise above the overhead"
+        if grown["slope"] is not None:
+            told = (
+                f"{_marked(grown['slope'], 0.9 <= grown['slope'] <= 1.1, '0.9 to 1.1')} above the overhead of "
+                f"{_short(grown['overhead'])}, from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
             )
+        lines.append(
+            f"- How the time of {'a step' if what == 'weights' else 'an epoch'} grows with {what}: log-log slope {told}."
+        )
+    if "memory" in results:
+        peaks = results["memory"]
+        told = ", ".join(f"{name} {peak:.0f} MB" for name, peak in peaks.items())
+        met = peaks["portable_bp"] <= peaks.get("scikit-learn", float("inf"))
+        lines.append(f"- Peak memory of fitting 784-512-512-10 on 60,000 samples: {told}{'' if met else ' (**more**)'}.")
+    if "import" in results:
+        seconds = results["import"]["seconds"]
+        alone, asked = (ratio(seconds[name], seconds["numpy"])[1] for name in ("portable_bp", "portable_bp.Network"))
+        unasked = results["import"]["unasked"]
+        lines.append(
+            f"- `import portable_bp` takes {_marked(alone, alone <= 1.5, '1.5')} of the time of `import numpy`, and with "
+            f"`portable_bp.Network` asked for {_marked(asked, asked <= 1.5, '1.5')}; of cupy, torch, jax, scikit-learn and "
+            f"matplotlib it brings in {', '.join(unasked) or 'none'}."
+        )
+    if "install" in results:
+        sizes = ", ".join(f"{name} {size:,.0f}" for name, size in results["install"].items())
+        lines.append(
+            f"- What is installed here, each with all that it needs, in MB (torch without its CUDA libraries): {sizes}."
+        )
     return lines

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 
 def rest() -> None:
-    """Wait until no thread of this process works or spins any more, a second at most."""
-    until = time.perf_counter() + 1.0
+    """Wait until no thread of this process works or spins any more; say so where they do not stop.
+
+    Libraries let their threads spin for a while, in case of more work, and what runs meanwhile would share its cores with them.
+    """
+    until = time.perf_counter() + 2.0
     while time.perf_counter() < until:
         used = time.process_time()
         time.sleep(0.02)
         if time.process_time() - used < 0.001:
             return
+    warnings.warn("some library's threads have not come to rest: what was timed next shared its cores with them.", stacklevel=2)
 
 
 class Turn(NamedTuple):
@@ -37,22 +43,25 @@ class Turn(NamedTuple):
     warm: int
 
 
-def measure(turns: Mapping[str, Turn], rounds: int, tell: Callable[[], object]) -> dict[str, list[float]]:
+Who = TypeVar("Who")
+
+
+def measure(turns: Mapping[Who, Turn], rounds: int, tell: Callable[[], object]) -> dict[Who, list[float]]:
     """Return the seconds of a step, one number a round, for everyone.
 
     Parameters
     ----------
-    turns : mapping of str to Turn
+    turns : mapping to Turn
         Who takes part.
     rounds : int
         How many.
     tell : callable
         Called after every turn.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    names = list(turns)
-    for number in range(rounds):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+    seconds: dict[Who, list[float]] = {name: [] for name in turns}
+    order = random.Random(0)
+    for _ in range(rounds):
+        for name in order.sample(list(turns), len(turns)):
             turn = turns[name]
             rest()
             turn.run(turn.warm)
@@ -93,10 +102,11 @@ def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
     seconds : float
         How long a turn should be.
     run : callable
-        Takes a number of steps; it has run before.
+        Takes a number of steps; the first is not timed, since it may compile.
     most : int
         How many there may be.
     """
+    run(1)
     count = 1
     while count < most:
         began = time.perf_counter()

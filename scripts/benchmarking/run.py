@@ -1,4 +1,4 @@
-"""The benchmark from end to end: measure what was asked for, write it down, tell it."""
+"""The benchmark from end to end: measure what was asked for, write it down as it comes, tell it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scripts.benchmarking import report
-from scripts.benchmarking.cases import ADAM, CASES, SGD, Case, draw
-from scripts.benchmarking.contestants import Contestant, Ours, TorchCompiled, check, installed
+import portable_bp as bp
+from scripts.benchmarking import pictures, report
+from scripts.benchmarking.cases import ADAM, SGD, Case, draw
+from scripts.benchmarking.check import WrongResultError, check
+from scripts.benchmarking.contestants import EVERYONE, Contestant, Ours, TorchCompiled, is_installed
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.rounds import Turn, measure, steps_in
 
-EVERYTHING = "step,epoch,inference,memory,growth,import,install"
-QUICK = "step,inference,import,install"
+README = Path(__file__).parents[2] / "README.md"
+TRAINING, PREDICTIONS = ("step", "epoch"), ("inference",)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -34,49 +36,74 @@ def run(chosen: argparse.Namespace) -> int:
     Parameters
     ----------
     chosen : argparse.Namespace
-        What the command line asks for.
+        What the command line asks for: cases, wanted, rounds, quick, threads, output, readme.
     """
-    output = Path(chosen.output)
     if chosen.readme:
-        report.write_readme(Path("README.md"), json.loads(output.read_text(encoding="utf-8")))
-        return 0
-    known = {case.name: case for case in CASES}
-    names = chosen.cases.split(",") if chosen.cases else [name for name in known if not (chosen.quick and "4096" in name)]
-    if unknown := [name for name in names if name not in known]:
-        print(f"scripts/benchmark: --cases names {', '.join(unknown)}: the known ones are {', '.join(known)}.")
-        return 2
+        return write_readme(chosen.output)
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(chosen.threads)
-    wanted: set[str] = set((chosen.only or (QUICK if chosen.quick else EVERYTHING)).split(","))
-    rounds = chosen.rounds or (3 if chosen.quick else 9)
-    results: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine(chosen.threads), "cases": []}
-    for name in names:
-        for pieces in (SGD, ADAM):
-            case = replace(known[name], pieces=pieces, steps=known[name].steps // (8 if chosen.quick else 1))
-            few = min(rounds, 5) if case.weights > 10**7 else rounds
-            results["cases"].append(measure_case(case, wanted, few, chosen.quick))
-    extras: dict[str, tuple[str, Callable[[], Any]]] = {
-        "memory": ("memory_mb", peak_memory),
-        "import": ("import_seconds", lambda: import_time(5 if chosen.quick else 21)),
-        "install": ("install_mb", install_size),
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "whole": chosen.whole,
+        "machine": machine(chosen.threads),
+        "cases": [],
     }
-    if "growth" in wanted:
-        results["growth_with_weights"] = growth_with_weights(10**5 if chosen.quick else 10**8)
-        results["growth_with_samples"] = growth_with_samples(10**5 if chosen.quick else 10**6)
-    for name, (key, find) in extras.items():
-        if name in wanted:
-            results[key] = find()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    def keep() -> None:
+        chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+    keep()  # before anything is measured: it may not be possible
+    if chosen.wanted.intersection((*TRAINING, *PREDICTIONS)):
+        for case in chosen.cases:
+            for pieces in (SGD, ADAM):
+                of_pieces = replace(case, pieces=pieces, steps=case.steps // (8 if chosen.quick else 1))
+                results["cases"].append(measure_case(of_pieces, chosen.wanted, chosen.rounds, chosen.quick))
+                gc.collect()
+                keep()
+    others: dict[str, Callable[[], Any]] = {
+        "growth": lambda: {
+            "weights": growth_with_weights(10**5 if chosen.quick else 10**8),
+            "samples": growth_with_samples(10**5 if chosen.quick else 10**6),
+        },
+        "memory": peak_memory,
+        "import": lambda: import_time(5 if chosen.quick else 21),
+        "install": install_size,
+    }
+    for name, find in others.items():
+        if name in chosen.wanted:
+            results[name] = find()
+            keep()
     print(report.as_text(results))
-    for path in [output, *report.draw(results, output.parent)]:
+    for path in [chosen.output, *pictures.draw(results, chosen.output.parent)]:
         print(f"Written: {path}")
+    return write_readme(chosen.output) if chosen.whole else 0
+
+
+def write_readme(output: Path) -> int:
+    """Write README's table anew, and return the exit code.
+
+    Parameters
+    ----------
+    output : Path
+        The results of a whole run.
+    """
+    try:
+        results = json.loads(output.read_text(encoding="utf-8"))
+        if not results["whole"]:
+            print(f"scripts/benchmark: {output} is of a run that was quick or left things out: README takes a whole one's.")
+            return 2
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"scripts/benchmark: {output} holds no results that can be read ({error!r}): measure first.")
+        return 2
+    README.write_text(report.put_into(README.read_text(encoding="utf-8"), results), encoding="utf-8")
+    print(f"Written: {README}")
     return 0
 
 
-def measure_case(case: Case, wanted: set[str], rounds: int, quick: bool) -> dict[str, Any]:
+def measure_case(case: Case, wanted: set[str], rounds: int | None, quick: bool) -> dict[str, Any]:
     """Return what every contestant takes for a step, in an epoch, and to predict.
 
     Parameters
@@ -85,63 +112,19 @@ def measure_case(case: Case, wanted: set[str], rounds: int, quick: bool) -> dict
         What is trained.
     wanted : set of str
         Of "step", "epoch" and "inference".
-    rounds : int
-        How many.
+    rounds : int or None
+        How many; None leaves it to the case.
     quick : bool
-        Whether turns are short, and what must be compiled first is left out.
+        Whether turns are short, and what must be compiled for long is left out.
     """
-    data = draw(case)
-    turn = 0.05 if quick else 0.3  # seconds
-    here: list[Contestant] = []
-    left_out: dict[str, str] = {}
-    distances: dict[str, float] = {}
-    found: dict[str, Any] = {}
-    for kind in installed():
-        if quick and kind is TorchCompiled:
-            left_out[kind.name] = "it compiles for too long to be quick"
-            continue
-        try:
-            contestant = kind(case, data)
-            if contestant.name != "floor":
-                distances[contestant.name] = check(contestant)
-            here.append(contestant)
-        except ValueError:
-            raise
-        except Exception as error:  # such as a compiler that is not there
-            left_out[kind.name] = str(error).strip().partition("\n")[0][:200]
-    turns: dict[str, Turn] = {}
-    kinds = [what for what in ("step", "epoch") if what in wanted]
-    for contestant in here:
-        if isinstance(contestant, Ours):
-            contestant.steps(case.steps)  # so that all that will be compiled is
-            turns[contestant.name] = Turn(contestant.steps, case.steps, min(case.steps, 8))
-            continue
-        for what in kinds:
-            function = contestant.steps if what == "step" else contestant.epoch
-            if function is not None:
-                count = steps_in(turn, function, case.steps)
-                turns[f"{contestant.name}, {what}"] = Turn(function, count, min(count, 8))
-    if kinds:
-        seconds = _measured(f"{case.name} {case.pieces.optimizer}", turns, rounds)
-        for what in kinds:
-            # An epoch of ours is its steps: it always shuffles and gathers.
-            found[what] = {
-                name.removesuffix(f", {what}"): took
-                for name, took in seconds.items()
-                if name.endswith(f", {what}") or name.startswith("portable_bp")
-            }
+    few = 3 if quick or case.weights > 10**7 else 7
+    here, distances, left_out = assemble(case, quick)
+    seconds = {}
+    if wanted.intersection(TRAINING):
+        seconds |= train_in_turns(here, wanted, rounds or few, 0.05 if quick else 0.3)
     if "inference" in wanted:
         for samples in (1, 10_000):
-            x = draw(case, samples).x
-            predictions: dict[str, Turn] = {}
-            for contestant in here:
-                if contestant.predict is not None:
-                    predict = _predicting(contestant, contestant.place(x))
-                    predict(1)
-                    predictions[contestant.name] = Turn(predict, steps_in(turn / 4, predict, 10_000), 1)
-            found[f"inference of {samples:,}"] = _measured(f"{case.name} predict {samples:,}", predictions, max(3, rounds // 3))
-    del here
-    gc.collect()
+            seconds[f"inference of {samples:,}"] = predict_in_turns(here, samples, rounds or 3)
     return {
         "name": case.name,
         "batch": case.batch,
@@ -149,9 +132,115 @@ def measure_case(case: Case, wanted: set[str], rounds: int, quick: bool) -> dict
         "optimizer": case.pieces.optimizer,
         "weights": case.weights,
         "distance_to_float64": distances,
-        "seconds": found,
+        "seconds": seconds,
         "left_out": left_out,
     }
+
+
+def assemble(case: Case, quick: bool) -> tuple[list[Contestant], dict[str, float], dict[str, str]]:
+    """Return who takes part, checked; how far each is from float64; and why others do not take part.
+
+    Parameters
+    ----------
+    case : Case
+        What is trained.
+    quick : bool
+        Whether what must be compiled for long is left out.
+
+    Raises
+    ------
+    WrongResultError
+        If a contestant computes something else.
+    """
+    data = draw(case)
+    here: list[Contestant] = []
+    distances: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    for kind in EVERYONE:
+        if not is_installed(kind):
+            left_out[kind.name] = f"{kind.needs} is not installed"
+            continue
+        if quick and kind is TorchCompiled:
+            left_out[kind.name] = "it compiles for too long to be quick"
+            continue
+        try:
+            contestant = kind(case, data)
+            distances[kind.name] = check(contestant)
+        except WrongResultError:
+            raise
+        except Exception as error:  # such as a compiler that is not there
+            if issubclass(kind, Ours):
+                raise
+            left_out[kind.name] = str(error).strip().partition("\n")[0][:200]
+            continue
+        here.append(contestant)
+    return here, distances, left_out
+
+
+def train_in_turns(here: list[Contestant], wanted: set[str], rounds: int, turn: float) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of a step, on ready batches and in an epoch, for everyone.
+
+    Parameters
+    ----------
+    here : list of Contestant
+        Who takes part.
+    wanted : set of str
+        Of "step" and "epoch".
+    rounds : int
+        How many.
+    turn : float
+        How many seconds of steps make a turn.
+    """
+    case = here[0].case
+    turns: dict[tuple[str, str], Turn] = {}
+    for contestant in here:
+        if isinstance(contestant, Ours):
+            contestant.epoch(case.steps)  # so that all that will be compiled is
+            turns[contestant.name, "epoch"] = Turn(contestant.epoch, case.steps, min(case.steps, 8))
+            continue
+        if "step" in wanted and contestant.steps is not None:
+            count = max(min(case.steps, 5), steps_in(turn, contestant.steps, case.steps))
+            turns[contestant.name, "step"] = Turn(contestant.steps, count, min(count, 8))
+        if "epoch" in wanted and contestant.epoch is not None:
+            turns[contestant.name, "epoch"] = Turn(contestant.epoch, case.steps, min(case.steps, 8))
+    with tqdm(total=rounds * len(turns), desc=f"{case.name} {case.pieces.optimizer}", unit="turn", leave=False) as bar:
+        seconds = measure(turns, rounds, bar.update)
+    # Ours always shuffles and gathers: a step of its epoch is what is held against others' steps too.
+    return {
+        what: {name: took for (name, which), took in seconds.items() if which == what or name.startswith("portable_bp")}
+        for what in TRAINING
+        if what in wanted
+    }
+
+
+def predict_in_turns(here: list[Contestant], samples: int, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of a prediction, for everyone.
+
+    Parameters
+    ----------
+    here : list of Contestant
+        Who takes part.
+    samples : int
+        How many are predicted at a time.
+    rounds : int
+        How many.
+    """
+    case = here[0].case
+    x = draw(case, samples).x
+    turns: dict[str, Turn] = {}
+    for contestant in here:
+        predict = _predicting(contestant, contestant.place(x))
+        turns[contestant.name] = Turn(predict, steps_in(0.05, predict, 10_000), 1)
+    with tqdm(total=rounds * len(turns), desc=f"{case.name} predict {samples:,}", unit="turn", leave=False) as bar:
+        return measure(turns, rounds, bar.update)
+
+
+def _predicting(contestant: Contestant, x: Any) -> Callable[[int], None]:
+    def predict(count: int) -> None:
+        for _ in range(count):
+            contestant.predict(x)
+
+    return predict
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -169,7 +258,7 @@ def machine(threads: int) -> dict[str, Any]:
         found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         processor = found.group(1) if found else processor
     blas = next((one for one in threadpool_info() if one["user_api"] == "blas"), {})
-    libraries = {}
+    libraries = {"portable_bp": bp.__version__}
     for name in ("numpy", "torch", "jax", "scikit-learn"):
         try:
             libraries[name] = importlib.metadata.version(name)
@@ -183,16 +272,3 @@ def machine(threads: int) -> dict[str, Any]:
         "libraries": libraries,
         "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('version', '')} for {blas.get('architecture', 'unknown')}",
     }
-
-
-def _predicting(contestant: Contestant, x: Any) -> Callable[[int], None]:
-    def predict(count: int) -> None:
-        for _ in range(count):
-            contestant.predict(x)
-
-    return predict
-
-
-def _measured(label: str, turns: dict[str, Turn], rounds: int) -> dict[str, list[float]]:
-    with tqdm(total=rounds * len(turns), desc=label, unit="turn", leave=False) as bar:
-        return measure(turns, rounds, bar.update)

@@ -1,0 +1,101 @@
+"""JAX: its autodiff, one jit call a step, the old weights donated."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+import numpy as np
+
+from scripts.benchmarking.cases import Case, Data, Pieces
+from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
+
+
+class Jax(Contestant):
+    """JAX as its users write it."""
+
+    name, needs = "JAX jit", "jax"
+
+    def __init__(self, case: Case, data: Data) -> None:
+        super().__init__(case, data)
+        import jax
+        import jax.numpy as jnp
+
+        self.jax = jax
+        forward, step = _written_in_jax(case.pieces, len(data.weights))
+        self.forward = jax.jit(forward)
+        self.step = functools.partial(jax.jit, donate_argnums=0)(step)
+        self.gathered = functools.partial(jax.jit, donate_argnums=0)(
+            lambda state, x, target, rows: step(state, x[rows], target[rows])
+        )
+        layers = [(jnp.array(weight), jnp.array(bias)) for weight, bias in zip(data.weights, data.biases, strict=True)]
+        averages = [jax.tree.map(jnp.zeros_like, layers) if case.pieces.optimizer == "adam" else () for _ in range(2)]
+        self.state = (layers, *averages, jnp.zeros((), "float32"))
+        self.x, self.target = jnp.asarray(data.x), jnp.asarray(data.target)
+        self.ready = [(jnp.asarray(x), jnp.asarray(target)) for x, target in ready_batches(case, data)]
+
+    def parameters(self) -> list[np.ndarray]:
+        """Return each layer's weight, then each layer's bias."""
+        return [np.array(each) for kind in zip(*self.state[0], strict=True) for each in kind]
+
+    def steps(self, count: int) -> None:
+        """Train on ready batches."""
+        for x, target in itertools.islice(itertools.cycle(self.ready), count):
+            self.state = self.step(self.state, x, target)
+        self.jax.block_until_ready(self.state)
+
+    def epoch(self, count: int) -> None:
+        """Train on batches that are gathered inside the compiled step."""
+        for rows in shuffled_rows(self.case, count):
+            self.state = self.gathered(self.state, self.x, self.target, rows)
+        self.jax.block_until_ready(self.state)
+
+    def place(self, x: np.ndarray) -> Any:
+        """Return a JAX array."""
+        return self.jax.numpy.asarray(x)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Run the compiled forward pass."""
+        return np.asarray(self.forward(self.state[0], x))
+
+
+def _written_in_jax(pieces: Pieces, layers: int) -> tuple[Any, Any]:
+    """Return forward(layers, x) and step(state, x, target), to be compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    functions = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "identity": lambda net: net}
+    kinds = [pieces.activation] * (layers - 1) + [pieces.output_activation]
+    rate = pieces.learning_rate
+
+    def forward(layers: Any, out: Any) -> Any:
+        for (weight, bias), kind in zip(layers, kinds, strict=True):
+            out = functions[kind](out @ weight.T + bias)
+        return out
+
+    def measure(layers: Any, x: Any, target: Any) -> Any:
+        out = forward(layers, x)
+        if pieces.loss == "cross_entropy":
+            return -jnp.take_along_axis(jax.nn.log_softmax(out), target[:, None], axis=1).mean()
+        return 0.5 * jnp.square(out - target).sum(-1).mean()
+
+    def step(state: Any, x: Any, target: Any) -> Any:
+        layers, first, second, count = state
+        gradient = jax.grad(measure)(layers, x, target)
+        if pieces.optimizer == "sgd":
+            return jax.tree.map(lambda parameter, slope: parameter - rate * slope, layers, gradient), first, second, count
+        count = count + 1
+        first = jax.tree.map(lambda old, slope: 0.9 * old + 0.1 * slope, first, gradient)
+        second = jax.tree.map(lambda old, slope: 0.999 * old + 0.001 * slope * slope, second, gradient)
+        layers = jax.tree.map(
+            lambda parameter, mean, square: (
+                parameter - rate * (mean / (1 - 0.9**count)) / (jnp.sqrt(square / (1 - 0.999**count)) + 1e-8)
+            ),
+            layers,
+            first,
+            second,
+        )
+        return layers, first, second, count
+
+    return forward, step

@@ -1,0 +1,66 @@
+"""portable_bp, on each backend: it always shuffles and gathers, so that its steps are its epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scripts.benchmarking.cases import Case, Data, ours
+from scripts.benchmarking.contestants.contestant import Contestant
+
+
+class Ours(Contestant):
+    """portable_bp on one backend."""
+
+    backend = "numpy"
+
+    def __init__(self, case: Case, data: Data) -> None:
+        super().__init__(case, data)
+        self.network = ours(case, data, self.backend)
+        self.x, self.target = self.place(data.x), self.place(data.target)
+
+    def place(self, x: np.ndarray) -> Any:
+        """Return an array on the backend."""
+        return self.network.backend.asarray(x, "int32" if x.dtype.kind == "i" else None)
+
+    def parameters(self) -> list[np.ndarray]:
+        """Return each layer's weight, then each layer's bias."""
+        return [self.network.backend.to_numpy(each) for kind in zip(*self.network.layers, strict=True) for each in kind]
+
+    def steps(self, count: int) -> None:
+        """Fit one epoch: checks, shuffling and gathering in."""
+        pieces, samples = self.case.pieces, count * self.case.batch
+        self.network.fit(
+            self.x[:samples],
+            self.target[:samples],
+            pieces.loss,
+            pieces.optimizer,
+            pieces.learning_rate,
+            batch_size=self.case.batch,
+            seed=0,
+        )
+
+    epoch = steps
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Predict, checks in."""
+        return self.network.backend.to_numpy(self.network.predict(x))
+
+
+class OursNumpy(Ours):
+    """portable_bp on NumPy."""
+
+    name = "portable_bp numpy"
+
+
+class OursTorch(Ours):
+    """portable_bp on PyTorch."""
+
+    name, needs, backend = "portable_bp torch", "torch", "torch"
+
+
+class OursJax(Ours):
+    """portable_bp on JAX."""
+
+    name, needs, backend = "portable_bp jax", "jax", "jax"
