@@ -23,7 +23,7 @@ class Pieces:
     loss, optimizer : str
         By their names.
     learning_rate : float
-        The same for everyone.
+        The same for everyone, unless the network is wide.
     """
 
     activation: str
@@ -62,6 +62,11 @@ class Case:
     def name(self) -> str:
         """The sizes, as people say them."""
         return "-".join(map(str, self.sizes))
+
+    @property
+    def learning_rate(self) -> float:
+        """The pieces' rate, or a smaller one where outputs without an activation would diverge."""
+        return min(self.pieces.learning_rate, 5.0 / self.sizes[-2])
 
     @property
     def weights(self) -> int:

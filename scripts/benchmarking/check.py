@@ -16,8 +16,8 @@ from scripts.benchmarking.cases import Case, Data
 from scripts.benchmarking.contestants import Contestant, Floor, Ours
 from scripts.benchmarking.contestants.contestant import shuffled_rows
 
-STEPS = FEW + 1  # so many that ours is played, as it is while it is timed
-# scikit-learn adds Adam's epsilon where it counts for more in the first steps; the others stay a thousand times closer.
+PLAYED = FEW + 1  # so many steps that ours is played, as it is while it is timed
+# Adam divides slopes by their size: where they are close to zero, rounding decides, and more of it with every step.
 ALLOWED = {"sgd": 0.001, "adam": 0.05}
 
 
@@ -47,7 +47,7 @@ class Reference:
         ]
         self.activations = [ACTIVATIONS[pieces.activation]()] * (depth - 1) + [ACTIVATIONS[output_activation]()]
         self.loss = LOSSES[pieces.loss]()
-        self.optimizer = type(OPTIMIZERS[pieces.optimizer]())(pieces.learning_rate)
+        self.optimizer = type(OPTIMIZERS[pieces.optimizer]())(case.learning_rate)
         self.state = self.optimizer.init(self.layers)
 
     def learn(self, batches: Iterable[np.ndarray]) -> None:
@@ -80,12 +80,15 @@ def check(contestant: Contestant) -> float:
     case, data = contestant.case, contestant.data
     reference = Reference(case, data, contestant.output_activation)
     begun = reference.parameters()
-    if not isinstance(contestant, Ours):  # whose steps are its epoch
-        contestant.steps(STEPS)
-        reference.learn(np.split(np.arange(case.batch * STEPS), STEPS))
-    if contestant.epoch is not None:
-        contestant.epoch(STEPS)
-        reference.learn(shuffled_rows(case, STEPS))
+    if isinstance(contestant, Ours):  # whose steps are its epoch
+        contestant.epoch(PLAYED)
+        reference.learn(shuffled_rows(case, PLAYED))
+    else:
+        contestant.steps(2)
+        reference.learn(np.split(np.arange(case.batch * 2), 2))
+        if contestant.epoch is not None:
+            contestant.epoch(2)
+            reference.learn(shuffled_rows(case, 2))
     expected = reference.parameters()
     missed = sum(float(np.square(mine - theirs).sum()) for mine, theirs in zip(contestant.parameters(), expected, strict=True))
     moved = sum(float(np.square(theirs - before).sum()) for theirs, before in zip(expected, begun, strict=True))

@@ -76,9 +76,9 @@ def as_markdown(results: dict[str, Any]) -> str:
     """
     lines = [
         f"{_machine(results)} Each figure is the median of {_rounds(results)} rounds. A step is one of an epoch on NumPy, "
-        "checks, shuffling and gathering in; the ratios are its time to theirs, so less is better. PyTorch, JAX and scikit-learn take "
-        "batches that are ready. The floor is the step's matrix products alone. What was aimed at is in brackets; a ratio that "
-        "misses it is bold.",
+        "checks, shuffling and gathering in; the ratios are its time to theirs, so less is better. PyTorch, JAX and "
+        "scikit-learn take batches that are ready. The floor is the step's matrix products alone. What was aimed at is in "
+        "brackets; a ratio that misses it is bold.",
         "",
         f"| network, batch, optimizer, steps | a step | {' | '.join(PEERS)} |",
         f"| --- | --: |{' --: |' * len(PEERS)}",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data, Pieces
+from scripts.benchmarking.cases import Case, Data
 from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
 
 
@@ -23,7 +23,7 @@ class Jax(Contestant):
         import jax.numpy as jnp
 
         self.jax = jax
-        forward, step = _written_in_jax(case.pieces, len(data.weights))
+        forward, step = _written_in_jax(case)
         self.forward = jax.jit(forward)
         self.step = functools.partial(jax.jit, donate_argnums=0)(step)
         self.gathered = functools.partial(jax.jit, donate_argnums=0)(
@@ -60,14 +60,14 @@ class Jax(Contestant):
         return np.asarray(self.forward(self.state[0], x))
 
 
-def _written_in_jax(pieces: Pieces, layers: int) -> tuple[Any, Any]:
+def _written_in_jax(case: Case) -> tuple[Any, Any]:
     """Return forward(layers, x) and step(state, x, target), to be compiled."""
     import jax
     import jax.numpy as jnp
 
     functions = {"sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "identity": lambda net: net}
-    kinds = [pieces.activation] * (layers - 1) + [pieces.output_activation]
-    rate = pieces.learning_rate
+    pieces, rate = case.pieces, case.learning_rate
+    kinds = [pieces.activation] * (len(case.sizes) - 2) + [pieces.output_activation]
 
     def forward(layers: Any, out: Any) -> Any:
         for (weight, bias), kind in zip(layers, kinds, strict=True):

@@ -36,7 +36,7 @@ class Ours(Contestant):
             self.target[:samples],
             pieces.loss,
             pieces.optimizer,
-            pieces.learning_rate,
+            self.case.learning_rate,
             batch_size=self.case.batch,
             seed=0,
         )

@@ -32,7 +32,7 @@ class Torch(Contestant):
             modules += [linear, *{"sigmoid": [torch.nn.Sigmoid()], "relu": [torch.nn.ReLU()]}.get(kind, [])]
         self.module: Any = torch.nn.Sequential(*modules)
         optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-        self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=pieces.learning_rate, fused=True)
+        self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=case.learning_rate, fused=True)
         self.x, self.target = torch.tensor(data.x), torch.tensor(data.target)
         self.ready = [(torch.tensor(x), torch.tensor(target)) for x, target in ready_batches(case, data)]
         self.measure = self._measure

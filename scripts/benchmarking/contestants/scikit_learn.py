@@ -32,9 +32,10 @@ class ScikitLearn(Contestant):
             solver=pieces.optimizer,
             alpha=0.0,
             batch_size=case.batch,
-            learning_rate_init=pieces.learning_rate,
+            learning_rate_init=case.learning_rate,
             momentum=0.0,
             nesterovs_momentum=False,
+            epsilon=5e-10,  # it adds epsilon where that counts for some 20 times as much in the first steps
             shuffle=False,
         )
         self.ready = ready_batches(case, data)
