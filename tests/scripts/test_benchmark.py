@@ -1,0 +1,153 @@
+"""The benchmark's own arithmetic and judgment; what it measures is never asserted."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts import benchmark
+from scripts.benchmarking import report
+from scripts.benchmarking.cases import ADAM, CASES, SGD, draw
+from scripts.benchmarking.check import WrongResultError, check
+from scripts.benchmarking.contestants import EVERYONE, is_installed
+from scripts.benchmarking.growth import slope
+from scripts.benchmarking.rounds import Turn, measure, quartiles, ratio, steps_in
+from scripts.benchmarking.run import write_readme
+
+ROOT = Path(__file__).parents[2]
+SMALL = replace(CASES[0], sizes=(5, 4, 3), batch=6, steps=8)
+
+
+def results(ours, theirs, case="784-128-10", optimizer="sgd"):
+    step = {"portable_bp numpy": ours, "JAX jit": theirs}
+    timed = {"name": case, "batch": 128, "steps": 512, "optimizer": optimizer, "seconds": {"step": step}, "left_out": {}}
+    machine = {"processor": "abacus", "threads": 2, "libraries": {"numpy": "2"}, "python": "3", "blas": "beads"}
+    return {"date": "2026-01-02", "whole": True, "machine": machine, "cases": [timed]}
+
+
+def test_a_ratio_is_taken_round_by_round():
+    """Rounds that were slow for both count no more than the others: the ratio of medians would be 4."""
+    assert ratio([1.0, 4.0, 30.0], [2.0, 1.0, 60.0]) == [0.5, 0.5, 2.25]
+    assert quartiles([3.0, 1.0, 2.0]) == [1.5, 2.0, 2.5]
+
+
+def test_everyone_has_a_turn_in_every_round_warm():
+    calls = []
+    turns = {name: Turn(lambda steps, name=name: calls.append((name, steps)), 5, 2) for name in "abc"}
+    seconds = measure(turns, 4, lambda: None)
+    assert {name: len(took) for name, took in seconds.items()} == {"a": 4, "b": 4, "c": 4}
+    for first in range(0, 24, 6):
+        assert sorted(calls[first : first + 6]) == [(name, steps) for name in "abc" for steps in (2, 5)]
+    assert all(warm == (name, 2) for warm, (name, _) in zip(calls[::2], calls[1::2], strict=True))
+
+
+def test_a_turn_is_as_long_as_it_should_be_and_the_first_step_does_not_count():
+    first = [1.0]
+    assert 3 <= steps_in(0.08, lambda steps: time.sleep(0.01 * steps + (first.pop() if first else 0.0)), 1000) <= 10
+    assert steps_in(10.0, lambda steps: None, 7) == 7
+
+
+def test_the_slope_is_that_above_the_overhead():
+    sizes = [10.0, 100.0, 1000.0]
+    assert slope(sizes, [5.0 + 2.0 * size**1.05 for size in sizes], 5.0) == pytest.approx(1.05)
+
+
+@pytest.mark.parametrize("pieces", [SGD, ADAM], ids=["sgd", "adam"])
+@pytest.mark.parametrize("kind", [kind for kind in EVERYONE if kind.name != "torch.compile"], ids=lambda kind: kind.name)
+def test_contestants_do_what_float64_does(kind, pieces):
+    if not is_installed(kind):
+        pytest.skip(f"{kind.needs} is not installed")
+    case = replace(SMALL, pieces=pieces)
+    assert check(kind(case, draw(case))) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in EVERYONE if is_installed(kind) and kind.name not in ("floor", "torch.compile")]
+)
+def test_a_contestant_that_learns_something_else_is_found(kind):
+    case = replace(SMALL, pieces=ADAM)
+    data = draw(case)
+    contestant = kind(case, data)
+    contestant.data = data._replace(target=(data.target + 1) % 3)
+    with pytest.raises(WrongResultError, match=f"{contestant.name} is .* away from float64"):
+        check(contestant)
+
+
+def test_a_contestant_that_predicts_something_else_is_found():
+    contestant = EVERYONE[0](SMALL, draw(SMALL))
+    predict = contestant.predict
+    contestant.predict = lambda x: predict(x) + 0.01
+    with pytest.raises(WrongResultError, match="predicts what is"):
+        check(contestant)
+
+
+def test_the_readme_says_what_was_missed():
+    text = report.put_into(f"before {report.BEGIN} old {report.END} after", results([3.0, 3.0], [4.0, 6.0]))
+    assert text.startswith("before ") and text.endswith(" after") and " old " not in text
+    assert "| 784-128-10, 128, sgd, 512 | 3,000.0 ms |  |  | **0.62** [0.6] |  |  |" in text
+    assert "2026-01-02" in text and "abacus" in text
+    assert "| 0.5 [0.6] |" in report.as_markdown(results([3.0], [6.0]))
+    assert "| 0.62 [0.78] |" in report.as_markdown(results([3.1], [5.0], optimizer="adam"))
+    assert "[0.600: missed]" in report.as_text(results([3.1], [5.0]))
+    with pytest.raises(ValueError, match="has no place for the table"):
+        report.put_into("nothing", results([1.0], [1.0]))
+
+
+@pytest.mark.parametrize("held", [None, "[]", "{", json.dumps({"whole": False})])
+def test_the_readme_takes_the_results_of_a_whole_run_alone(held, tmp_path, capsys):
+    before, path = (ROOT / "README.md").read_text(encoding="utf-8"), tmp_path / "cpu.json"
+    if held is not None:
+        path.write_text(held, encoding="utf-8")
+    assert write_readme(path) == 2
+    assert str(path) in capsys.readouterr().out
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == before
+
+
+def test_the_readme_holds_the_newest_results():
+    path = ROOT / "scripts" / "results" / "cpu.json"
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert report.put_into(text, json.loads(path.read_text(encoding="utf-8"))) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--cases", "2-4-3"], "--cases is '2-4-3', and should name some of 2-4-3-2,"),
+        (["--only", ","], "--only is ','"),
+        (["--rounds", "0"], "--rounds is 0, and should be a whole number from 1 up"),
+        (["--threads", "-1"], "--threads is -1"),
+    ],
+)
+def test_what_the_command_does_not_understand(given, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        benchmark.options(given)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_that_leaves_things_out_is_not_whole():
+    assert benchmark.options([]).whole
+    for given in (["--quick"], ["--cases", "2-4-3-2"], ["--only", "step"], ["--rounds", "5"]):
+        chosen = benchmark.options(given)
+        assert not chosen.whole and chosen.output.name == "part.json"
+
+
+def test_a_quick_run(tmp_path):
+    """One network, one round: it measures, tells and draws."""
+    output = tmp_path / "new" / "quick.json"
+    command = [sys.executable, "scripts/benchmark.py", "--quick", "--cases", "2-4-3-2", "--rounds", "1"]
+    command += ["--only", "step,import", "--threads", "1", "--output", str(output)]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found = json.loads(output.read_text(encoding="utf-8"))
+    assert not found["whole"] and found["import"]["unasked"] == []
+    for case in found["cases"]:
+        assert {"portable_bp numpy", "floor"} <= case["seconds"]["step"].keys()
+        assert all(len(took) == 1 and took[0] > 0.0 for took in case["seconds"]["step"].values())
+        assert all(np.isfinite(distance) for distance in case["distance_to_float64"].values())
+    assert "portable_bp numpy" in told and "scikit-learn" in told
+    assert (tmp_path / "new" / "cpu-steps.png").stat().st_size > 10_000
