@@ -52,11 +52,12 @@ class Plan:
     def __init__(self, recording: Recording, library: Library) -> None:
         self.recording = recording
         self.library = library
+        self._rows: dict[Value, Row] = {}
         try:
-            self._rows = self._side_by_side()
+            self._lay_side_by_side()
             self.stages = self._staged()
         except _Entangled:
-            self._rows = {}
+            self._rows.clear()
             self.stages = self._staged()
 
     def row(self, value: Value) -> Row:
@@ -121,25 +122,29 @@ class Plan:
             waiting[row] = waiting.get(row, len(row)) - 1
             if waiting[row]:
                 continue
-            ready = 0  # the first stage that finds what is needed
-            for member in row:
-                for need in member.needs:
-                    if need.root.function is not None and need.root not in stage_of:
-                        raise _Entangled
-                    made = stage_of.get(need.root, -1)
-                    joining = made >= 0 and stages[made].in_blocks and self._in_blocks(value) and self.in_step(need, value)
-                    ready = max(ready, made if joining else made + 1)
-            place = len(stages)
-            if self._in_blocks(value):
+            ready, place, in_blocks = self._first_ready(row, stages, stage_of), len(stages), self._in_blocks(value)
+            if in_blocks:
                 alike = (
                     at for at in range(ready, place) if stages[at].in_blocks and stages[at].rows[0][0].shape == value.shape
                 )
                 place = next(alike, place)
             if place == len(stages):
-                stages.append(Stage([], self._in_blocks(value)))
+                stages.append(Stage([], in_blocks))
             stages[place].rows.append(row)
             stage_of.update((member, place) for member in row)
         return stages
+
+    def _first_ready(self, row: Row, stages: list[Stage], stage_of: dict[Value, int]) -> int:
+        """Return the first stage that finds all that a row needs: in blocks, that of what it takes in step may be its own."""
+        ready = 0
+        for value in row:
+            for need in value.needs:
+                if need.root.function is not None and need.root not in stage_of:
+                    raise _Entangled
+                made = stage_of.get(need.root, -1)
+                joining = made >= 0 and stages[made].in_blocks and self._in_blocks(value) and self.in_step(need, value)
+                ready = max(ready, made if joining else made + 1)
+        return ready
 
     def _computed_at_once(self, row: Row) -> bool:
         return len(row) > 1 and all(self._joinable(value) for value in row)
@@ -150,8 +155,18 @@ class Plan:
             return False
         return all(in_step or getattr(operand, "shape", ()) == () for in_step, operand, _ in self._parts(value))
 
-    def _side_by_side(self) -> dict[Value, Row]:
-        """Return the rows: results that are computed alike from what was carried, and all that they are computed from."""
+    def _lay_side_by_side(self) -> None:
+        for results in self._alike_results():
+            self._lay(results)
+        homes = dict(zip(self.recording.results, self.recording.carried, strict=True))
+        for row in [self._rows[result] for result in self.recording.results if result in self._rows]:
+            carried = tuple(homes[value] for value in row if value in homes)
+            if any(self._rows.get(value, carried) != carried for value in carried):
+                raise _Entangled
+            self._rows.update((value, carried) for value in carried if len(carried) > 1)
+
+    def _alike_results(self) -> list[Row]:
+        """Return the results that are computed alike from what was carried."""
         known: dict[Any, int] = {}
         patterns: dict[Value, int] = {}
 
@@ -169,30 +184,21 @@ class Plan:
         for result in self.recording.results:
             if self._joinable(result) and result.shape:
                 alike.setdefault(pattern(result), []).append(result)
-        rows: dict[Value, Row] = {}
-        inputs = {*self.recording.staying, *self.recording.arriving}
+        return [tuple(results) for results in alike.values() if len(results) > 1]
 
-        def lay(row: Row) -> None:
-            if all(rows.get(value) == row for value in row):
-                return
-            if len(set(row)) < len(row) or any(value in rows or value in inputs or value.view_of is not None for value in row):
-                raise _Entangled
-            rows.update((value, row) for value in row)
-            if self._computed_at_once(row):
-                for parts in zip(*map(self._parts, row), strict=True):
-                    if parts[0][0]:
-                        lay(tuple(needed for _, needed, _ in parts))
-
-        for results in alike.values():
-            if len(results) > 1:
-                lay(tuple(results))
-        homes = dict(zip(self.recording.results, self.recording.carried, strict=True))
-        for row in [rows[result] for result in self.recording.results if result in rows]:
-            carried = tuple(homes[value] for value in row if value in homes)
-            if any(rows.get(value, carried) != carried for value in carried):
-                raise _Entangled
-            rows.update((value, carried) for value in carried if len(carried) > 1)
-        return rows
+    def _lay(self, row: Row) -> None:
+        """Let values lie side by side, and so, part for part, all that they are computed from in step."""
+        if all(self._rows.get(value) == row for value in row):
+            return
+        given = {*self.recording.staying, *self.recording.arriving}
+        taken = any(value in self._rows or value in given or value.view_of is not None for value in row)
+        if taken or len(set(row)) < len(row):
+            raise _Entangled
+        self._rows.update((value, row) for value in row)
+        if self._computed_at_once(row):
+            for parts in zip(*map(self._parts, row), strict=True):
+                if parts[0][0]:
+                    self._lay(tuple(needed for _, needed, _ in parts))
 
     def _parts(self, value: Value) -> list[tuple[bool, Any, Any]]:
         """Return for each operand whether it is taken in step, the operand, and what identifies it."""
