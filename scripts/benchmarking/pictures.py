@@ -11,29 +11,29 @@ from scripts.benchmarking.report import OURS, PEERS
 from scripts.benchmarking.rounds import ratio
 
 
-def draw(results: dict[str, Any], folder: Path) -> list[Path]:
+def draw(results: dict[str, Any], output: Path) -> list[Path]:
     """Draw the ratios of a step and the growth, where they were measured, and return where the pictures are.
 
     Parameters
     ----------
     results : dict
         As they are written to JSON.
-    folder : Path
-        Where they go.
+    output : Path
+        Where the results are; the pictures go beside them.
     """
     drawn = []
     cases = [case for case in results["cases"] if OURS in case["seconds"].get("step", {})]
     if cases:
-        drawn.append((_ratios(cases), folder / "cpu-steps.png"))
+        drawn.append((_ratios(cases), output.with_name(f"{output.stem}-steps.png")))
     if "growth" in results:
-        drawn.append((_growth(results["growth"]), folder / "cpu-growth.png"))
+        drawn.append((_growth(results["growth"]), output.with_name(f"{output.stem}-growth.png")))
     for figure, path in drawn:
         figure.savefig(path, dpi=120)
     return [path for _, path in drawn]
 
 
 def _ratios(cases: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
     for number, peer in enumerate(PEERS):
         found = [
@@ -48,7 +48,8 @@ def _ratios(cases: list[dict[str, Any]]) -> Figure:
             axes.errorbar(places, middles, yerr=spans, fmt="osD^v"[number], capsize=3, label=f"to {peer}")
     axes.axhline(1.0, color="0.5", linewidth=1)
     axes.set(yscale="log", ylabel="our time / theirs (less is better)", title="One step of training on NumPy")
-    axes.set_xticks(range(len(cases)), [f"{case['name']}\n{case['optimizer']}" for case in cases], fontsize=6.5)
+    labels = [f"{case['name']}\n{case['optimizer']}" for case in cases]
+    axes.set_xticks(range(len(cases)), labels, fontsize=8, rotation=25)
     axes.legend(ncols=5, fontsize=8)
     axes.grid(axis="y", alpha=0.3)
     return figure

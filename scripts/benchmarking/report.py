@@ -89,7 +89,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         took = _short(quartiles(seconds[OURS])[1])
         what = f"{case['name']}, {case['batch']}, {case['optimizer']}, {case['steps']:,}"
         lines.append(f"| {what} | {took} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_epochs(results), *_sentences(results)])
+    return "\n".join([*lines, "", *_epochs(results), "", *_sentences(results)])
 
 
 def put_into(readme: str, results: dict[str, Any]) -> str:
@@ -145,7 +145,7 @@ def _cell(case: dict[str, Any], seconds: dict[str, list[float]], mine: str, peer
     if peer not in seconds:
         return ""
     middle, wanted = ratio(seconds[mine], seconds[peer])[1], target(case, mine, peer, kind)
-    return _marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.2g}")
+    return _marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.3g}")
 
 
 def _marked(number: float, met: bool | None, wanted: str) -> str:
@@ -158,16 +158,20 @@ def _short(seconds: float) -> str:
 
 
 def _epochs(results: dict[str, Any]) -> list[str]:
-    """Return a line for each of our other backends, held against the loop that it takes the place of."""
-    lines = []
-    for mine, (peer, _) in EPOCH_TARGETS.items():
-        found = [
-            f"{case['name']} {case['optimizer']} {_cell(case, seconds, mine, peer, 'epoch')}"
-            for case in results["cases"]
-            if {mine, peer} <= (seconds := case["seconds"].get("epoch", {})).keys()
+    """Return a table of our other backends, each held against the loop that it takes the place of."""
+    pairs = [f"{mine} to {peer}" for mine, (peer, _) in EPOCH_TARGETS.items()]
+    lines = [
+        "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:",
+        "",
+        f"| network, optimizer | {' | '.join(pairs)} |",
+        f"| --- |{' --: |' * len(pairs)}",
+    ]
+    for case in results["cases"]:
+        seconds = case["seconds"].get("epoch", {})
+        cells = [
+            _cell(case, seconds, mine, peer, "epoch") if mine in seconds else "" for mine, (peer, _) in EPOCH_TARGETS.items()
         ]
-        if found:
-            lines.append(f"- An epoch of {mine} to one of {peer}, both gathering their batches: {', '.join(found)}.")
+        lines.append(f"| {case['name']}, {case['optimizer']} | {' | '.join(cells)} |")
     return lines
 
 

@@ -39,7 +39,7 @@ def run(chosen: argparse.Namespace) -> int:
         What the command line asks for: cases, wanted, rounds, quick, threads, output, readme.
     """
     if chosen.readme:
-        return write_readme(chosen.output)
+        return tell(chosen.output)
     if importlib.util.find_spec("torch") is not None:
         import torch
 
@@ -77,13 +77,16 @@ def run(chosen: argparse.Namespace) -> int:
             results[name] = find()
             keep()
     print(report.as_text(results))
-    for path in [chosen.output, *pictures.draw(results, chosen.output.parent)]:
+    print(f"Written: {chosen.output}")
+    if chosen.whole:
+        return tell(chosen.output)
+    for path in pictures.draw(results, chosen.output):
         print(f"Written: {path}")
-    return write_readme(chosen.output) if chosen.whole else 0
+    return 0
 
 
-def write_readme(output: Path) -> int:
-    """Write README's table anew, and return the exit code.
+def tell(output: Path) -> int:
+    """Write README's table and the pictures anew, and return the exit code.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ def write_readme(output: Path) -> int:
         print(f"scripts/benchmark: {output} holds no results that can be read ({error!r}): measure first.")
         return 2
     README.write_text(report.put_into(README.read_text(encoding="utf-8"), results), encoding="utf-8")
-    print(f"Written: {README}")
+    for path in [README, *pictures.draw(results, output)]:
+        print(f"Written: {path}")
     return 0
 
 

@@ -17,7 +17,7 @@ from scripts.benchmarking.check import WrongResultError, check
 from scripts.benchmarking.contestants import EVERYONE, is_installed
 from scripts.benchmarking.growth import slope
 from scripts.benchmarking.rounds import Turn, measure, quartiles, ratio, steps_in
-from scripts.benchmarking.run import write_readme
+from scripts.benchmarking.run import tell
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(CASES[0], sizes=(5, 4, 3), batch=6, steps=8)
@@ -103,7 +103,7 @@ def test_the_readme_takes_the_results_of_a_whole_run_alone(held, tmp_path, capsy
     before, path = (ROOT / "README.md").read_text(encoding="utf-8"), tmp_path / "cpu.json"
     if held is not None:
         path.write_text(held, encoding="utf-8")
-    assert write_readme(path) == 2
+    assert tell(path) == 2
     assert str(path) in capsys.readouterr().out
     assert (ROOT / "README.md").read_text(encoding="utf-8") == before
 
@@ -150,4 +150,4 @@ def test_a_quick_run(tmp_path):
         assert all(len(took) == 1 and took[0] > 0.0 for took in case["seconds"]["step"].values())
         assert all(np.isfinite(distance) for distance in case["distance_to_float64"].values())
     assert "portable_bp numpy" in told and "scikit-learn" in told
-    assert (tmp_path / "new" / "cpu-steps.png").stat().st_size > 10_000
+    assert (tmp_path / "new" / "quick-steps.png").stat().st_size > 10_000
