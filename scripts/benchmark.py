@@ -59,7 +59,7 @@ def options(given: list[str] | None = None) -> argparse.Namespace:
         Its words; without it, those of this process.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser = argparse.ArgumentParser(prog="scripts/benchmark", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/benchmark", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="within a minute: a step of all but the widest, in few rounds")
     parser.add_argument(
         "--rounds", type=int, help="how many; without it, 7, or 3 for the widest, for predictions and when quick"

@@ -241,6 +241,14 @@ def test_what_was_changed_between_two_fits_is_seen(played):
     assert (network.backend.to_numpy(network.layers[0].weight) != before).any()
 
 
+def test_a_second_fit_is_played_from_its_first_step(played):
+    network = bp.Network([3, 4, 2], backend=played.flag, seed=0)
+    for steps in (1 + 12 - player.FEW, 12):  # in the first, one step is called and played
+        played.clear()
+        network.fit(np.ones((12, 3)), np.ones((12, 2)), optimizer=bp.optimizers.Adam(0.0123), batch_size=1)
+        assert sum(played) == steps
+
+
 BUFFER = np.empty((4, 30))
 UNRECORDABLE = {
     "parts in a tuple": lambda net: np.concatenate(np.array_split(0.9 * net, 2, axis=0), axis=0),

@@ -77,6 +77,7 @@ ELEMENTWISE = {
     as_dtype,
 }
 SHAPED_BY_NUMBERS = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.delete, np.resize}
+FEW_NUMBERS = 2**14  # of a constant, such as the numbers of the classes: it is compared by them
 REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
 
@@ -119,7 +120,7 @@ class NumpyLibrary:
 
     def identity(self, array: Any) -> Any:
         """Return an array's numbers where they are few, else what is its own alone."""
-        return (array.shape, array.dtype, array.tobytes()) if array.size <= 64 else id(array)
+        return (array.shape, array.dtype, array.tobytes()) if array.size <= FEW_NUMBERS else id(array)
 
     def contract(self, value: Value, uses: Mapping[Value, int]) -> list[Value]:
         """Let a number times a large product be the product of a scaled factor, where that factor is smaller."""

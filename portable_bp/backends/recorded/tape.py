@@ -107,7 +107,7 @@ class Tape:
         if any(isinstance(leaf, StandIn) for leaf in leaves(list(options.values()))):
             raise TypeError("an array given by name is not recorded")
         operands = map_leaves(lambda leaf: leaf.value if isinstance(leaf, StandIn) else leaf, given)
-        call = function, self._identity(operands), self._identity(sorted(options.items()))
+        call = function, _told(self.library, [operands, sorted(options.items())], id)
         if call not in self._known:
             example = self.library.example(function, operands, options)
             if not self.library.is_array(example):
@@ -118,13 +118,14 @@ class Tape:
             self._known[call] = self.library.stand_in(self, self.values[-1])
         return self._known[call]
 
-    def _identity(self, given: Any) -> Any:
-        """Return what two calls' operands have alike only where they are the same."""
-        if isinstance(given, tuple | list):
-            return type(given), *map(self._identity, given)
-        if isinstance(given, Value):
-            return id(given)
-        return self.library.identity(given) if self.library.is_array(given) else (type(given), repr(given))
+
+def _told(library: Library, given: Any, name: Callable[[Value], Any]) -> Any:
+    """Return what two calls' operands have alike only where they are the same, once values have names."""
+    if isinstance(given, tuple | list):
+        return type(given), *(_told(library, branch, name) for branch in given)
+    if isinstance(given, Value):
+        return name(given)
+    return library.identity(given) if library.is_array(given) else (type(given), repr(given))
 
 
 class StandIn:
@@ -251,6 +252,7 @@ class Recording:
     """
 
     def __init__(self, library: Library, function: Callable[..., Any], carry: Any, constants: Any, item: Any) -> None:
+        self.library = library
         tape = Tape(library)
         inputs = [map_leaves(tape.input, tree) for tree in (carry, constants, item)]
         trees = [*inputs, function(*inputs)]
@@ -265,3 +267,14 @@ class Recording:
             if value in needed:
                 needed.update(value.needs)
         self.values = [value for value in values if value in needed]
+
+    @property
+    def calls(self) -> Any:
+        """What is called with what, in order: the same for functions that do the same."""
+        inputs = [*self.carried, *self.staying, *self.arriving]
+        number = {value: place for place, value in enumerate([*inputs, *self.values])}
+
+        def told(value: Value) -> Any:
+            return value.function, _told(self.library, [value.operands, sorted(value.options.items())], number.__getitem__)
+
+        return [told(value) for value in self.values], [number[result] for result in self.results]
