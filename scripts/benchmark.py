@@ -67,7 +67,9 @@ def options(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cases", help=f"which networks, of {','.join(CASES)}")
     parser.add_argument("--only", help=f"what to measure, of {','.join(EVERYTHING)}")
     parser.add_argument("--threads", type=int, default=cores, help="how many each library may use; without it, all")
-    parser.add_argument("--output", type=Path, help="where the results go; pictures beside them")
+    parser.add_argument(
+        "--output", type=Path, help="where the results go, pictures beside them; a whole run's there are brought up to date"
+    )
     parser.add_argument(
         "--readme", action="store_true", help="only write README's table and the pictures again, as a whole run does at its end"
     )

@@ -45,12 +45,7 @@ def run(chosen: argparse.Namespace) -> int:
 
         torch.set_num_threads(chosen.threads)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "whole": chosen.whole,
-        "machine": machine(chosen.threads),
-        "cases": [],
-    }
+    results = begun(chosen)
 
     def keep() -> None:
         chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -60,7 +55,7 @@ def run(chosen: argparse.Namespace) -> int:
         for case in chosen.cases:
             for pieces in (SGD, ADAM):
                 of_pieces = replace(case, pieces=pieces, steps=case.steps // (8 if chosen.quick else 1))
-                results["cases"].append(measure_case(of_pieces, chosen.wanted, chosen.rounds, chosen.quick))
+                put_in(results["cases"], measure_case(of_pieces, chosen.wanted, chosen.rounds, chosen.quick))
                 gc.collect()
                 keep()
     others: dict[str, Callable[[], Any]] = {
@@ -78,11 +73,49 @@ def run(chosen: argparse.Namespace) -> int:
             keep()
     print(report.as_text(results))
     print(f"Written: {chosen.output}")
-    if chosen.whole:
+    if results["whole"]:
         return tell(chosen.output)
     for path in pictures.draw(results, chosen.output):
         print(f"Written: {path}")
     return 0
+
+
+def begun(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the results to begin with: those that are there, where a part of a whole run's is to be measured anew.
+
+    Parameters
+    ----------
+    chosen : argparse.Namespace
+        What the command line asks for.
+    """
+    new = {
+        "date": datetime.date.today().isoformat(),
+        "whole": chosen.whole,
+        "machine": machine(chosen.threads),
+        "cases": [],
+    }
+    if chosen.whole or chosen.quick or not chosen.output.exists():
+        return new
+    there = json.loads(chosen.output.read_text(encoding="utf-8"))
+    same = there["whole"] and there["machine"] == new["machine"]
+    return there | {"date": new["date"]} if same else new
+
+
+def put_in(cases: list[dict[str, Any]], measured: dict[str, Any]) -> None:
+    """Put what was measured of a case into the results, beside what else is there of it.
+
+    Parameters
+    ----------
+    cases : list of dict
+        The results'; changed.
+    measured : dict
+        As `measure_case` returns it.
+    """
+    for case in cases:
+        if (case["name"], case["optimizer"]) == (measured["name"], measured["optimizer"]):
+            case |= measured | {"seconds": case["seconds"] | measured["seconds"]}
+            return
+    cases.append(measured)
 
 
 def tell(output: Path) -> int:

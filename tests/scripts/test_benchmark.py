@@ -17,7 +17,7 @@ from scripts.benchmarking.check import WrongResultError, check
 from scripts.benchmarking.contestants import EVERYONE, is_installed
 from scripts.benchmarking.growth import slope
 from scripts.benchmarking.rounds import Turn, measure, quartiles, ratio, steps_in
-from scripts.benchmarking.run import tell
+from scripts.benchmarking.run import begun, put_in, tell
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(CASES[0], sizes=(5, 4, 3), batch=6, steps=8)
@@ -135,6 +135,23 @@ def test_a_run_that_leaves_things_out_is_not_whole():
     for given in (["--quick"], ["--cases", "2-4-3-2"], ["--only", "step"], ["--rounds", "5"]):
         chosen = benchmark.options(given)
         assert not chosen.whole and chosen.output.name == "part.json"
+
+
+def test_a_part_of_a_whole_run_may_be_measured_anew(tmp_path, monkeypatch):
+    """What else is there stays; a quick run, or another machine's results, are begun anew."""
+    output = tmp_path / "cpu.json"
+    there = results([3.0], [4.0])
+    output.write_text(json.dumps(there), encoding="utf-8")
+    monkeypatch.setattr("scripts.benchmarking.run.machine", lambda threads: there["machine"])
+    found = begun(benchmark.options(["--only", "epoch", "--output", str(output)]))
+    put_in(found["cases"], results([], [])["cases"][0] | {"seconds": {"epoch": {"floor": [1.0]}}})
+    assert found["whole"] and found["machine"] == there["machine"]
+    assert [case["seconds"] for case in found["cases"]] == [there["cases"][0]["seconds"] | {"epoch": {"floor": [1.0]}}]
+    put_in(found["cases"], results([1.0], [1.0], optimizer="adam")["cases"][0])
+    assert len(found["cases"]) == 2
+    assert begun(benchmark.options(["--quick", "--output", str(output)]))["cases"] == []
+    monkeypatch.setattr("scripts.benchmarking.run.machine", lambda threads: {"processor": "another"})
+    assert begun(benchmark.options(["--only", "epoch", "--output", str(output)]))["cases"] == []
 
 
 def test_a_quick_run(tmp_path):
