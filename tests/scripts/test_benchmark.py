@@ -130,6 +130,11 @@ def test_what_the_command_does_not_understand(given, said, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_the_command_knows_the_cases():
+    """It names them before anything is imported that would start threads."""
+    assert benchmark.CASES == tuple(case.name for case in CASES)
+
+
 def test_a_run_that_leaves_things_out_is_not_whole():
     assert benchmark.options([]).whole
     for given in (["--quick"], ["--cases", "2-4-3-2"], ["--only", "step"], ["--rounds", "5"]):
