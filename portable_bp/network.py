@@ -25,7 +25,7 @@ from portable_bp.choices import (
 )
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
-from portable_bp.training import Data, History, Plan, Training, train
+from portable_bp.training import Data, History, MeanLoss, Plan, Training, train
 
 
 class Network:
@@ -331,7 +331,7 @@ class Network:
         plan = Plan(
             backend=self.backend,
             activations=self.activations,
-            loss=chosen,
+            objective=MeanLoss(chosen),
             optimizer=resolve_optimizer(optimizer, learning_rate),
             epochs=check_count(epochs, "epochs"),
             batch_size=samples if batch_size is None else min(check_count(batch_size, "batch_size"), samples),

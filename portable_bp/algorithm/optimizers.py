@@ -8,14 +8,14 @@ is changed. A user's own optimizer is any object with the two methods, or a pair
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
 from portable_bp.algorithm.schedules import rate_at
-from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, RATE, SHARE, settle
+from portable_bp.algorithm.settings import NOT_NEGATIVE, PART, POSITIVE, RATE, SHARE, settle
 from portable_bp.lookup import has_parts
 
 Layers = Sequence[Layer]
@@ -108,14 +108,14 @@ class Momentum:
     learning_rate : float or schedule
         The size of a step.
     momentum : float
-        The share of the velocity that is kept at each update, at least 0 and below 1.
+        The share of the velocity that is kept at each update, from 0 to 1.
     """
 
     learning_rate: Any = 0.1
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE, momentum=SHARE)
+        settle(self, learning_rate=RATE, momentum=PART)
 
     def init(self, layers: Layers) -> State:
         """Return velocities of zero."""
@@ -141,7 +141,7 @@ class Nesterov(Momentum):
     learning_rate : float or schedule
         The size of a step.
     momentum : float
-        The share of the velocity that is kept at each update, at least 0 and below 1.
+        The share of the velocity that is kept at each update, from 0 to 1.
     """
 
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
@@ -204,12 +204,16 @@ class Adam:
         The shares of the two running means that are kept at each update.
     epsilon : float
         Added to the root, against division by zero.
+    epsilon_corrected : bool
+        Whether it is added to the root of the corrected mean square, as in algorithm 1 and in PyTorch, or to that of the
+        mean square as it stands, as at the end of the paper's section 2, in scikit-learn and in TensorFlow.
     """
 
     learning_rate: Any = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    epsilon_corrected: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         settle(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
@@ -231,7 +235,8 @@ class Adam:
         # one number each: rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
         slope_weights = (1.0 - self.beta_1**made) / (1.0 - self.beta_1)
         root_weights = namespace(made).sqrt((1.0 - self.beta_2**made) / (1.0 - self.beta_2))
-        step_size, floor = rate * root_weights / slope_weights, self.epsilon * root_weights
+        step_size = rate * root_weights / slope_weights
+        floor = self.epsilon * (root_weights if self.epsilon_corrected else (1.0 - self.beta_2) ** -0.5)
 
         def step(parameter: Array, slope_total: Array, square_total: Array) -> Array:
             return parameter - step_size * slope_total / (namespace(square_total).sqrt(square_total) + floor)
@@ -251,6 +256,8 @@ class AdamW(Adam):
         The shares of the two running means that are kept at each update.
     epsilon : float
         Added to the root, against division by zero.
+    epsilon_corrected : bool
+        As `Adam` takes it.
     weight_decay : float
         The share of a weight, times the learning rate, that is taken off at each update.
     """

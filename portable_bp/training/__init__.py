@@ -3,5 +3,6 @@
 from portable_bp.training.callbacks import EarlyStopping
 from portable_bp.training.history import History, Training
 from portable_bp.training.loop import Data, DivergenceError, Plan, train
+from portable_bp.training.step import MeanLoss
 
-__all__ = ["Data", "DivergenceError", "EarlyStopping", "History", "Plan", "Training", "train"]
+__all__ = ["Data", "DivergenceError", "EarlyStopping", "History", "MeanLoss", "Plan", "Training", "train"]

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from portable_bp.algorithm.arrays import Array
 from portable_bp.algorithm.dropout import draw_mask
 from portable_bp.training.step import Batch
 
 
+def draw_order(generator: np.random.Generator, samples: int, batch_size: int) -> np.ndarray | None:
+    """Draw an epoch's order of the samples; None where one batch holds them all.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+        Where the random numbers come from.
+    samples : int
+        How many samples there are.
+    batch_size : int
+        How many a batch holds.
+    """
+    return generator.permutation(samples) if batch_size < samples else None
+
+
 def draw_batches(
     backend: Any,
-    generator: np.random.Generator,
+    generator: Any,
+    order: np.ndarray | None,
     samples: int,
     batch_size: int,
     widths: Sequence[int],
     rates: Sequence[float],
     at_once: int,
+    rows: Callable[[np.ndarray], Array] | None = None,
 ) -> Iterator[tuple[Batch, int]]:
-    """Draw the batches of one epoch: every sample once, in an order of its own.
+    """Draw the batches of one epoch: every sample once.
 
     Parameters
     ----------
     backend : Backend
         Where the indices and masks go.
-    generator : numpy.random.Generator
-        Where the random numbers come from.
+    generator : numpy.random.Generator or numpy.random.RandomState
+        Where the random numbers of the masks come from.
+    order : numpy.ndarray, shape (samples,), or None
+        The order in which samples come; None where one batch holds them all.
     samples : int
         How many samples there are.
     batch_size : int
@@ -38,6 +58,8 @@ def draw_batches(
         The dropout rate of each hidden layer; zero draws no mask.
     at_once : int
         How many batches are drawn together, at most.
+    rows : callable, optional
+        Gives inputs by their numbers, where they are not on the device.
 
     Yields
     ------
@@ -46,7 +68,6 @@ def draw_batches(
     int
         How many.
     """
-    order = generator.permutation(samples) if batch_size < samples else None
     layers = list(zip(widths, rates, strict=True))
     start = 0
     while start < samples:
@@ -56,10 +77,11 @@ def draw_batches(
         # Step by step, so that it does not matter how many are drawn at once.
         drawn = [[_draw_mask(generator, rate, (size, width)) for width, rate in layers] for _ in range(steps)]
         masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
-        indices = None if order is None else backend.asarray(order[start:stop].reshape(steps, size), "int32")
-        yield Batch(indices, masks), steps
+        numbers = None if order is None else order[start:stop].reshape(steps, size)
+        indices = None if numbers is None else backend.asarray(numbers, "int32")
+        yield Batch(indices, masks, None if rows is None or numbers is None else rows(numbers)), steps
         start = stop
 
 
-def _draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, int]) -> np.ndarray | None:
+def _draw_mask(generator: Any, rate: float, shape: tuple[int, int]) -> np.ndarray | None:
     return draw_mask(generator, rate, shape) if rate else None

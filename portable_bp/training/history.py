@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from portable_bp.algorithm.arrays import Layer
 
@@ -47,11 +48,14 @@ class Training:
         The parameters before it: those that the epoch's loss was first taken at.
     history : History
         The losses so far.
+    state : object
+        What the optimizer remembers; None before the first epoch.
     """
 
     layers: Sequence[Layer]
     began: Sequence[Layer] = ()
     history: History = field(default_factory=History)
+    state: Any = None
 
     @property
     def epoch(self) -> int:

@@ -13,12 +13,12 @@ from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.propagation import measure_error
 from portable_bp.backends import Backend, compiled, looped
 from portable_bp.training.bar import bar
-from portable_bp.training.batches import draw_batches
+from portable_bp.training.batches import draw_batches, draw_order
 from portable_bp.training.history import Training
 from portable_bp.training.step import Progress, begin, step, summary, zero_error
 
-# Batches are handed over many at a time: some seconds' work on one core, or as many masks as take 64 MiB.
-MOST_STEPS, MOST_PRODUCTS, MOST_MASKED = 256, 4e11, 2**23
+# Batches are handed over many at a time: some seconds' work on one core, or masks and inputs of 64 MiB.
+MOST_STEPS, MOST_PRODUCTS, MOST_CARRIED = 256, 4e11, 2**23
 
 
 class DivergenceError(FloatingPointError):
@@ -30,15 +30,15 @@ class Data(NamedTuple):
 
     Attributes
     ----------
-    inputs : array, shape (samples, features)
-        What goes in.
+    inputs : array, shape (samples, features), or None
+        What goes in; None where it is brought batch by batch.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         What should come out.
     sample_weight : array, shape (samples,), or None
         What each sample counts for.
     """
 
-    inputs: Array
+    inputs: Array | None
     target: Array
     sample_weight: Array | None
 
@@ -53,8 +53,8 @@ class Plan:
         Where it runs.
     activations : tuple of activation
         One a layer.
-    loss : loss
-        What is made small.
+    objective : objective
+        What is made small; its ``loss`` is what the error on other data is measured by.
     optimizer : optimizer
         How.
     epochs : int
@@ -67,33 +67,42 @@ class Plan:
         Called with the training after every epoch.
     progress : bool
         Whether a bar is shown.
+    draw_order : callable
+        ``draw_order(generator, samples, batch_size)`` returns the order of an epoch's samples.
+    may_diverge : bool
+        Whether training goes on with numbers that are not finite any more.
+    rows : callable, optional
+        Gives inputs on the device by their numbers, where the data have none.
     """
 
     backend: Backend
     activations: tuple[Any, ...]
-    loss: Any
+    objective: Any
     optimizer: Any
     epochs: int
     batch_size: int
     rates: tuple[float, ...]
     callbacks: Sequence[Callable[[Training], Any]]
-    progress: bool
+    progress: bool = False
+    draw_order: Callable[[Any, int, int], np.ndarray | None] = draw_order
+    may_diverge: bool = False
+    rows: Callable[[np.ndarray], Array] | None = None
 
 
-def train(training: Training, plan: Plan, data: Data, validation: Data | None, generator: np.random.Generator) -> None:
+def train(training: Training, plan: Plan, data: Data, validation: Data | None, generator: Any) -> None:
     """Train, epoch after epoch.
 
     Parameters
     ----------
     training : Training
-        Its layers and history are brought up to date after every epoch.
+        Its layers, history and state are brought up to date after every epoch; a callback may change them.
     plan : Plan
         What to do.
     data : Data
         What to learn from.
     validation : Data or None
         What to measure the loss on besides.
-    generator : numpy.random.Generator
+    generator : numpy.random.Generator, or what the plan's draw_order takes
         Where orders and masks come from.
 
     Raises
@@ -101,18 +110,21 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     DivergenceError
         If the loss or a weight is not finite any more; the training then holds the last finite weights.
     """
-    learn = looped(plan.backend, step, plan.activations, plan.loss, plan.optimizer)(tuple(data))
-    progress = compiled(plan.backend, begin, plan.optimizer)(training.layers)
-    steps = plan.epochs * math.ceil(data.inputs.shape[0] / plan.batch_size)
+    learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data))
+    if training.state is None:
+        training.state = compiled(plan.backend, begin, plan.optimizer)(training.layers).state
+    steps = plan.epochs * math.ceil(data.target.shape[0] / plan.batch_size)
     with bar(plan.progress, steps, "batch") as tell:
         for _ in range(plan.epochs):
-            before, generator_before = progress, generator.bit_generator.state
+            drawn_before = None if plan.may_diverge else generator.bit_generator.state
+            # A list, as a step returns: JAX would trace a tuple apart.
+            before = Progress(list(training.layers), training.state, compiled(plan.backend, zero_error)(training.layers))
             progress = _run_epoch(plan, learn, before, data, generator, tell)
             loss, *validation_loss = _fetch_losses(plan, progress, data, validation)
-            if not math.isfinite(loss):
-                generator.bit_generator.state = generator_before
+            if not (math.isfinite(loss) or plan.may_diverge):
+                generator.bit_generator.state = drawn_before
                 _stop_diverged(training, plan, learn, before, data, generator)
-            training.began, training.layers = before.layers, progress.layers
+            training.began, training.layers, training.state = before.layers, progress.layers, progress.state
             training.history.loss.append(loss)
             training.history.validation_loss.extend(validation_loss)
             tell(0, loss=training.history.monitored)
@@ -129,10 +141,9 @@ def _run_epoch(
     learn: Callable[..., Progress],
     progress: Progress,
     data: Data,
-    generator: np.random.Generator,
+    generator: Any,
     tell: Callable[..., None],
 ) -> Progress:
-    progress = progress._replace(total=compiled(plan.backend, zero_error)(progress.layers))
     for batches, steps in _draw(plan, progress.layers, data, generator):
         progress = learn(progress, batches, steps)
         tell(steps)
@@ -145,7 +156,7 @@ def _stop_diverged(
     learn: Callable[..., Progress],
     progress: Progress,
     data: Data,
-    generator: np.random.Generator,
+    generator: Any,
 ) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
     number = 0
@@ -162,18 +173,21 @@ def _stop_diverged(
     )
 
 
-def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: np.random.Generator, at_once: int = MOST_STEPS) -> Any:
+def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_once: int = MOST_STEPS) -> Any:
     widths = [layer.weight.shape[-2] for layer in layers[:-1]]
     products = sum(math.prod(layer.weight.shape) for layer in layers)
-    masked = sum(width for width, rate in zip(widths, plan.rates, strict=True) if rate)
-    fitting = min(MOST_PRODUCTS // (plan.batch_size * products), MOST_MASKED // (plan.batch_size * masked or 1), at_once)
-    samples = data.inputs.shape[0]
-    return draw_batches(plan.backend, generator, samples, plan.batch_size, widths, plan.rates, max(1, int(fitting)))
+    carried = sum(width for width, rate in zip(widths, plan.rates, strict=True) if rate)
+    carried += layers[0].weight.shape[-1] if plan.rows else 0
+    fitting = min(MOST_PRODUCTS // (plan.batch_size * products), MOST_CARRIED // (plan.batch_size * carried or 1), at_once)
+    samples = data.target.shape[0]
+    order = plan.draw_order(generator, samples, plan.batch_size)
+    at_once = max(1, int(fitting))
+    return draw_batches(plan.backend, generator, order, samples, plan.batch_size, widths, plan.rates, at_once, plan.rows)
 
 
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:
     error = None
     if validation is not None:
-        error = compiled(plan.backend, measure_error, plan.activations, plan.loss)(progress.layers, *validation)
-    numbers = compiled(plan.backend, summary)(progress.layers, progress.total, float(data.inputs.shape[0]), error)
+        error = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)(progress.layers, *validation)
+    numbers = compiled(plan.backend, summary)(progress.layers, progress.total, float(data.target.shape[0]), error)
     return plan.backend.to_numpy(numbers).tolist()

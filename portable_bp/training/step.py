@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import array_api_compat
@@ -39,10 +40,40 @@ class Batch(NamedTuple):
         Rows of the data; None for all of them, in their order.
     masks : tuple of array or None
         A dropout mask, of shape (samples, fan_out), for each hidden layer, where it has one.
+    inputs : array, shape (samples, features), or None
+        The inputs themselves, where they are not on the device with the rest of the data.
     """
 
     indices: Array | None
     masks: tuple[Array | None, ...]
+    inputs: Array | None = None
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """What training makes small: the mean over a batch of a loss.
+
+    Another such piece, with this call, may add to it or weigh it otherwise.
+
+    Parameters
+    ----------
+    loss : loss
+        Of every sample.
+    """
+
+    loss: Any
+
+    def __call__(
+        self,
+        activations: Sequence[Any],
+        layers: Sequence[Layer],
+        inputs: Array,
+        target: Array,
+        sample_weight: Array | None,
+    ) -> tuple[Array, list[Layer]]:
+        """Return a batch's error and its gradient."""
+        passed = propagate(activations, self.loss, layers, inputs, target, sample_weight)
+        return passed.error, passed.gradient
 
 
 def begin(optimizer: Any, layers: Sequence[Layer]) -> Progress:
@@ -73,33 +104,35 @@ def zero_error(layers: Sequence[Layer]) -> Array:
 
 def step(
     activations: Sequence[Any],
-    loss: Any,
+    objective: Any,
     optimizer: Any,
     progress: Progress,
-    data: tuple[Array, Array, Array | None],
+    data: tuple[Array | None, Array, Array | None],
     batch: Batch,
 ) -> Progress:
     """Learn from one batch.
 
     Parameters
     ----------
-    activations, loss, optimizer
-        The pieces of the algorithm; no arrays.
+    activations, objective, optimizer
+        The pieces of the algorithm; no arrays. The objective gives a batch's error and gradient, as `MeanLoss` does.
     progress : Progress
         Before the step.
     data : tuple of inputs, target and sample weight
-        All samples, of shape (all, features), (all, outputs) or (all,), and (all,) or None.
+        All samples, of shape (all, features), (all, outputs) or (all,), and (all,) or None. The inputs are None where the
+        batch brings its own.
     batch : Batch
         Which of them to learn from.
     """
     inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
+    inputs = inputs if batch.inputs is None else batch.inputs
     hidden = [
         activation if mask is None else Dropout(activation, mask)
         for activation, mask in zip(activations[:-1], batch.masks, strict=True)
     ]
-    passed = propagate([*hidden, activations[-1]], loss, progress.layers, inputs, target, sample_weight)
-    layers, state = optimizer.update(passed.gradient, progress.state, progress.layers)
-    return Progress(list(layers), state, progress.total + passed.deltas[0].shape[-2] * passed.error)
+    error, gradient = objective([*hidden, activations[-1]], progress.layers, inputs, target, sample_weight)
+    layers, state = optimizer.update(gradient, progress.state, progress.layers)
+    return Progress(list(layers), state, progress.total + target.shape[0] * error)
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:

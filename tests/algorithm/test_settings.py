@@ -15,7 +15,7 @@ from portable_bp import activations, losses, optimizers, schedules
         (lambda: optimizers.SGD(math.nan), "learning_rate of SGD is nan"),
         (lambda: optimizers.SGD("0.1"), "learning_rate of SGD is '0.1'"),
         (lambda: optimizers.SGD(schedules.Cosine), "learning_rate of SGD is <class"),
-        (lambda: optimizers.Momentum(momentum=2.0), "momentum of Momentum is 2.0, and should be a number from 0 to below 1."),
+        (lambda: optimizers.Momentum(momentum=2.0), "momentum of Momentum is 2.0, and should be a number from 0 to 1."),
         (lambda: optimizers.Nesterov(momentum=-0.1), "momentum of Nesterov is -0.1"),
         (lambda: optimizers.RMSProp(decay=1.0), "decay of RMSProp is 1.0"),
         (lambda: optimizers.Adam(beta_1=1.0), "beta_1 of Adam is 1.0"),

@@ -27,10 +27,12 @@ def test_weights_after_100_adam_steps_agree_across_backends(way):
 
 def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
     """With a weight that only adds its samples up, the order of the batches is seen in the history of weights."""
-    from portable_bp.training.batches import draw_batches
+    from portable_bp.training.batches import draw_batches, draw_order
 
     def rows(backend, at_once):
-        drawn = draw_batches(backend, np.random.default_rng(3), 10, 4, [2, 3, 2], [0.5, 0.0, 0.2], at_once)
+        generator = np.random.default_rng(3)
+        order = draw_order(generator, 10, 4)
+        drawn = draw_batches(backend, generator, order, 10, 4, [2, 3, 2], [0.5, 0.0, 0.2], at_once)
         for batches, steps in drawn:
             indices, masks = backend.to_numpy(batches.indices), backend.to_numpy(batches.masks[2])
             assert batches.masks[1] is None and len(indices) == len(masks) == steps <= at_once
