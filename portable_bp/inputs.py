@@ -49,7 +49,7 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
     TypeError
         If the backend refuses the kind of array.
     """
-    array = _asarray(backend, x, "x")
+    array = as_array(backend, x, "x")
     if array.ndim not in (1, 2) or array.shape[-1] != features:
         raise ValueError(
             f"x has shape {tuple(array.shape)}, and this network has {_count(features, 'input')}: "
@@ -58,7 +58,7 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
     if 0 in array.shape:
         raise ValueError(f"x has shape {tuple(array.shape)}: it holds no samples; give at least one.")
     if check_finite:
-        _check_finite(backend, array, "x")
+        refuse_nonfinite(backend, array, "x")
     return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
 
 
@@ -91,12 +91,12 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
     one_each = () if inputs.single else (samples,)
     rows = (*one_each, outputs)
     is_classes = getattr(loss, "takes_classes", False) and _shape(target) == one_each
-    array = _asarray(backend, target, "target", "int32" if is_classes else None)
+    array = as_array(backend, target, "target", "int32" if is_classes else None)
     shape = tuple(array.shape)
     if is_classes:
         # An integer array of the backend's own may have held numbers that int32 does not.
         given = target if type(target) is type(array) else array
-        _check_bounds(backend, given, (0, outputs - 1), f"classes from 0 to {outputs - 1}, one for each output")
+        check_bounds(backend, given, (0, outputs - 1), f"classes from 0 to {outputs - 1}, one for each output")
         return array[None] if inputs.single else array
     if shape not in (rows, one_each) or (shape == one_each and outputs != 1):
         classes = f", or {one_each} of integer classes" if getattr(loss, "takes_classes", False) else ""
@@ -105,9 +105,9 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
             f"{_count(outputs, 'output')}: give an array of shape {rows}{classes}."
         )
     if check_finite:
-        _check_finite(backend, array, "target")
+        refuse_nonfinite(backend, array, "target")
     bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
-    _check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
+    check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
     return namespace(array).reshape(array, (samples, outputs))
 
 
@@ -130,14 +130,14 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
     """
     if sample_weight is None:
         return None
-    array = _asarray(backend, sample_weight, "sample_weight")
+    array = as_array(backend, sample_weight, "sample_weight")
     samples = inputs.array.shape[0]
     if tuple(array.shape) != (samples,):
         raise ValueError(
             f"sample_weight has shape {tuple(array.shape)}, and x has {_count(samples, 'sample')}: "
             f"give an array of shape ({samples},)."
         )
-    _check_finite(backend, array, "sample_weight")
+    refuse_nonfinite(backend, array, "sample_weight")
     lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
     if lowest < 0 or highest == 0:
         raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
@@ -198,7 +198,7 @@ def check_weights(
     for given, name in ((weights, "weights"), (() if biases is None else biases, "biases")):
         if not isinstance(given, Iterable):
             raise TypeError(f"{name} is {given!r}, and should be a list of arrays, one a layer.")
-    taken = [_asarray(backend, weight, f"weight {number}") for number, weight in enumerate(weights, start=1)]
+    taken = [as_array(backend, weight, f"weight {number}") for number, weight in enumerate(weights, start=1)]
     shapes = [tuple(weight.shape) for weight in taken]
     if expected is not None and shapes != list(expected):
         raise ValueError(f"the initializer gave weights of shapes {shapes}, and was asked for {list(expected)}.")
@@ -209,17 +209,35 @@ def check_weights(
         )
     if check_finite:
         for number, weight in enumerate(taken, start=1):
-            _check_finite(backend, weight, f"weight {number}")
+            refuse_nonfinite(backend, weight, f"weight {number}")
     if biases is None:
         return tuple(Layer(weight, None) for weight in taken)
-    taken_biases = [_asarray(backend, bias, f"bias {number}") for number, bias in enumerate(biases, start=1)]
+    taken_biases = [as_array(backend, bias, f"bias {number}") for number, bias in enumerate(biases, start=1)]
     bias_shapes = [tuple(bias.shape) for bias in taken_biases]
     if bias_shapes != [shape[:1] for shape in shapes]:
         raise ValueError(f"biases have shapes {bias_shapes}, and should have {[shape[:1] for shape in shapes]}.")
     return tuple(map(Layer, taken, taken_biases))
 
 
-def _asarray(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
+def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
+    """Return data on the backend.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    data : list or array
+        What was given.
+    name : str
+        What the message calls it.
+    dtype : str, optional
+        As the backend takes it.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If the backend refuses them.
+    """
     try:
         return backend.asarray(data, dtype)
     except (TypeError, ValueError, OverflowError) as error:
@@ -237,17 +255,53 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _check_finite(backend: Backend, array: Array, name: str) -> None:
+def refuse_nonfinite(
+    backend: Backend, array: Array, name: str, remedy: str = ", or let them through with check_finite=False"
+) -> None:
+    """Raise if an array holds NaN or infinity.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where it is.
+    array : array
+        What to look at.
+    name : str
+        What the message calls it.
+    remedy : str
+        What may be done besides dropping or replacing such values.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
     # A sum is sooner made than a look at every number, and is finite only if they are; of very large ones it may not be.
     if not backend.to_numpy(compiled(backend, _finite_sum)(array)) and not backend.to_numpy(
         compiled(backend, _all_finite)(array)
     ):
-        raise ValueError(
-            f"{name} holds NaN or infinity: drop or replace such values, or let them through with check_finite=False."
-        )
+        raise ValueError(f"{name} holds NaN or infinity: drop or replace such values{remedy}.")
 
 
-def _check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], expected: str) -> None:
+def check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], expected: str) -> None:
+    """Raise if a target is not within bounds.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where it is.
+    array : array
+        The target.
+    bounds : tuple of float
+        The lowest and the highest number that it may hold.
+    expected : str
+        What the message says that it should hold.
+
+    Raises
+    ------
+    ValueError
+        If it holds others.
+    """
     if bounds == (-math.inf, math.inf):
         return
     lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()

@@ -2,13 +2,14 @@
 
 from portable_bp.backends.compiled import compiled, looped
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
-from portable_bp.backends.selector import available_backends, select_backend
+from portable_bp.backends.selector import available_backends, backend_of, select_backend
 
 __all__ = [
     "Backend",
     "BackendInfo",
     "BackendUnavailableError",
     "available_backends",
+    "backend_of",
     "compiled",
     "looped",
     "select_backend",

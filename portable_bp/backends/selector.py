@@ -10,6 +10,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
@@ -70,12 +71,40 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None) -> Backend:
             raise TypeError(f"backend is {spec!r}, and should be a flag such as 'numpy' or 'cupy:1', or a backend.")
         if dtype is None or dtype_name(spec.dtype) == dtype_name(dtype):
             return spec
-        spec = f"{spec.name}:{_device_name(spec)}"
+        spec = f"{spec.name}:{_device_name(spec.name, spec.device)}"
     if spec == "auto":
         spec = os.environ.get(ENVIRONMENT_VARIABLE) or _automatic()
     name, _, device = spec.partition(":")
     find("backend", name, BACKENDS)
     return _backend(name, _place(name, device), dtype_name("float32" if dtype is None else dtype))
+
+
+def backend_of(array: Any, dtype: Any = None) -> Backend:
+    """Return the backend that an array belongs to: its library and its device.
+
+    Parameters
+    ----------
+    array : array
+        Of one of the libraries that there are backends for.
+    dtype : str or dtype, optional
+        "float32" or "float64"; the array's own without it.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of these libraries.
+    ValueError
+        If the dtype is another one.
+    """
+    try:
+        library = array_api_compat.array_namespace(array).__name__
+    except TypeError:
+        library = type(array).__module__
+    name = library.removeprefix("array_api_compat.").removeprefix("array_api_").partition(".")[0]
+    if name not in BACKENDS:
+        raise TypeError(f"a {library} array belongs to no backend: give an array of NumPy, CuPy, PyTorch or JAX.")
+    device = _device_name(name, array_api_compat.device(array))
+    return select_backend(f"{name}:{device}", array.dtype if dtype is None else dtype)
 
 
 def dtype_name(dtype: Any) -> str:
@@ -98,10 +127,9 @@ def dtype_name(dtype: Any) -> str:
     return find("dtype", name, {"float32": "float32", "float64": "float64"})
 
 
-def _device_name(backend: Backend) -> str:
-    """Return what follows a backend's name and a colon to select its device."""
-    device = backend.device
-    if backend.name == "jax":
+def _device_name(name: str, device: Any) -> str:
+    """Return what follows a backend's name and a colon to select a device of its library."""
+    if name == "jax":
         return f"{device.platform}:{device.id}"
     return str(getattr(device, "_device", getattr(device, "id", device)))
 

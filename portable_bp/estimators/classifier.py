@@ -1,0 +1,270 @@
+"""MLPClassifier: scikit-learn's, on the arrays that the user holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.backends import Backend, backend_of, compiled
+from portable_bp.estimators.labels import choose_labels, distinct_labels, find_labels, number_labels, place_labels
+from portable_bp.estimators.perceptron import Perceptron, restored_on_error
+from portable_bp.estimators.samples import Examples, bring, check_weight, is_host, to_host
+from portable_bp.estimators.scores import accuracy
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):
+    """Multilayer perceptron that classifies, with the conventions and the numbers of scikit-learn's.
+
+    The same ``random_state`` gives the same weights, batches and losses as scikit-learn 1.9, to rounding. The data, the weights
+    and the predictions stay where X is.
+    """
+
+    class_weight: Any
+
+    _parameter_constraints: dict = {
+        **Perceptron._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend=None,
+        class_weight=None,
+        dropout=0.0,
+        callbacks=(),
+    ):
+        self._keep_parameters(locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fit to samples and their classes.
+
+        Parameters
+        ----------
+        X : array, sparse matrix, data frame or list, shape (samples, features)
+            Real numbers, all finite.
+        y : array or list, shape (samples,), or (samples, labels) of 0 and 1
+            Classes, as numbers or strings, or a column a label.
+        sample_weight : array or list, shape (samples,), optional
+            What each sample counts for.
+        X_val, y_val : optional
+            As X and y: samples to score after every epoch. With ``early_stopping`` they take the place of the share that is
+            held out.
+
+        Returns
+        -------
+        MLPClassifier
+            The model itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @available_if(lambda model: model.solver != "lbfgs")
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Go on for one epoch, the optimizer as it was left.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+        classes : array or list, shape (classes,)
+            All classes that there will be: needed at the first call, and the same after it.
+
+        Returns
+        -------
+        MLPClassifier
+            The model itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data do not fit; the model is then as it was.
+        """
+        with restored_on_error(self):
+            self._take_classes(y, classes)
+            return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Return the likeliest class of each sample.
+
+        Parameters
+        ----------
+        X : array, sparse matrix, data frame or list, shape (samples, features)
+            Where the model is; host data go to the backend that was asked for, if one was.
+
+        Returns
+        -------
+        array, shape (samples,), or (samples, labels) of 0 and 1
+            Where X is; strings are NumPy's.
+        """
+        backend, probability = self._values(X, "predict")
+        numbers = compiled(backend, choose_labels, self._kind)(probability)
+        classes = self.classes_
+        if is_host(X) or is_host(classes):
+            numbers, classes = backend.to_numpy(numbers), to_host(classes)
+        xp = namespace(numbers)
+        if self._kind == "multilabel":
+            return xp.astype(numbers, classes.dtype)
+        numbers = xp.reshape(numbers, (-1,))
+        return xp.take(classes, numbers if classes.shape[0] > 1 else 0 * numbers, axis=0)
+
+    def predict_proba(self, X):
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X
+            As `predict` takes it.
+
+        Returns
+        -------
+        array, shape (samples, classes)
+            Where X is, the classes in the order of ``classes_``; of several labels, each by itself.
+        """
+        return self._probability(X, "predict_proba")
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X
+            As `predict` takes it.
+
+        Returns
+        -------
+        array, shape (samples, classes)
+            The logarithm of `predict_proba`.
+        """
+        probability = self._probability(X, "predict_log_proba")
+        with np.errstate(divide="ignore"):
+            return namespace(probability).log(probability)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the share of the samples whose class, or all of whose labels, are right.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As `fit` takes them.
+        """
+        predicted = self.predict(X)
+        if is_host(predicted):
+            return float(accuracy_score(*(to_host(each) for each in (y, predicted)), sample_weight=to_host(sample_weight)))
+        backend = backend_of(self.coefs_[0])
+        y = bring(backend, y, "y")
+        if is_host(y):
+            return float(accuracy_score(y, to_host(predicted), sample_weight=to_host(sample_weight)))
+        return accuracy(backend, predicted, y, check_weight(backend, sample_weight, X))
+
+    def _probability(self, X, method):
+        backend, probability = self._values(X, method)
+        if self._kind == "binary":
+            probability = compiled(backend, _both)(probability)
+        return backend.to_numpy(probability) if is_host(X) else probability
+
+    @property
+    def _kind(self) -> str:
+        """What kind of targets there are, as `labels` says."""
+        if self.out_activation_ == "softmax":
+            return "multiclass"
+        return "binary" if self.n_outputs_ == 1 else "multilabel"
+
+    def _name_output(self) -> str:
+        return "softmax" if self._label_kind == "multiclass" else "logistic"
+
+    def _take_classes(self, y: Any, classes: Any) -> None:
+        """Learn which classes there will be, at the first call, or compare them with those that are known."""
+        if classes is None:
+            if not hasattr(self, "classes_"):
+                raise ValueError("classes is missing: the first call of partial_fit needs all classes that there will be.")
+            return
+        given = unique_labels(to_host(classes))
+        if hasattr(self, "classes_"):
+            if not np.array_equal(given, to_host(self.classes_)):
+                raise ValueError(f"classes is {given}, and was {to_host(self.classes_)} before: leave it out, or give the same.")
+            return
+        multilabel = type_of_target(y).startswith("multilabel") if is_host(y) else y.ndim == 2 and y.shape[1] > 1
+        self._label_kind = "multilabel" if multilabel else "multiclass" if len(given) > 2 else "binary"
+        self.classes_ = given
+
+    def _prepare_target(self, backend: Backend, x: Any, y: Any, anew: bool) -> tuple[Array, int]:
+        if anew or not hasattr(self, "classes_"):
+            self.classes_, self._label_kind = find_labels(backend, y)
+        else:
+            self._compare_classes(backend, y)
+        multilabel = self._label_kind == "multilabel"
+        if multilabel != (y.ndim == 2):
+            raise ValueError(f"y has shape {tuple(y.shape)}, and the model has {'' if multilabel else 'no '}columns of labels.")
+        target = number_labels(backend, y, place_labels(backend, self.classes_, is_host(y)), self._label_kind)
+        self.classes_ = place_labels(backend, self.classes_, is_host(x))
+        return target, len(self.classes_) if self._label_kind == "multiclass" else target.shape[1]
+
+    def _compare_classes(self, backend: Backend, y: Any) -> None:
+        found, known = distinct_labels(backend, y), to_host(self.classes_)
+        if self.warm_start and set(found.tolist()) != set(known.tolist()):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
+                f"{known}, `y` has {found}"
+            )
+        if set(found.tolist()) - set(known.tolist()):
+            raise ValueError(f"`y` has the classes {found}, and the model knows {known}: name all of them at the first call.")
+
+    def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
+        return accuracy(backend, compiled(backend, choose_labels, self._kind)(values), target, sample_weight)
+
+    def _weigh(self, examples: Examples) -> Examples:
+        if self.class_weight is None:
+            return examples
+        backend = examples.samples.backend
+        numbers = backend.to_numpy(examples.target).astype(int)
+        labels = numbers if self._kind == "multilabel" else to_host(self.classes_)[numbers.reshape(-1)]
+        weight = backend.asarray(compute_sample_weight(self.class_weight, labels))
+        given = examples.sample_weight
+        return examples._replace(sample_weight=weight if given is None else weight * given)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _both(probability: Array) -> Array:
+    return namespace(probability).concat([1.0 - probability, probability], axis=-1)

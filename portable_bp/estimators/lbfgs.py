@@ -1,0 +1,127 @@
+"""The solver lbfgs: SciPy searches on the host, in float64; the loss and its gradient are computed where the samples are.
+
+L-BFGS-B is that of Byrd, Lu, Nocedal and Zhu (doi:10.1137/0916069).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+
+from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.backends import compiled
+from portable_bp.estimators.objective import PenalizedLoss
+from portable_bp.estimators.samples import Examples
+from portable_bp.training import Training
+
+
+def fit_lbfgs(
+    model: Any,
+    activations: tuple[Any, ...],
+    loss: Any,
+    layers: Sequence[Layer],
+    examples: Examples,
+    callbacks: Sequence[Callable[[Training], Any]],
+) -> Sequence[Layer]:
+    """Return the layers that lbfgs arrives at; the model's ``n_iter_`` and ``loss_`` are set.
+
+    Parameters
+    ----------
+    model : Perceptron
+        Its max_iter, max_fun, tol and verbose say when to stop and what to print.
+    activations : tuple of activation
+        One a layer.
+    loss : loss
+        What is made small, with the model's penalty.
+    layers : sequence of Layer
+        Where to start.
+    examples : Examples
+        All of what is learned from.
+    callbacks : sequence of callable
+        Called with the training after every iteration.
+    """
+    samples, target, weight = examples
+    backend, spans = samples.backend, samples.spans()
+    shapes = tuple(tuple(layer.weight.shape) for layer in layers)
+    total = samples.count if weight is None else float(backend.to_numpy(compiled(backend, _sum)(weight)))
+    # Every part adds its share of the penalty.
+    objective = PenalizedLoss(loss, model.alpha / len(spans))
+    run = compiled(backend, _error_and_gradient, shapes, activations, objective)
+    training = Training(layers)
+
+    def error_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = backend.asarray(vector)
+        numbers = np.zeros(1 + len(vector))
+        for span in spans:
+            part = target[span, ...], None if weight is None else weight[span]
+            numbers += backend.to_numpy(run(parameters, total, samples.dense(span), *part))
+        return float(numbers[0]), numbers[1:]
+
+    def watch(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        training.began, training.layers = training.layers, _layers(shapes, backend.asarray(intermediate_result.x))
+        training.history.loss.append(float(intermediate_result.fun))
+        if model.verbose:
+            print(f"Iteration {training.epoch}, loss = {training.history.loss[-1]:.8f}")
+        for callback in callbacks:
+            callback(training)
+        if training.history.stop_reason is not None:
+            raise StopIteration
+
+    start = backend.to_numpy(compiled(backend, _vector)(layers)).astype(np.float64)
+    options = {"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol}
+    found = scipy.optimize.minimize(error_and_gradient, start, method="L-BFGS-B", jac=True, callback=watch, options=options)
+    training.layers = _layers(shapes, backend.asarray(found.x))
+    for callback in callbacks:
+        getattr(callback, "finish", lambda _: None)(training)
+    model.n_iter_, model.loss_ = min(found.nit, model.max_iter), float(found.fun)
+    if found.status != 0 and training.history.stop_reason is None:
+        warnings.warn(
+            f"lbfgs stopped after {model.n_iter_} iterations without having converged: {found.message} "
+            "Scale the data, or allow more with max_iter or max_fun.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return training.layers
+
+
+def _vector(layers: Sequence[Layer]) -> Array:
+    """Return all parameters in one vector, in scikit-learn's order: weights by fan-in, then biases."""
+    xp = namespace(layers[0].weight)
+    weights = [xp.reshape(layer.weight.mT, (-1,)) for layer in layers]
+    return xp.concat([*weights, *(layer.bias for layer in layers)])
+
+
+def _layers(shapes: Sequence[tuple[int, int]], vector: Array) -> list[Layer]:
+    xp = namespace(vector)
+    ends = np.cumsum([fan_out * fan_in for fan_out, fan_in in shapes] + [fan_out for fan_out, _ in shapes]).tolist()
+    parts = [vector[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [
+        Layer(xp.reshape(weight, (fan_in, fan_out)).mT, bias)
+        for (fan_out, fan_in), weight, bias in zip(shapes, parts[: len(shapes)], parts[len(shapes) :], strict=True)
+    ]
+
+
+def _error_and_gradient(
+    shapes: Sequence[tuple[int, int]],
+    activations: tuple[Any, ...],
+    objective: Any,
+    vector: Array,
+    total: float,
+    inputs: Array,
+    target: Array,
+    sample_weight: Array | None,
+) -> Array:
+    xp = namespace(vector)
+    error, gradient = objective(activations, _layers(shapes, vector), inputs, target, sample_weight)
+    share = (inputs.shape[0] if sample_weight is None else xp.sum(sample_weight)) / total
+    return share * xp.concat([xp.reshape(error, (1,)), _vector(gradient)])
+
+
+def _sum(array: Array) -> Array:
+    return namespace(array).sum(array)

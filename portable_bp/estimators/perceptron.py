@@ -1,0 +1,275 @@
+"""What scikit-learn's two multilayer perceptrons share: their parameters, fitting, and going through the network."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.losses import mean_error
+from portable_bp.backends import Backend, compiled
+from portable_bp.choices import check_callbacks, check_dropout
+from portable_bp.estimators.lbfgs import fit_lbfgs
+from portable_bp.estimators.outputs import Output, choose_output, outs_of
+from portable_bp.estimators.samples import Examples, check_fit, check_predict, check_weight, hold
+from portable_bp.estimators.stochastic import fit_stochastic
+from portable_bp.inputs import as_array
+
+
+class Perceptron(BaseEstimator, ABC):
+    """A dense network with scikit-learn's parameters, methods and attributes.
+
+    The classes that follow say what the parameters are.
+    """
+
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    alpha: float
+    batch_size: Any
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: Any
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: Any
+    max_fun: int
+    backend: Any
+    dropout: Any
+    callbacks: Any
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "backend": [str, None, HasMethods(["asarray", "to_numpy", "compile"])],
+        "dropout": ["array-like", Interval(Real, 0, 1, closed="left")],
+        "callbacks": ["array-like"],
+    }
+
+    def _keep_parameters(self, given: dict[str, Any]) -> None:
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
+    # What the classifier and the regressor do each in its way.
+
+    @abstractmethod
+    def _prepare_target(self, backend: Backend, x: Any, y: Any, anew: bool) -> tuple[Array, int]:
+        """Return checked targets on the backend and the number of outputs; learn their classes anew, or compare with them."""
+
+    @abstractmethod
+    def _name_output(self) -> str:
+        """Return scikit-learn's name of the output activation."""
+
+    @abstractmethod
+    def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
+        """Return the score of the network's probabilities or predictions."""
+
+    def _weigh(self, examples: Examples) -> Examples:
+        """Return examples with what each counts for in training."""
+        return examples
+
+    # Fitting.
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Any:
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: use fit, or early_stopping=False.")
+        if (X_val is None) != (y_val is None):
+            raise ValueError("one of X_val and y_val is missing: give both, or neither.")
+        hidden = _hidden_sizes(self.hidden_layer_sizes)
+        rates, callbacks = check_dropout(self.dropout, len(hidden)), check_callbacks(self.callbacks)
+        if self.solver == "lbfgs" and any(rates):
+            raise ValueError(f"dropout is {self.dropout!r}, and lbfgs needs a loss that stays the same: use adam or sgd.")
+        anew = not (self.warm_start or incremental)
+        known = hasattr(self, "coefs_") and not anew
+        with restored_on_error(self):
+            X, y, backend = check_fit(self, X, y, reset=not known)
+            target, self.n_outputs_ = self._prepare_target(backend, X, y, anew)
+            examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X))
+            held_out = None if X_val is None else self._check_validation(X_val, y_val)
+            self._random_state = check_random_state(self.random_state)
+            sizes = [X.shape[1], *hidden, self.n_outputs_]
+            layers = self._known_layers(backend, sizes) if known else self._draw_layers(backend, sizes)
+            if self.early_stopping and self.solver != "lbfgs" and held_out is None:
+                examples, held_out = self._split(examples)
+            output = choose_output(self.out_activation_, backend)
+            activations = self._activations(len(hidden), output)
+            given = self, activations, output.loss, layers, self._weigh(examples)
+            if self.solver == "lbfgs":
+                layers = fit_lbfgs(*given, callbacks)
+            else:
+                measure = None
+                if held_out is not None:
+                    measure = functools.partial(self._measure, activations, output, held_out, bool(callbacks))
+                layers = fit_stochastic(*given, rates, callbacks, measure, incremental)
+            self._keep_layers(backend, layers)
+        return self
+
+    def _draw_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
+        """Return a new network's layers, drawn in scikit-learn's order, and begin its attributes."""
+        self.n_iter_ = self.t_ = self._no_improvement_count = 0
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = self._name_output()
+        self._optimization = None
+        if self.solver != "lbfgs":
+            self.loss_curve_ = []
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -math.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else math.inf
+        # Glorot and Bengio, AISTATS 2010.
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        layers = []
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            bound = math.sqrt(factor / (fan_in + fan_out))
+            weight = self._random_state.uniform(-bound, bound, (fan_in, fan_out)).T
+            layers.append(Layer(weight, self._random_state.uniform(-bound, bound, fan_out)))
+        self._best_layers = [Layer(*map(backend.asarray, layer)) for layer in layers]
+        return self._best_layers
+
+    def _known_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
+        """Return the layers of an earlier fit, on the backend."""
+        found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
+        if found != list(sizes):
+            raise ValueError(
+                f"the model was fitted with layers of {found}, and is to go on with {list(sizes)}: a warm start and partial_fit "
+                "keep the sizes; use fit with warm_start=False."
+            )
+        return [
+            Layer(as_array(backend, coef.mT, "coefs_"), as_array(backend, intercept, "intercepts_"))
+            for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)
+        ]
+
+    def _keep_layers(self, backend: Backend, layers: Sequence[Layer]) -> None:
+        if not bool(backend.to_numpy(compiled(backend, _finite)(list(layers)))):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+        self.coefs_ = [layer.weight.mT for layer in layers]
+        self.intercepts_ = [layer.bias for layer in layers]
+
+    def _split(self, examples: Examples) -> tuple[Examples, Examples]:
+        """Return examples to learn from and examples held out, as scikit-learn splits them."""
+        stratify = None
+        if is_classifier(self) and self.n_outputs_ == 1:
+            stratify = examples.samples.backend.to_numpy(examples.target).astype(bool)
+        numbers = np.arange(examples.samples.count)
+        learned, held_out = train_test_split(
+            numbers, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return examples.take(learned), examples.take(held_out)
+
+    def _check_validation(self, X: Any, y: Any) -> Examples:
+        X, y, backend = check_fit(self, X, y, reset=False)
+        target, _ = self._prepare_target(backend, X, y, anew=False)
+        return Examples(hold(backend, X), target, None)
+
+    def _activations(self, hidden: int, output: Output) -> tuple[Any, ...]:
+        return (ACTIVATIONS[self.activation](),) * hidden + (output.activation,)
+
+    def _measure(
+        self, activations: tuple[Any, ...], output: Output, held_out: Examples, with_loss: bool, layers: Sequence[Layer]
+    ) -> tuple[float, float | None]:
+        """Return the score on examples that were held out, and their loss where it is wanted."""
+        samples, target, weight = held_out
+        backend, outs = samples.backend, outs_of(activations, layers, samples)
+        score = self._score_values(backend, compiled(backend, output.value)(outs), target, weight)
+        if not with_loss:
+            return score, None
+        return score, float(backend.to_numpy(compiled(backend, mean_error, output.loss)(outs, target)))
+
+    # Going through the network.
+
+    def _values(self, X: Any, method: str) -> tuple[Backend, Array]:
+        """Return the backend, and the network's probabilities or predictions on it, of shape (samples, outputs)."""
+        check_is_fitted(self)
+        samples = check_predict(self, X, method)
+        output = choose_output(self.out_activation_, samples.backend)
+        layers = [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+        outs = outs_of(self._activations(len(layers) - 1, output), layers, samples)
+        return samples.backend, compiled(samples.backend, output.value)(outs)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+
+def _hidden_sizes(given: Any) -> list[int]:
+    sizes = [given] if isinstance(given, Integral) else list(given)
+    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}: give whole numbers from 1 up, one a hidden layer.")
+    return [int(size) for size in sizes]
+
+
+@contextlib.contextmanager
+def restored_on_error(model: Any) -> Iterator[None]:
+    """Give a model back what it had if the block fails.
+
+    Parameters
+    ----------
+    model : Perceptron
+        Its attributes are kept.
+    """
+    before = {name: list(value) if isinstance(value, list) else value for name, value in vars(model).items()}
+    try:
+        yield
+    except Exception:
+        vars(model).clear()
+        vars(model).update(before)
+        raise
+
+
+def _finite(layers: Sequence[Layer]) -> Array:
+    xp = namespace(layers[0].weight)
+    return xp.all(xp.stack([xp.all(xp.isfinite(parameter)) for layer in layers for parameter in layer]))
