@@ -26,7 +26,7 @@ from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.lbfgs import fit_lbfgs
 from portable_bp.estimators.outputs import Output, choose_output, outs_of
 from portable_bp.estimators.samples import Examples, check_fit, check_predict, check_weight, hold
-from portable_bp.estimators.stochastic import fit_stochastic
+from portable_bp.estimators.stochastic import Optimization, fit_stochastic
 from portable_bp.inputs import as_array
 
 
@@ -62,6 +62,8 @@ class Perceptron(BaseEstimator, ABC):
     backend: Any
     dropout: Any
     callbacks: Any
+
+    _optimizer: Optimization | None = None
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -155,7 +157,7 @@ class Perceptron(BaseEstimator, ABC):
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._name_output()
-        self._optimization = None
+        self._optimizer = None
         if self.solver != "lbfgs":
             self.loss_curve_ = []
             self.validation_scores_ = [] if self.early_stopping else None

@@ -58,7 +58,8 @@ class Steered:
         """Update with the learning rate of the state."""
         steered = dataclasses.replace(self.optimizer, learning_rate=lambda count: state.rate)
         updated, inner = steered.update(gradient, state.inner, layers)
-        return updated, SteeredState(state.rate, inner)
+        # A step that hands an array on as it came is not recorded.
+        return updated, SteeredState(1.0 * state.rate, inner)
 
 
 def choose_optimizer(model: Any) -> Steered:
@@ -80,7 +81,7 @@ class Optimization:
 
     Parameters
     ----------
-    optimizer : Steered
+    piece : Steered
         What updates the parameters.
     learning_rate : float
         The rate that its state has now.
@@ -88,7 +89,7 @@ class Optimization:
         What it remembers.
     """
 
-    optimizer: Steered
+    piece: Steered
     learning_rate: float
     state: Any = None
 
@@ -176,18 +177,18 @@ def fit_stochastic(
     """
     samples = examples.samples
     backend = samples.backend
-    if not incremental or model._optimization is None:
+    if not incremental or model._optimizer is None:
         optimizer = choose_optimizer(model)
         state = compiled(backend, begin, optimizer)(layers).state
         rate = float(model.learning_rate_init)
-        model._optimization = Optimization(optimizer, rate, state._replace(rate=backend.asarray(rate)))
-    optimization = model._optimization
+        model._optimizer = Optimization(optimizer, rate, state._replace(rate=backend.asarray(rate)))
+    optimization = model._optimizer
     rule = Rule(model, backend, optimization, samples.count, measure)
     plan = Plan(
         backend=backend,
         activations=activations,
         objective=PenalizedLoss(loss, float(model.alpha)),
-        optimizer=optimization.optimizer,
+        optimizer=optimization.piece,
         epochs=1 if incremental else model.max_iter,
         batch_size=choose_batch_size(model.batch_size, samples.count),
         rates=rates,
