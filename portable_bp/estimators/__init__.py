@@ -3,7 +3,11 @@
 Read `perceptron` (what the two share), `classifier` and `regressor` first; each of the other modules is one of their ideas.
 """
 
-from portable_bp.estimators.classifier import MLPClassifier
-from portable_bp.estimators.regressor import MLPRegressor
+from portable_bp.extras import require
+
+require("sklearn", "sklearn")
+
+from portable_bp.estimators.classifier import MLPClassifier  # noqa: E402  after the sentence that says how to install it
+from portable_bp.estimators.regressor import MLPRegressor  # noqa: E402
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

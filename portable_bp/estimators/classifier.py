@@ -14,17 +14,113 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of, compiled
+from portable_bp.estimators.checks import check_weight
 from portable_bp.estimators.labels import choose_labels, distinct_labels, find_labels, number_labels, place_labels
 from portable_bp.estimators.perceptron import Perceptron, restored_on_error
-from portable_bp.estimators.samples import Examples, bring, check_weight, is_host, to_host
+from portable_bp.estimators.places import bring, is_host, to_host
+from portable_bp.estimators.samples import Examples
 from portable_bp.estimators.scores import accuracy
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
-    """Multilayer perceptron that classifies, with the conventions and the numbers of scikit-learn's.
+    """A multilayer perceptron that tells classes apart, with scikit-learn's conventions and numbers.
 
-    The same ``random_state`` gives the same weights, batches and losses as scikit-learn 1.9, to rounding. The data, the weights
-    and the predictions stay where X is.
+    The same ``random_state`` gives the same weights, batches, losses and predictions as scikit-learn 1.9, but for rounding. The
+    data, the weights and the predictions stay where X is: NumPy arrays, and arrays of CuPy, PyTorch, JAX or array-api-strict on
+    their device, with scikit-learn's ``array_api_dispatch`` or without it.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        The number of neurons of each hidden layer; empty for none.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}
+        "sgd" is `portable_bp.optimizers.Nesterov` or ``Momentum``, "adam" is ``Adam`` (arXiv:1412.6980), both in batches;
+        "lbfgs" is SciPy's search over all samples (doi:10.1137/0916069), the parameters being moved to the host and back at
+        each look.
+    alpha : float
+        The penalty alpha / 2 * sum of squared weights, divided by what the samples of a batch count for.
+    batch_size : int or "auto"
+        The samples of a step; "auto" is 200, or all where they are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        For sgd: the rate stays; or is divided, after an epoch, by (samples seen + 1) ** power_t; or by five where the training
+        would otherwise stop, down to 1e-6.
+    learning_rate_init : float
+        The learning rate at the start.
+    power_t : float
+        The exponent of "invscaling".
+    max_iter : int
+        The most epochs, or iterations of lbfgs.
+    shuffle : bool
+        Whether the samples come in another order at each epoch.
+    random_state : int, numpy.random.RandomState or None
+        Of the weights, the split, the order of the samples and dropout, all drawn on the host.
+    tol : float
+        By how much the loss, or the score with ``early_stopping``, is to improve; for lbfgs, the largest slope to stop at.
+    verbose : bool or int
+        Whether a line is printed after every epoch.
+    warm_start : bool
+        Whether `fit` goes on from the weights of the one before.
+    momentum : float
+        For sgd: the share of the velocity that is kept.
+    nesterovs_momentum : bool
+        For sgd: whether the momentum looks ahead.
+    early_stopping : bool
+        Whether training ends when the score on samples that are held out does not improve, with the weights of the best one.
+    validation_fraction : float
+        The share of the samples that is held out then. Where there are two classes, both are split in this share, for which
+        their numbers are read from the device.
+    beta_1, beta_2, epsilon : float
+        For adam: the shares of the two running means that are kept, and what is added to the root of the second.
+    n_iter_no_change : int or inf
+        How many epochs without an improvement end the training.
+    max_fun : int
+        For lbfgs: the most looks at the loss.
+    backend : str, Backend or None
+        Where to compute, as `portable_bp.select_backend` takes it; None follows X. Where one is named, samples of the host are
+        moved there, the weights stay there, and predictions for samples of the host come back.
+    class_weight : dict, "balanced", list of dict, or None
+        What each class counts for in training, besides the sample weights, as scikit-learn's other classifiers take it.
+    dropout : float or sequence of float
+        The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer; for sgd and adam.
+    callbacks : sequence of callable
+        Each is called with a `portable_bp.training.Training` after every epoch: `portable_bp.EarlyStopping`, or any function.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+        The labels, sorted, where X is; strings are NumPy's.
+    coefs_ : list of array, each of shape (fan_in, fan_out)
+        The weights, in scikit-learn's layout: the transpose of `portable_bp.Layer.weight`.
+    intercepts_ : list of array, each of shape (fan_out,)
+        The biases.
+    loss_, loss_curve_ : float, list of float
+        The mean over an epoch's samples of loss and penalty, each taken before the step that learned from it.
+    best_loss_ : float or None
+        The smallest of them; None with ``early_stopping``.
+    validation_scores_, best_validation_score_ : list of float and float, or None
+        The scores on samples that are held out, and the best.
+    n_iter_, t_ : int
+        The epochs of the last fit, and the samples seen in all fits.
+    n_layers_, n_outputs_, out_activation_ : int, int, str
+        The layers with that of the inputs, the outputs, and "softmax" or "logistic".
+    n_features_in_, feature_names_in_ : int, numpy.ndarray
+        The features, and their names where X is a data frame.
+
+    Notes
+    -----
+    Where X is an array of a library other than NumPy, integers become that library's default floating-point numbers. With
+    ``array_api_dispatch``, y and sample weights follow X; without it, they must be on its device or on the host.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portable_bp.estimators import MLPClassifier
+    >>> X = np.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> model = MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, ["no", "yes", "yes", "no"])
+    >>> model.predict(X)
+    array(['no', 'yes', 'yes', 'no'], dtype='<U3')
     """
 
     class_weight: Any
@@ -219,7 +315,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         given = unique_labels(to_host(classes))
         if hasattr(self, "classes_"):
             if not np.array_equal(given, to_host(self.classes_)):
-                raise ValueError(f"classes is {given}, and was {to_host(self.classes_)} before: leave it out, or give the same.")
+                raise ValueError(
+                    f"classes is {given}, and was {to_host(self.classes_)} before: leave it out, or give the same."
+                )
             return
         multilabel = type_of_target(y).startswith("multilabel") if is_host(y) else y.ndim == 2 and y.shape[1] > 1
         self._label_kind = "multilabel" if multilabel else "multiclass" if len(given) > 2 else "binary"
@@ -235,7 +333,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             raise ValueError(f"y has shape {tuple(y.shape)}, and the model has {'' if multilabel else 'no '}columns of labels.")
         target = number_labels(backend, y, place_labels(backend, self.classes_, is_host(y)), self._label_kind)
         self.classes_ = place_labels(backend, self.classes_, is_host(x))
-        return target, len(self.classes_) if self._label_kind == "multiclass" else target.shape[1]
+        return target, self.classes_.shape[0] if self._label_kind == "multiclass" else target.shape[1]
 
     def _compare_classes(self, backend: Backend, y: Any) -> None:
         found, known = distinct_labels(backend, y), to_host(self.classes_)

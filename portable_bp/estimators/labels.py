@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled
-from portable_bp.estimators.samples import is_host, to_host
+from portable_bp.estimators.places import is_host, to_host
 
 
 def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
@@ -43,7 +43,9 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
     if y.ndim == 1:
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
     if classes.shape[0] > 2 or backend.to_numpy(compiled(backend, _beyond_one)(y)):
-        raise ValueError(f"y has shape {tuple(y.shape)} and more values than 0 and 1: give classes, or a column of 0 and 1 a label.")
+        raise ValueError(
+            f"y has shape {tuple(y.shape)} and more values than 0 and 1: give classes, or a column of 0 and 1 a label."
+        )
     integers = xp.__array_namespace_info__().default_dtypes(device=y.device)["integral"]
     return xp.arange(y.shape[1], dtype=integers, device=y.device), "multilabel"
 

@@ -5,9 +5,8 @@ L-BFGS-B is that of Byrd, Lu, Nocedal and Zhu (doi:10.1137/0916069).
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,42 +15,27 @@ from sklearn.exceptions import ConvergenceWarning
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import compiled
-from portable_bp.estimators.objective import PenalizedLoss
-from portable_bp.estimators.samples import Examples
+from portable_bp.estimators.objective import PenalizedLoss, Problem
 from portable_bp.training import Training
 
 
-def fit_lbfgs(
-    model: Any,
-    activations: tuple[Any, ...],
-    loss: Any,
-    layers: Sequence[Layer],
-    examples: Examples,
-    callbacks: Sequence[Callable[[Training], Any]],
-) -> Sequence[Layer]:
+def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
     """Return the layers that lbfgs arrives at; the model's ``n_iter_`` and ``loss_`` are set.
 
     Parameters
     ----------
     model : Perceptron
         Its max_iter, max_fun, tol and verbose say when to stop and what to print.
-    activations : tuple of activation
-        One a layer.
-    loss : loss
-        What is made small, with the model's penalty.
-    layers : sequence of Layer
-        Where to start.
-    examples : Examples
-        All of what is learned from.
-    callbacks : sequence of callable
-        Called with the training after every iteration.
+    problem : Problem
+        What to learn.
     """
-    samples, target, weight = examples
+    activations, layers, callbacks = problem.activations, problem.layers, problem.callbacks
+    samples, target, weight = problem.examples
     backend, spans = samples.backend, samples.spans()
     shapes = tuple(tuple(layer.weight.shape) for layer in layers)
     total = samples.count if weight is None else float(backend.to_numpy(compiled(backend, _sum)(weight)))
     # Every part adds its share of the penalty.
-    objective = PenalizedLoss(loss, model.alpha / len(spans))
+    objective = PenalizedLoss(problem.loss, model.alpha / len(spans))
     run = compiled(backend, _error_and_gradient, shapes, activations, objective)
     training = Training(layers)
 

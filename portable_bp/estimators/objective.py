@@ -1,16 +1,51 @@
-"""What scikit-learn's multilayer perceptron makes small: a batch's weighted mean loss and a penalty on the weights.
+"""What scikit-learn's multilayer perceptron makes small: a batch's weighted mean loss, and a penalty on the weights.
 
 error = sum(sample_weight * loss) / sum(sample_weight) + alpha / 2 * sum(weight^2) / sum(sample_weight), over one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.propagation import propagate
+from portable_bp.estimators.samples import Examples
+from portable_bp.training import Training
+
+# Returns the score of layers on samples that are held out and, where it is wanted, the loss.
+Measure: TypeAlias = Callable[[Sequence[Layer]], tuple[float, float | None]]
+
+
+class Problem(NamedTuple):
+    """What a solver is given.
+
+    Attributes
+    ----------
+    activations : tuple of activation
+        One a layer.
+    loss : loss
+        Of every sample.
+    layers : sequence of Layer
+        Where to start.
+    examples : Examples
+        What to learn from.
+    rates : tuple of float
+        The dropout rate of each hidden layer.
+    callbacks : sequence of callable
+        Called with the training after every epoch or iteration.
+    measure : callable or None
+        Looks at samples that are held out.
+    """
+
+    activations: tuple[Any, ...]
+    loss: Any
+    layers: Sequence[Layer]
+    examples: Examples
+    rates: tuple[float, ...]
+    callbacks: Sequence[Callable[[Training], Any]]
+    measure: Measure | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +84,6 @@ class PenalizedLoss:
         weights = [xp.reshape(layer.weight, (-1,)) for layer in layers]
         squares = sum(xp.vecdot(weight, weight) for weight in weights)
         gradient = [
-            Layer(slope.weight + decay * layer.weight, slope.bias)
-            for slope, layer in zip(passed.gradient, layers, strict=True)
+            Layer(slope.weight + decay * layer.weight, slope.bias) for slope, layer in zip(passed.gradient, layers, strict=True)
         ]
         return passed.error + 0.5 * decay * squares, gradient

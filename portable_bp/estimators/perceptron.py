@@ -23,10 +23,14 @@ from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import mean_error
 from portable_bp.backends import Backend, compiled
 from portable_bp.choices import check_callbacks, check_dropout
+from portable_bp.estimators.checks import check_fit, check_predict, check_weight
 from portable_bp.estimators.lbfgs import fit_lbfgs
+from portable_bp.estimators.objective import Problem
 from portable_bp.estimators.outputs import Output, choose_output, outs_of
-from portable_bp.estimators.samples import Examples, check_fit, check_predict, check_weight, hold
-from portable_bp.estimators.stochastic import Optimization, fit_stochastic
+from portable_bp.estimators.places import same_place
+from portable_bp.estimators.samples import Examples, hold
+from portable_bp.estimators.steered import Optimization
+from portable_bp.estimators.stochastic import fit_stochastic
 from portable_bp.inputs import as_array
 
 
@@ -133,22 +137,22 @@ class Perceptron(BaseEstimator, ABC):
             X, y, backend = check_fit(self, X, y, reset=not known)
             target, self.n_outputs_ = self._prepare_target(backend, X, y, anew)
             examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X))
-            held_out = None if X_val is None else self._check_validation(X_val, y_val)
+            held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
             self._random_state = check_random_state(self.random_state)
             sizes = [X.shape[1], *hidden, self.n_outputs_]
             layers = self._known_layers(backend, sizes) if known else self._draw_layers(backend, sizes)
             if self.early_stopping and self.solver != "lbfgs" and held_out is None:
                 examples, held_out = self._split(examples)
+            if held_out is not None and self.validation_scores_ is None:
+                self.validation_scores_, self.best_validation_score_ = [], -math.inf
             output = choose_output(self.out_activation_, backend)
             activations = self._activations(len(hidden), output)
-            given = self, activations, output.loss, layers, self._weigh(examples)
-            if self.solver == "lbfgs":
-                layers = fit_lbfgs(*given, callbacks)
-            else:
-                measure = None
-                if held_out is not None:
-                    measure = functools.partial(self._measure, activations, output, held_out, bool(callbacks))
-                layers = fit_stochastic(*given, rates, callbacks, measure, incremental)
+            measure = None
+            if held_out is not None:
+                measure = functools.partial(self._measure, activations, output, held_out, bool(callbacks))
+            examples = self._weigh(examples)
+            problem = Problem(activations, output.loss, layers, examples, rates, callbacks, measure)
+            layers = fit_lbfgs(self, problem) if self.solver == "lbfgs" else fit_stochastic(self, problem, incremental)
             self._keep_layers(backend, layers)
         return self
 
@@ -160,8 +164,7 @@ class Perceptron(BaseEstimator, ABC):
         self._optimizer = None
         if self.solver != "lbfgs":
             self.loss_curve_ = []
-            self.validation_scores_ = [] if self.early_stopping else None
-            self.best_validation_score_ = -math.inf if self.early_stopping else None
+            self.validation_scores_ = self.best_validation_score_ = None
             self.best_loss_ = None if self.early_stopping else math.inf
         # Glorot and Bengio, AISTATS 2010.
         factor = 2.0 if self.activation == "logistic" else 6.0
@@ -178,8 +181,8 @@ class Perceptron(BaseEstimator, ABC):
         found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
         if found != list(sizes):
             raise ValueError(
-                f"the model was fitted with layers of {found}, and is to go on with {list(sizes)}: a warm start and partial_fit "
-                "keep the sizes; use fit with warm_start=False."
+                f"the model was fitted with layers of {found}, and is to go on with {list(sizes)}: a warm start and "
+                "partial_fit keep the sizes; use fit with warm_start=False."
             )
         return [
             Layer(as_array(backend, coef.mT, "coefs_"), as_array(backend, intercept, "intercepts_"))
@@ -205,15 +208,18 @@ class Perceptron(BaseEstimator, ABC):
             numbers, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
         )
         if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        return examples.take(learned), examples.take(held_out)
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        return examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
 
-    def _check_validation(self, X: Any, y: Any) -> Examples:
-        X, y, backend = check_fit(self, X, y, reset=False)
-        target, _ = self._prepare_target(backend, X, y, anew=False)
-        return Examples(hold(backend, X), target, None)
+    def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:
+        X_val, y_val, own = check_fit(self, X_val, y_val, reset=False)
+        if not same_place(own, backend):
+            raise TypeError(
+                f"X_val is used with {own.name} on {own.device}, and X with {backend.name} on {backend.device}: give both "
+                "alike."
+            )
+        target, _ = self._prepare_target(backend, X_val, y_val, anew=False)
+        return Examples(hold(backend, X_val), target, None)
 
     def _activations(self, hidden: int, output: Output) -> tuple[Any, ...]:
         return (ACTIVATIONS[self.activation](),) * hidden + (output.activation,)
@@ -248,8 +254,8 @@ class Perceptron(BaseEstimator, ABC):
 
 
 def _hidden_sizes(given: Any) -> list[int]:
-    sizes = [given] if isinstance(given, Integral) else list(given)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    sizes: list[Any] = [given] if isinstance(given, Integral) else list(given)
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}: give whole numbers from 1 up, one a hidden layer.")
     return [int(size) for size in sizes]
 
@@ -266,7 +272,7 @@ def restored_on_error(model: Any) -> Iterator[None]:
     before = {name: list(value) if isinstance(value, list) else value for name, value in vars(model).items()}
     try:
         yield
-    except Exception:
+    except BaseException:
         vars(model).clear()
         vars(model).update(before)
         raise

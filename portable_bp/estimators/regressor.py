@@ -11,14 +11,53 @@ from sklearn.utils.metaestimators import available_if
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of
+from portable_bp.estimators.checks import check_weight
 from portable_bp.estimators.perceptron import Perceptron
-from portable_bp.estimators.samples import bring, check_weight, is_host, to_host
+from portable_bp.estimators.places import bring, is_host, to_host
 from portable_bp.estimators.scores import r_squared
 from portable_bp.inputs import as_array, check_bounds, refuse_nonfinite
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """Multilayer perceptron that predicts numbers, with the conventions and the numbers of scikit-learn's.
+    """A multilayer perceptron that predicts numbers, with scikit-learn's conventions and numbers.
+
+    The same ``random_state`` gives the same weights, batches, losses and predictions as scikit-learn 1.9, but for rounding. The
+    data, the weights and the predictions stay where X is.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}
+        Half the squared error, or half the Poisson deviance with the exponential as output activation; summed over outputs.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle
+        As `MLPClassifier` takes them.
+    random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
+        As `MLPClassifier` takes them; the score is R^2.
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun, backend, dropout, callbacks
+        As `MLPClassifier` takes them.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, n_iter_, t_, n_layers_
+        As `MLPClassifier` has them.
+    n_outputs_, out_activation_ : int, str
+        The outputs, and "identity" or "exp".
+    n_features_in_, feature_names_in_ : int, numpy.ndarray
+        The features, and their names where X is a data frame.
+
+    Notes
+    -----
+    With several outputs, scikit-learn reports the squared error averaged over outputs and follows the gradient of its sum (its
+    issue 8349). Here the sum is reported too: sgd and adam take the same steps as in scikit-learn, the losses are those that
+    the gradient belongs to, and lbfgs, which needs both to agree, finds a minimum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from portable_bp.estimators import MLPRegressor
+    >>> X = np.linspace(-1.0, 1.0, 50)[:, None]
+    >>> model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, np.sin(3.0 * X[:, 0]))
+    >>> model.score(X, np.sin(3.0 * X[:, 0])) > 0.999
+    True
     """
 
     loss: str

@@ -38,7 +38,7 @@ class Data(NamedTuple):
         What each sample counts for.
     """
 
-    inputs: Array | None
+    inputs: Array
     target: Array
     sample_weight: Array | None
 

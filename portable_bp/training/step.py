@@ -125,14 +125,15 @@ def step(
         Which of them to learn from.
     """
     inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
-    inputs = inputs if batch.inputs is None else batch.inputs
+    if batch.inputs is not None:
+        inputs = batch.inputs
     hidden = [
         activation if mask is None else Dropout(activation, mask)
         for activation, mask in zip(activations[:-1], batch.masks, strict=True)
     ]
     error, gradient = objective([*hidden, activations[-1]], progress.layers, inputs, target, sample_weight)
     layers, state = optimizer.update(gradient, progress.state, progress.layers)
-    return Progress(list(layers), state, progress.total + target.shape[0] * error)
+    return Progress(list(layers), state, progress.total + inputs.shape[-2] * error)
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:
@@ -164,7 +165,7 @@ def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_er
     return xp.stack([error] if validation_error is None else [error, validation_error])
 
 
-def _rows(array: Array | None, indices: Array | None) -> Array | None:
+def _rows(array: Array, indices: Array | None) -> Array:
     if array is None or indices is None:
         return array
     return namespace(array).take(array, indices, axis=0)

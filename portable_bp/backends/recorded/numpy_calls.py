@@ -177,6 +177,8 @@ class NumpyLibrary:
             return np.ndarray.dot, (*pair, out.reshape(-1) if operands[0].ndim > 1 else out.reshape(()))
         if function in REDUCTIONS and len(operands) == 1 and options.keys() <= {"axis", "dtype", "keepdims"}:
             named = (options.get("axis"), options.get("dtype"), out, options.get("keepdims", False))
+            if function is not np.sum and _has_short_rows(operands[0], options):
+                return _reduced_by_columns(REDUCTIONS[function], operands[0]), (*operands, out)
             return REDUCTIONS[function], (*operands, *named)
         if function is as_dtype:
             return self.assign, (out, operands[0])
@@ -199,6 +201,22 @@ def _may_be_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
     """Return whether a sum is one of floating-point numbers over an axis of a matrix or vector: a product with ones."""
     plain = len(operands) == 1 and options.keys() <= {"axis", "keepdims"} and isinstance(options.get("axis"), int)
     return plain and operands[0].dtype.kind == "f" and operands[0].ndim in (1, 2)
+
+
+def _has_short_rows(array: np.ndarray, options: dict[str, Any]) -> bool:
+    """Return whether a reduction is one over the short rows of a matrix."""
+    return array.ndim == 2 and options.keys() <= {"axis", "keepdims"} and options.get("axis") in (-1, 1) and len(array.T) <= 32
+
+
+def _reduced_by_columns(reduce: Callable[..., Any], array: np.ndarray) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """Return a reduction over short rows that goes along the columns of a copy: NumPy takes a third of the time."""
+    columns = np.empty(array.shape[::-1], array.dtype)
+
+    def reduced(array: np.ndarray, out: np.ndarray) -> None:
+        columns[...] = array.T
+        reduce(columns, 0, None, out.reshape(-1))
+
+    return reduced
 
 
 def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
