@@ -281,13 +281,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         X, y, sample_weight
             As `fit` takes them.
         """
-        predicted = self.predict(X)
-        if is_host(predicted):
-            return float(accuracy_score(*(to_host(each) for each in (y, predicted)), sample_weight=to_host(sample_weight)))
-        backend = backend_of(self.coefs_[0])
+        predicted, backend = self.predict(X), backend_of(self.coefs_[0])
         y = bring(backend, y, "y")
-        if is_host(y):
-            return float(accuracy_score(y, to_host(predicted), sample_weight=to_host(sample_weight)))
+        if is_host(predicted) or is_host(y):
+            return float(accuracy_score(to_host(y), to_host(predicted), sample_weight=to_host(sample_weight)))
         return accuracy(backend, predicted, y, check_weight(backend, sample_weight, X))
 
     def _probability(self, X, method):
@@ -296,15 +293,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             probability = compiled(backend, _both)(probability)
         return backend.to_numpy(probability) if is_host(X) else probability
 
-    @property
-    def _kind(self) -> str:
-        """What kind of targets there are, as `labels` says."""
-        if self.out_activation_ == "softmax":
-            return "multiclass"
-        return "binary" if self.n_outputs_ == 1 else "multilabel"
-
     def _name_output(self) -> str:
-        return "softmax" if self._label_kind == "multiclass" else "logistic"
+        return "softmax" if self._kind == "multiclass" else "logistic"
 
     def _take_classes(self, y: Any, classes: Any) -> None:
         """Learn which classes there will be, at the first call, or compare them with those that are known."""
@@ -320,30 +310,24 @@ class MLPClassifier(ClassifierMixin, Perceptron):
                 )
             return
         multilabel = type_of_target(y).startswith("multilabel") if is_host(y) else y.ndim == 2 and y.shape[1] > 1
-        self._label_kind = "multilabel" if multilabel else "multiclass" if len(given) > 2 else "binary"
+        self._kind = "multilabel" if multilabel else "multiclass" if len(given) > 2 else "binary"
         self.classes_ = given
 
-    def _prepare_target(self, backend: Backend, x: Any, y: Any, anew: bool) -> tuple[Array, int]:
+    def _learn_classes(self, backend: Backend, x: Any, y: Any, anew: bool) -> None:
         if anew or not hasattr(self, "classes_"):
-            self.classes_, self._label_kind = find_labels(backend, y)
-        else:
-            self._compare_classes(backend, y)
-        multilabel = self._label_kind == "multilabel"
-        if multilabel != (y.ndim == 2):
-            raise ValueError(f"y has shape {tuple(y.shape)}, and the model has {'' if multilabel else 'no '}columns of labels.")
-        target = number_labels(backend, y, place_labels(backend, self.classes_, is_host(y)), self._label_kind)
+            self.classes_, self._kind = find_labels(backend, y)
+        elif self.warm_start:
+            found, known = distinct_labels(backend, y), to_host(self.classes_)
+            if set(found.tolist()) != set(known.tolist()):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
+                    f"{known}, `y` has {found}"
+                )
         self.classes_ = place_labels(backend, self.classes_, is_host(x))
-        return target, self.classes_.shape[0] if self._label_kind == "multiclass" else target.shape[1]
 
-    def _compare_classes(self, backend: Backend, y: Any) -> None:
-        found, known = distinct_labels(backend, y), to_host(self.classes_)
-        if self.warm_start and set(found.tolist()) != set(known.tolist()):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
-                f"{known}, `y` has {found}"
-            )
-        if set(found.tolist()) - set(known.tolist()):
-            raise ValueError(f"`y` has the classes {found}, and the model knows {known}: name all of them at the first call.")
+    def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
+        target = number_labels(backend, y, place_labels(backend, self.classes_, is_host(y)), self._kind)
+        return target, self.classes_.shape[0] if self._kind == "multiclass" else target.shape[1]
 
     def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
         return accuracy(backend, compiled(backend, choose_labels, self._kind)(values), target, sample_weight)

@@ -6,6 +6,7 @@ A target is "multiclass", numbers of classes of shape (samples,); "binary", 0 or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,12 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
         binarizer = LabelBinarizer().fit(y)
         return binarizer.classes_, "multilabel" if binarizer.y_type_.startswith("multilabel") else binarizer.y_type_
     xp = namespace(y)
-    if xp.isdtype(y.dtype, "real floating") and not backend.to_numpy(compiled(backend, _whole)(y)):
+    if xp.isdtype(y.dtype, "real floating") and _holds(backend, _fractional, y):
         raise ValueError("Unknown label type: continuous. y holds fractions, and a classifier needs classes: give integers.")
     classes = xp.sort(xp.unique_values(y))
     if y.ndim == 1:
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
-    if classes.shape[0] > 2 or backend.to_numpy(compiled(backend, _beyond_one)(y)):
+    if _holds(backend, _beyond_one, y):
         raise ValueError(
             f"y has shape {tuple(y.shape)} and more values than 0 and 1: give classes, or a column of 0 and 1 a label."
         )
@@ -58,9 +59,9 @@ def number_labels(backend: Backend, y: Any, classes: Any, kind: str) -> Array:
     backend : Backend
         Where they go.
     y : array, shape (samples,) or (samples, labels)
-        Targets, of these classes.
+        Targets.
     classes : array, shape (classes,)
-        Where y is.
+        All classes that there are, sorted, where y is.
     kind : {"binary", "multiclass", "multilabel"}
         What kind of targets they are.
 
@@ -68,13 +69,23 @@ def number_labels(backend: Backend, y: Any, classes: Any, kind: str) -> Array:
     -------
     array, shape (samples,) of int32, or (samples, 1) or (samples, labels)
         As the module says.
+
+    Raises
+    ------
+    ValueError
+        If y holds others.
     """
     if kind == "multilabel":
-        return backend.asarray(y.toarray() if scipy.sparse.issparse(y) else y)
+        y = y.toarray() if scipy.sparse.issparse(y) else y
+        if y.ndim != 2 or y.shape[1] != classes.shape[0] or _holds(backend, _beyond_one, y):
+            raise ValueError(f"y has shape {tuple(y.shape)}: give a column of 0 and 1 for each of {classes.shape[0]} labels.")
+        return backend.asarray(y)
+    if y.ndim != 1:
+        raise ValueError(f"y has shape {tuple(y.shape)}, and the model knows no columns of labels: give one class a sample.")
     numbers = np.searchsorted(classes, y) if is_host(y) else compiled(backend, _found)(classes, y)
-    if kind == "multiclass":
-        return backend.asarray(numbers, "int32")
-    return backend.asarray(numbers[:, None])
+    if _holds(backend, _missed, classes, y, numbers):
+        raise ValueError(f"y has classes besides {to_host(classes)}, which the model knows: leave them out, or fit anew.")
+    return backend.asarray(numbers, "int32") if kind == "multiclass" else backend.asarray(numbers[:, None])
 
 
 def distinct_labels(backend: Backend, y: Any) -> np.ndarray:
@@ -131,14 +142,22 @@ def choose_labels(kind: str, probability: Array) -> Array:
     return xp.astype(xp.argmax(probability, axis=-1) if kind == "multiclass" else probability > 0.5, xp.int32)
 
 
-def _whole(y: Array) -> Array:
+def _holds(backend: Backend, test: Callable[..., Array], *arrays: Any) -> bool:
+    return bool(test(*arrays) if is_host(arrays[0]) else backend.to_numpy(compiled(backend, test)(*arrays)))
+
+
+def _fractional(y: Array) -> Array:
     xp = namespace(y)
-    return xp.all(xp.floor(y) == y)
+    return xp.any(xp.floor(y) != y)
 
 
 def _beyond_one(y: Array) -> Array:
+    return namespace(y).any((y != 0) & (y != 1))
+
+
+def _missed(classes: Array, y: Array, numbers: Array) -> Array:
     xp = namespace(y)
-    return xp.any((y != 0) & (y != 1))
+    return xp.any(xp.take(classes, xp.minimum(numbers, classes.shape[0] - 1), axis=0) != y)
 
 
 def _found(classes: Array, y: Array) -> Array:

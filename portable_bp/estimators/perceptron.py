@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import mean_error
-from portable_bp.backends import Backend, compiled
+from portable_bp.backends import Backend, backend_of, compiled
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict, check_weight
 from portable_bp.estimators.lbfgs import fit_lbfgs
@@ -104,9 +104,12 @@ class Perceptron(BaseEstimator, ABC):
 
     # What the classifier and the regressor do each in its way.
 
+    def _learn_classes(self, backend: Backend, x: Any, y: Any, anew: bool) -> None:
+        """Learn the classes from checked targets, or compare them with those that are known."""
+
     @abstractmethod
-    def _prepare_target(self, backend: Backend, x: Any, y: Any, anew: bool) -> tuple[Array, int]:
-        """Return checked targets on the backend and the number of outputs; learn their classes anew, or compare with them."""
+    def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
+        """Return checked targets on the backend, and the number of outputs."""
 
     @abstractmethod
     def _name_output(self) -> str:
@@ -131,11 +134,15 @@ class Perceptron(BaseEstimator, ABC):
         rates, callbacks = check_dropout(self.dropout, len(hidden)), check_callbacks(self.callbacks)
         if self.solver == "lbfgs" and any(rates):
             raise ValueError(f"dropout is {self.dropout!r}, and lbfgs needs a loss that stays the same: use adam or sgd.")
+        if self.solver == "lbfgs" and X_val is not None:
+            raise ValueError("X_val is given, and lbfgs looks at no other samples: leave it out, or use adam or sgd.")
         anew = not (self.warm_start or incremental)
         known = hasattr(self, "coefs_") and not anew
         with restored_on_error(self):
             X, y, backend = check_fit(self, X, y, reset=not known)
-            target, self.n_outputs_ = self._prepare_target(backend, X, y, anew)
+            backend = self._known_backend(backend) if known else backend
+            self._learn_classes(backend, X, y, anew)
+            target, self.n_outputs_ = self._take_target(backend, y)
             examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X))
             held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
             self._random_state = check_random_state(self.random_state)
@@ -143,8 +150,7 @@ class Perceptron(BaseEstimator, ABC):
             layers = self._known_layers(backend, sizes) if known else self._draw_layers(backend, sizes)
             if self.early_stopping and self.solver != "lbfgs" and held_out is None:
                 examples, held_out = self._split(examples)
-            if held_out is not None and self.validation_scores_ is None:
-                self.validation_scores_, self.best_validation_score_ = [], -math.inf
+            self._begin_records(known, held_out is not None)
             output = choose_output(self.out_activation_, backend)
             activations = self._activations(len(hidden), output)
             measure = None
@@ -157,15 +163,9 @@ class Perceptron(BaseEstimator, ABC):
         return self
 
     def _draw_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
-        """Return a new network's layers, drawn in scikit-learn's order, and begin its attributes."""
-        self.n_iter_ = self.t_ = self._no_improvement_count = 0
+        """Return a new network's layers, drawn in scikit-learn's order."""
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._name_output()
-        self._optimizer = None
-        if self.solver != "lbfgs":
-            self.loss_curve_ = []
-            self.validation_scores_ = self.best_validation_score_ = None
-            self.best_loss_ = None if self.early_stopping else math.inf
         # Glorot and Bengio, AISTATS 2010.
         factor = 2.0 if self.activation == "logistic" else 6.0
         layers = []
@@ -175,6 +175,31 @@ class Perceptron(BaseEstimator, ABC):
             layers.append(Layer(weight, self._random_state.uniform(-bound, bound, fan_out)))
         self._best_layers = [Layer(*map(backend.asarray, layer)) for layer in layers]
         return self._best_layers
+
+    def _begin_records(self, known: bool, scored: bool) -> None:
+        """Begin what is noted after every epoch, or go on with it."""
+        if not known:
+            self.n_iter_ = self.t_ = self._no_improvement_count = 0
+            self._optimizer = None
+            for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
+                vars(self).pop(name, None)
+        if self.solver == "lbfgs":
+            return
+        before = {name: value for name, value in vars(self).items() if value is not None}
+        self.loss_curve_ = before.get("loss_curve_", [])
+        self.best_loss_ = None if self.early_stopping else before.get("best_loss_", math.inf)
+        self.validation_scores_ = before.get("validation_scores_", []) if scored else None
+        self.best_validation_score_ = before.get("best_validation_score_", -math.inf) if scored else None
+
+    def _known_backend(self, backend: Backend) -> Backend:
+        """Return the backend of an earlier fit, which is to be that of the data."""
+        own = backend_of(self.coefs_[0])
+        if not same_place(own, backend):
+            raise TypeError(
+                f"X is used with {backend.name} on {backend.device}, and the model was fitted with {own.name} on {own.device}: "
+                "move X there, or fit with warm_start=False."
+            )
+        return own
 
     def _known_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
         """Return the layers of an earlier fit, on the backend."""
@@ -218,7 +243,7 @@ class Perceptron(BaseEstimator, ABC):
                 f"X_val is used with {own.name} on {own.device}, and X with {backend.name} on {backend.device}: give both "
                 "alike."
             )
-        target, _ = self._prepare_target(backend, X_val, y_val, anew=False)
+        target, _ = self._take_target(backend, y_val)
         return Examples(hold(backend, X_val), target, None)
 
     def _activations(self, hidden: int, output: Output) -> tuple[Any, ...]:

@@ -176,17 +176,17 @@ class MLPRegressor(RegressorMixin, Perceptron):
         X, y, sample_weight
             As `fit` takes them.
         """
-        predicted = self.predict(X)
+        predicted, backend = self.predict(X), backend_of(self.coefs_[0])
+        y = bring(backend, y, "y")
         if is_host(predicted):
             return float(r2_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
-        backend = backend_of(self.coefs_[0])
-        target = _rows(as_array(backend, bring(backend, y, "y"), "y"))
+        target = _rows(as_array(backend, y, "y"))
         return r_squared(backend, _rows(predicted), target, check_weight(backend, sample_weight, X))
 
     def _name_output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
 
-    def _prepare_target(self, backend: Backend, x: Any, y: Any, anew: bool) -> tuple[Array, int]:
+    def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
         target = _rows(as_array(backend, y, "y"))
         if not is_host(y):
             refuse_nonfinite(backend, target, "y", remedy="")
