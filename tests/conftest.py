@@ -5,6 +5,9 @@ import contextlib
 import importlib.util
 import os
 
+# scikit-learn's array_api_dispatch wants it to be set before SciPy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import hypothesis
 import numpy as np
 import pytest

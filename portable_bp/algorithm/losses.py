@@ -149,24 +149,17 @@ class BinaryCrossEntropy:
     """The cross-entropy of independent yes-or-no outputs, on the raw net: give the output layer no activation.
 
     E = log(1 + exp(net)) - target * net. Targets lie between 0 and 1; the probability is the sigmoid of out.
-
-    Parameters
-    ----------
-    ceiling : float, optional
-        The largest error, in nats, that an output is reported with; the slope is that of the error without it.
     """
 
     target_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     takes_raw_net: ClassVar[bool] = True
-
-    ceiling: float | None = None
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the cross-entropy of every sample, in nats."""
         # The cancelling parts of softplus(net) and target * net are taken together, so that a large net loses nothing.
         xp = namespace(out)
         remainder = xp.maximum(out, 0.0) - out * target
-        return _sum_over_outputs(_below(self.ceiling, remainder + softplus(-xp.abs(out))))
+        return _sum_over_outputs(remainder + softplus(-xp.abs(out)))
 
     def slope(self, out: Array, target: Array) -> Array:
         """Return sigmoid(out) - target."""
@@ -179,18 +172,11 @@ class CrossEntropy:
 
     E = log(sum of exp(net)) - net of the target's class. Targets are integer classes of shape (..., samples), or
     probabilities of shape (..., samples, classes), one-hot or not; the class's probability is the softmax of out.
-
-    Parameters
-    ----------
-    ceiling : float, optional
-        The largest error, in nats, that a class is reported with; the slope is that of the error without it.
     """
 
     target_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     takes_raw_net: ClassVar[bool] = True
     takes_classes: ClassVar[bool] = True
-
-    ceiling: float | None = None
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the cross-entropy of every sample, in nats."""
@@ -198,7 +184,7 @@ class CrossEntropy:
         target = one_hot(target, out)
         below_largest = out - xp.max(out, axis=-1, keepdims=True)
         log_total = xp.log(xp.sum(xp.exp(below_largest), axis=-1, keepdims=True))
-        return _sum_over_outputs(target * _below(self.ceiling, log_total - below_largest))
+        return _sum_over_outputs(target * (log_total - below_largest))
 
     def slope(self, out: Array, target: Array) -> Array:
         """Return softmax(out) - target, where a target sums to one."""
@@ -206,10 +192,6 @@ class CrossEntropy:
         if rows is not target:
             return softmax(out) - rows
         return softmax(out) * namespace(out).sum(rows, axis=-1, keepdims=True) - rows
-
-
-def _below(ceiling: float | None, error: Array) -> Array:
-    return error if ceiling is None else namespace(error).minimum(error, ceiling)
 
 
 def one_hot(target: Array, out: Array) -> Array:

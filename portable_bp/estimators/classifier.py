@@ -113,6 +113,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     Where X is an array of a library other than NumPy, integers become that library's default floating-point numbers. With
     ``array_api_dispatch``, y and sample weights follow X; without it, they must be on its device or on the host.
 
+    With ``warm_start`` and ``early_stopping``, scikit-learn loses the best weights of the earlier fit if the new one has no
+    better score; here they are brought back.
+
     Examples
     --------
     >>> import numpy as np

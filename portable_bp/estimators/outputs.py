@@ -1,16 +1,16 @@
-"""What the outputs stand for: by the name that scikit-learn gives the output activation."""
+"""What the outputs stand for, and the losses as scikit-learn reports them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portable_bp.algorithm.activations import Exp, Identity, sigmoid, softmax
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.algorithm.losses import BinaryCrossEntropy, CrossEntropy, Poisson, SquaredError
+from portable_bp.algorithm.losses import BinaryCrossEntropy, CrossEntropy, Poisson, SquaredError, one_hot
 from portable_bp.algorithm.propagation import forward
-from portable_bp.backends import Backend, compiled
+from portable_bp.backends import compiled
 from portable_bp.estimators.samples import Dense, Sparse
 
 
@@ -32,23 +32,41 @@ class Output(NamedTuple):
     value: Callable[[Array], Array]
 
 
-def choose_output(out_activation: str, backend: Backend) -> Output:
-    """Return what an output activation stands for.
+@dataclass(frozen=True)
+class LogLoss(CrossEntropy):
+    """The cross-entropy of one class among several, as scikit-learn reports it: from a probability that is held off 0 and 1."""
 
-    Parameters
-    ----------
-    out_activation : {"softmax", "logistic", "identity", "exp"}
-        As scikit-learn names it.
-    backend : Backend
-        Whose dtype says how near to zero scikit-learn lets a probability come when it reports a loss: its rounding unit.
-    """
-    ceiling = -math.log(float(backend.xp.finfo(backend.dtype).eps))
-    return {
-        "softmax": Output(Identity(), CrossEntropy(ceiling), softmax),
-        "logistic": Output(Identity(), BinaryCrossEntropy(ceiling), sigmoid),
-        "identity": Output(Identity(), SquaredError(), Identity().value),
-        "exp": Output(Exp(), Poisson(), Identity().value),
-    }[out_activation]
+    def value(self, out: Array, target: Array) -> Array:
+        """Return the cross-entropy of every sample, in nats."""
+        xp = namespace(out)
+        return -xp.log(_held_off(xp.sum(one_hot(target, out) * softmax(out), axis=-1)))
+
+
+@dataclass(frozen=True)
+class BinaryLogLoss(BinaryCrossEntropy):
+    """The cross-entropy of yes-or-no outputs, as scikit-learn reports it: from a probability that is held off 0 and 1."""
+
+    def value(self, out: Array, target: Array) -> Array:
+        """Return the cross-entropy of every sample, in nats."""
+        xp = namespace(out)
+        probability = _held_off(sigmoid(out))
+        return -xp.sum(target * xp.log(probability) + (1.0 - target) * xp.log(1.0 - probability), axis=-1)
+
+
+def _held_off(probability: Array) -> Array:
+    """Return probabilities that are no nearer to 0 and 1 than the rounding unit."""
+    xp = namespace(probability)
+    unit = float(xp.finfo(probability.dtype).eps)
+    return xp.minimum(xp.maximum(probability, unit), 1.0 - unit)
+
+
+# By the names that scikit-learn gives the output activations.
+OUTPUTS = {
+    "softmax": Output(Identity(), LogLoss(), softmax),
+    "logistic": Output(Identity(), BinaryLogLoss(), sigmoid),
+    "identity": Output(Identity(), SquaredError(), Identity().value),
+    "exp": Output(Exp(), Poisson(), Identity().value),
+}
 
 
 def outs_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Sparse) -> Array:

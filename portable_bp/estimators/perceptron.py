@@ -26,7 +26,7 @@ from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict, check_weight
 from portable_bp.estimators.lbfgs import fit_lbfgs
 from portable_bp.estimators.objective import Problem
-from portable_bp.estimators.outputs import Output, choose_output, outs_of
+from portable_bp.estimators.outputs import OUTPUTS, Output, outs_of
 from portable_bp.estimators.places import same_place
 from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.steered import Optimization
@@ -151,7 +151,7 @@ class Perceptron(BaseEstimator, ABC):
             if self.early_stopping and self.solver != "lbfgs" and held_out is None:
                 examples, held_out = self._split(examples)
             self._begin_records(known, held_out is not None)
-            output = choose_output(self.out_activation_, backend)
+            output = OUTPUTS[self.out_activation_]
             activations = self._activations(len(hidden), output)
             measure = None
             if held_out is not None:
@@ -266,7 +266,7 @@ class Perceptron(BaseEstimator, ABC):
         """Return the backend, and the network's probabilities or predictions on it, of shape (samples, outputs)."""
         check_is_fitted(self)
         samples = check_predict(self, X, method)
-        output = choose_output(self.out_activation_, samples.backend)
+        output = OUTPUTS[self.out_activation_]
         layers = [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
         outs = outs_of(self._activations(len(layers) - 1, output), layers, samples)
         return samples.backend, compiled(samples.backend, output.value)(outs)

@@ -1,0 +1,208 @@
+"""Arrays of every library go in and come out, on their device, with scikit-learn's array_api_dispatch and without it."""
+
+import contextlib
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import portable_bp as bp
+from portable_bp.estimators import MLPClassifier, MLPRegressor
+from tests.conftest import WAYS
+
+# What jit changes is tested with the algorithm.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.parametrize("way", [name for name in WAYS if name != "jax-eager"], indirect=True),
+]
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+TARGETS = {
+    "multiclass": (IRIS, SPECIES + 3),
+    "binary": (IRIS[:100], SPECIES[:100]),
+    "multilabel": make_multilabel_classification(80, 6, n_classes=4, random_state=0),
+    "numbers": make_regression(80, 5, noise=10.0, random_state=0),
+    "several outputs": make_regression(80, 5, n_targets=2, random_state=0),
+}
+
+
+def model_for(target, **options):
+    kind = MLPRegressor if target in ("numbers", "several outputs") else MLPClassifier
+    return kind(hidden_layer_sizes=(8,), random_state=0, max_iter=6, learning_rate_init=0.01, **options)
+
+
+@contextlib.contextmanager
+def shapes_may_depend_on_numbers(way):
+    """Finding the classes needs it, once a fit."""
+    if way.name != "strict":
+        yield
+        return
+    import array_api_strict
+
+    with array_api_strict.ArrayAPIStrictFlags(data_dependent_shapes=True, boolean_indexing=True):
+        yield
+
+
+def given(way, target):
+    """Return samples and targets as a backend's own arrays, and as NumPy's."""
+    X, y = TARGETS[target]
+    backend = way.backend()
+    return backend.asarray(X), backend.asarray(y, "int64" if y.dtype.kind == "i" else None), X, y
+
+
+def assert_belongs(way, array, expected, rtol=1e-9):
+    backend = way.backend()
+    assert type(array) is type(backend.asarray([0.0])), type(array)
+    if hasattr(array, "device"):
+        assert array.device == backend.device
+    np.testing.assert_allclose(backend.to_numpy(array), expected, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(
+    ("target", "dispatch", "options"),
+    [
+        *((target, False, {}) for target in TARGETS),
+        ("multiclass", True, {}),
+        ("numbers", True, {"early_stopping": True}),
+        ("binary", False, {"early_stopping": True}),
+        ("binary", True, {"solver": "lbfgs"}),
+        ("multilabel", False, {"solver": "sgd", "learning_rate": "adaptive"}),
+    ],
+    ids=str,
+)
+def test_what_goes_in_comes_out(way, target, dispatch, options):
+    with sklearn.config_context(array_api_dispatch=dispatch):
+        hold_against_numpy(way, target, options)
+
+
+def hold_against_numpy(way, target, options):
+    x, labels, X, y = given(way, target)
+    expected = model_for(target, **options).fit(X, y)
+    with shapes_may_depend_on_numbers(way):
+        model = model_for(target, **options).fit(x, labels)
+    close = 1e-4 if options.get("solver") == "lbfgs" else 1e-9
+    for mine, theirs in zip([*model.coefs_, *model.intercepts_], [*expected.coefs_, *expected.intercepts_], strict=True):
+        assert_belongs(way, mine, theirs, close)
+    assert_belongs(way, model.predict(x), expected.predict(X), close)
+    if hasattr(model, "predict_proba"):
+        assert_belongs(way, model.classes_, expected.classes_)
+        assert_belongs(way, model.predict_proba(x), expected.predict_proba(X), close)
+        assert_belongs(way, model.predict_log_proba(x), expected.predict_log_proba(X), close)
+    weight = np.linspace(0.1, 1.0, len(X))
+    for theirs in (None, weight):
+        mine = None if theirs is None else way.backend().asarray(theirs)
+        score = model.score(x, labels, mine)
+        assert isinstance(score, float)
+        np.testing.assert_allclose(score, expected.score(X, y, theirs), rtol=close)
+
+
+@pytest.mark.parametrize("target", ["multiclass", "binary", "several outputs"])
+def test_partial_fits_weights_and_a_pickle(way, target):
+    x, labels, X, y = given(way, target)
+    weight = np.linspace(0.1, 1.0, len(X))
+    model, expected = model_for(target), model_for(target)
+    classes = {"classes": np.unique(y) if y.ndim == 1 else np.arange(4)} if isinstance(model, MLPClassifier) else {}
+    with shapes_may_depend_on_numbers(way):
+        for _ in range(2):
+            model.partial_fit(x, labels, way.backend().asarray(weight), **classes)
+            expected.partial_fit(X, y, weight, **classes)
+            model = pickle.loads(pickle.dumps(model))
+    assert_belongs(way, model.predict(x), expected.predict(X))
+    assert_belongs(way, model.coefs_[0], expected.coefs_[0])
+
+
+def test_float32_stays_float32_and_integers_become_the_librarys_own(way):
+    backend = bp.select_backend(way.flag, "float32")
+    model = model_for("numbers").fit(backend.asarray(IRIS), backend.asarray(SPECIES))
+    assert model.coefs_[0].dtype == model.predict(backend.asarray(IRIS)).dtype == backend.dtype
+    x = backend.asarray(SPECIES[:, None], "int32")
+    info = backend.xp.__array_namespace_info__()
+    default = np.float64 if way.name.startswith("numpy") else info.default_dtypes(device=backend.device)["real floating"]
+    assert model_for("numbers").fit(x, backend.asarray(SPECIES)).coefs_[0].dtype == default
+
+
+def test_text_labels_of_samples_elsewhere(way):
+    x, _, X, _ = given(way, "multiclass")
+    names = np.asarray(["one", "three", "two"])[SPECIES]
+    model = model_for("multiclass").fit(x, names)
+    expected = model_for("multiclass").fit(X, names)
+    np.testing.assert_array_equal(model.predict(x), expected.predict(X))
+    assert model.score(x, names) == expected.score(X, names)
+
+
+def test_everything_follows_x_where_dispatch_is_on(way):
+    if way.name.startswith("numpy"):
+        pytest.skip("NumPy arrays are at home everywhere")
+    x, labels, X, y = given(way, "binary")
+    with pytest.raises(TypeError, match=f"y is a {way.backend().name} array .* move y there"):
+        model_for("binary").fit(X, labels)
+    with sklearn.config_context(array_api_dispatch=True):
+        model = model_for("binary").fit(X, labels)
+        assert isinstance(model.predict(X), np.ndarray) and isinstance(model.classes_, np.ndarray)
+        assert_belongs(way, model_for("binary").fit(x, y).predict(x), model.predict(X))
+
+
+def test_samples_elsewhere_than_the_model_are_refused(way):
+    if way.name.startswith("numpy"):
+        pytest.skip("there is nowhere else")
+    x, _, X, y = given(way, "binary")
+    for here, there in ((X, x), (x, X)):
+        model = model_for("numbers").fit(here, way.backend().asarray(y) if here is x else y)
+        with pytest.raises(ValueError, match=r"MLPRegressor.predict\(\) .* must use the same namespace and device"):
+            model.predict(there)
+        with pytest.raises(TypeError, match="fitted with"):
+            model.partial_fit(there, y)
+
+
+@pytest.mark.parametrize("target", ["multiclass", "multilabel", "numbers"])
+def test_host_samples_on_a_backend_that_was_asked_for(way, target):
+    _, _, X, y = given(way, target)
+    model, expected = model_for(target, backend=way.flag).fit(X, y), model_for(target).fit(X, y)
+    assert_belongs(way, model.coefs_[0], expected.coefs_[0])
+    predicted = model.predict(X)
+    assert isinstance(predicted, np.ndarray)
+    np.testing.assert_allclose(predicted, expected.predict(X), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(model.score(X, y), expected.score(X, y), rtol=1e-9)
+
+
+def test_scikit_learns_pipeline_and_metrics_around_it(way):
+    if way.name in ("strict", "jax", "jax-gpu"):
+        pytest.skip("scikit-learn's own scaler does not take it")
+    x, labels, X, y = given(way, "binary")
+    with sklearn.config_context(array_api_dispatch=True):
+        pipeline = make_pipeline(StandardScaler(), model_for("binary")).fit(x, labels)
+        assert_belongs(way, pipeline.predict(x), make_pipeline(StandardScaler(), model_for("binary")).fit(X, y).predict(X))
+        assert accuracy_score(labels, pipeline.predict(x)) == pipeline.score(x, labels)
+        numbers = model_for("numbers").fit(x, way.backend().asarray(y))
+        np.testing.assert_allclose(
+            r2_score(way.backend().asarray(y), numbers.predict(x)), numbers.score(x, way.backend().asarray(y)), rtol=1e-6
+        )
+
+
+def test_bad_arrays_are_refused_where_they_are(way):
+    x, labels, X, y = given(way, "binary")
+    xp, backend = way.backend().xp, way.backend()
+    holed = X.copy()
+    holed[3, 1] = np.nan
+    model = model_for("binary")
+    with shapes_may_depend_on_numbers(way):
+        model.fit(x, labels)
+        before = model.coefs_
+        for bad_x, bad_y, sentence in [
+            (backend.asarray(holed), labels, "NaN"),
+            (x[:, 0], labels, "(?i)expected (a )?2d array"),
+            (x[:0, :], labels[:0], "(?i)sample"),
+            (x, labels[:-1], "samples"),
+            (x, xp.astype(labels, xp.float64) + 0.5, "Unknown label type"),
+            (x, None, "y"),
+        ]:
+            with pytest.raises(ValueError, match=sentence):
+                model.fit(bad_x, bad_y)
+            assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
+        with pytest.raises(ValueError, match="features"):
+            model.predict(x[:, :3])
