@@ -1,0 +1,157 @@
+"""The estimators where scikit-learn's users put theirs: pipelines, searches, frames, sparse matrices, pickles."""
+
+import pickle
+import tracemalloc
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse
+import sklearn.neural_network
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, SPECIES = load_iris(return_X_y=True)
+NAMES = np.asarray(["setosa", "versicolor", "virginica"])[SPECIES]
+BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: sklearn.neural_network.MLPRegressor}
+
+
+@BOTH
+def test_the_parameters_are_scikit_learns_and_then_ours(kind):
+    mine, theirs = kind().get_params(), THEIRS[kind]().get_params()
+    assert {name: mine[name] for name in theirs} == theirs
+    ours = {"backend", "dropout", "callbacks", *(["class_weight"] if kind is MLPClassifier else [])}
+    assert set(mine) - set(theirs) == ours
+    by_place = kind("poisson", (3,), "tanh") if kind is MLPRegressor else kind((3,), "tanh")
+    assert by_place.hidden_layer_sizes == (3,) and by_place.activation == "tanh"
+    with pytest.raises(TypeError):
+        kind(*([None] * 4))
+    copied = clone(kind(hidden_layer_sizes=(3, 4), callbacks=(print,)))
+    assert copied.get_params() == kind(hidden_layer_sizes=(3, 4), callbacks=(print,)).get_params()
+
+
+@BOTH
+def test_a_search_in_a_pipeline_finds_what_scikit_learns_finds(kind):
+    grid = {"mlp__alpha": [1e-4, 1.0], "mlp__hidden_layer_sizes": [(5,), (5, 3)]}
+
+    def search(kind, jobs):
+        pipeline = make_pipeline(StandardScaler(), kind(max_iter=15, random_state=0, learning_rate_init=0.01))
+        pipeline.steps[1] = ("mlp", pipeline.steps[1][1])
+        return GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs).fit(X, SPECIES)
+
+    mine, theirs = search(kind, 2), search(THEIRS[kind], 1)
+    assert mine.best_params_ == theirs.best_params_
+    np.testing.assert_allclose(mine.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-9)
+
+
+@BOTH
+def test_cross_validation(kind):
+    model, theirs = (which(max_iter=20, random_state=0, learning_rate_init=0.01) for which in (kind, THEIRS[kind]))
+    np.testing.assert_allclose(*(cross_val_score(which, X, SPECIES, cv=3) for which in (model, theirs)), rtol=1e-9)
+
+
+@BOTH
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_frames_give_names_and_are_held_to_them(kind, early_stopping):
+    columns = ["a", "b", "c", "d"]
+    expected = kind(max_iter=5, random_state=0, early_stopping=early_stopping).fit(X, SPECIES)
+    for frame, column in (
+        (pd.DataFrame(X, columns=columns), pd.Series(SPECIES)),
+        (pl.DataFrame(X, schema=columns), pl.Series(SPECIES)),
+    ):
+        model = kind(max_iter=5, random_state=0, early_stopping=early_stopping).fit(frame, column)
+        assert list(model.feature_names_in_) == columns
+        np.testing.assert_allclose(model.predict(frame), expected.predict(X))
+        np.testing.assert_allclose(model.score(frame, column), expected.score(X, SPECIES))
+        with pytest.raises(ValueError, match="feature names"):
+            model.predict(frame[["b", "a", "c", "d"]])
+        with pytest.warns(UserWarning, match="valid feature names"):
+            model.predict(X)
+
+
+def test_set_output_upstream():
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(max_iter=5, random_state=0)).set_output(transform="pandas")
+    pipeline.fit(pd.DataFrame(X, columns=list("abcd")), NAMES)
+    assert list(pipeline[-1].feature_names_in_) == list("abcd")
+    assert set(pipeline.predict(pd.DataFrame(X, columns=list("abcd")))) <= set(NAMES)
+
+
+@BOTH
+@pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array])
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"shuffle": False}], ids=str)
+def test_sparse_samples_in_parts_give_what_dense_ones_give(kind, container, options, monkeypatch):
+    monkeypatch.setattr(samples, "MOST_DENSE", 7 * X.shape[1])
+    weight = np.linspace(0.5, 1.5, len(X))
+    options = {"max_iter": 6, "random_state": 0, "alpha": 0.1} | options
+    close = {"rtol": 1e-4, "atol": 1e-6} if "solver" in options else {"rtol": 1e-9, "atol": 1e-12}
+    model = kind(**options).fit(container(X), SPECIES, weight)
+    expected = kind(**options).fit(X, SPECIES, weight)
+    np.testing.assert_allclose(model.coefs_[0], expected.coefs_[0], **close)
+    np.testing.assert_allclose(model.predict(container(X)), expected.predict(X), **close)
+
+
+def test_a_sparse_matrix_is_never_made_dense_as_a_whole():
+    wide = scipy.sparse.random(1500, 20_000, density=1e-4, random_state=0, format="csr")  # 240 MB if it were dense
+    model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, batch_size=50, random_state=0)
+    tracemalloc.start()
+    model.fit(wide, np.arange(1500.0)).predict(wide)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200e6
+
+
+def test_text_labels_and_what_predict_gives():
+    model = MLPClassifier(max_iter=30, random_state=0).fit(X, NAMES)
+    assert model.predict(X).dtype == NAMES.dtype and set(model.classes_) == set(NAMES)
+    assert model.score(X, NAMES) == np.mean(model.predict(X) == NAMES)
+    as_objects = MLPClassifier(max_iter=30, random_state=0).fit(X.tolist(), NAMES.astype(object).tolist())
+    np.testing.assert_array_equal(as_objects.predict(X), model.predict(X))
+    alone = MLPClassifier(max_iter=2).fit(X, np.full(len(X), "only"))
+    assert set(alone.predict(X)) == {"only"} and alone.predict_proba(X).shape == (len(X), 2)
+
+
+@BOTH
+def test_pickles_go_on_where_they_were(kind, tmp_path):
+    model = kind(random_state=0, solver="sgd", learning_rate_init=0.01)
+    classes = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
+    model.partial_fit(X, SPECIES, **classes)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for copy in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
+        np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+        copy.partial_fit(X, SPECIES)
+        expected = pickle.loads(pickle.dumps(model)).partial_fit(X, SPECIES)
+        np.testing.assert_array_equal(copy.coefs_[0], expected.coefs_[0])
+
+
+@BOTH
+def test_what_verbose_prints(kind, capsys):
+    kind(max_iter=2, verbose=True, early_stopping=True, random_state=0).fit(X, SPECIES)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0].partition(":")[0] for line in told] == [
+        "Iteration 1",
+        "Validation score",
+        "Iteration 2",
+        "Validation score",
+    ]
+    kind(max_iter=50, verbose=True, tol=10.0, n_iter_no_change=1, random_state=0).fit(X, SPECIES)
+    assert "has not improved by tol=10" in capsys.readouterr().out.splitlines()[-1]
+    kind(max_iter=3, verbose=True, solver="lbfgs", random_state=0).fit(X, SPECIES)
+    assert [line.partition(",")[0] for line in capsys.readouterr().out.splitlines()] == [f"Iteration {n}" for n in (1, 2, 3)]
+
+
+@BOTH
+def test_no_warning_where_training_converged(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind(tol=10.0, n_iter_no_change=2, random_state=0).fit(X, SPECIES)
