@@ -71,7 +71,7 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool) -> tuple[Any, Any, Backen
         raise ValueError(f"X has {x.shape[0]} samples and y has {y.shape[0]}: give a target for each sample.")
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: give y of shape (samples,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=2)
+        warnings.warn(message, DataConversionWarning, stacklevel=5)
         y = y.toarray().ravel() if scipy.sparse.issparse(y) else y[:, 0]
     return x, y, backend
 

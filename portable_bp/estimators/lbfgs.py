@@ -69,7 +69,7 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
             f"lbfgs stopped after {model.n_iter_} iterations without having converged: {found.message} "
             "Scale the data, or allow more with max_iter or max_fun.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=5,
         )
     return training.layers
 

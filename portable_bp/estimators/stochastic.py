@@ -59,7 +59,7 @@ def choose_batch_size(batch_size: int | str, samples: int) -> int:
         return min(200, samples)
     if batch_size > samples:
         warnings.warn(
-            f"batch_size is {batch_size}, and there are {samples} samples: every batch holds all of them.", stacklevel=2
+            f"batch_size is {batch_size}, and there are {samples} samples: every batch holds all of them.", stacklevel=6
         )
     return min(batch_size, samples)
 
@@ -100,13 +100,13 @@ def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> Sequence[
     try:
         train(training, plan, Data(samples.inputs, target, sample_weight), None, model._random_state)
     except KeyboardInterrupt:
-        warnings.warn("Training was interrupted: the model is that of the last finished epoch.", stacklevel=2)
+        warnings.warn("Training was interrupted: the model is that of the last finished epoch.", stacklevel=5)
         rule.finish(training)
     optimization.state = training.state
     if model.n_iter_ == model.max_iter and training.history.stop_reason is None and not incremental:
         warnings.warn(
             f"{model.solver} made {model.max_iter} epochs and has not converged: scale the data, or raise max_iter.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=5,
         )
     return training.layers

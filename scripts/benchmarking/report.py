@@ -19,6 +19,8 @@ TARGETS = {
 ADAM_ALLOWANCE = 1.3  # Adam may take so much more of each
 # An epoch of another of ours against the loop that it takes the place of: at most this.
 EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
+# A fit of our estimator against one of scikit-learn's: at most this.
+FIT_TARGETS = {"digits at default settings": 0.5, "784-128-10 on 20,000 samples": 0.6}
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -63,7 +65,7 @@ def as_text(results: dict[str, Any]) -> str:
                         told.append(_judged(ratio(seconds[mine], took)[1], wanted))
                 lines.append(" ".join(told).rstrip())
         lines += [f"  without {name}: {reason}" for name, reason in case["left_out"].items()]
-    return "\n".join([*lines, "", *_sentences(results)])
+    return "\n".join([*lines, "", *_fits(results), *_sentences(results)])
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -89,7 +91,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         took = _short(quartiles(seconds[OURS])[1])
         what = f"{case['name']}, {case['batch']}, {case['optimizer']}, {case['steps']:,}"
         lines.append(f"| {what} | {took} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_epochs(results), "", *_sentences(results)])
+    return "\n".join([*lines, "", *_epochs(results), "", *_fits(results), *_sentences(results)])
 
 
 def put_into(readme: str, results: dict[str, Any]) -> str:
@@ -172,6 +174,20 @@ def _epochs(results: dict[str, Any]) -> list[str]:
             _cell(case, seconds, mine, peer, "epoch") if mine in seconds else "" for mine, (peer, _) in EPOCH_TARGETS.items()
         ]
         lines.append(f"| {case['name']}, {case['optimizer']} | {' | '.join(cells)} |")
+    return lines
+
+
+def _fits(results: dict[str, Any]) -> list[str]:
+    """Return a line about each fit of our estimator that was held against scikit-learn's."""
+    lines = []
+    for fit in results.get("fit", []):
+        mine, theirs, wanted = fit["seconds"]["portable_bp"], fit["seconds"]["scikit-learn"], FIT_TARGETS[fit["task"]]
+        middle = ratio(mine, theirs)[1]
+        lines.append(
+            f"- `MLPClassifier.fit`, {fit['task']}, float64, {fit['threads']} thread{'s' * (fit['threads'] > 1)}: "
+            f"{_short(quartiles(mine)[1])}, {_marked(middle, middle <= wanted, f'{wanted:.3g}')} of scikit-learn's; the matrix "
+            f"products alone are {ratio(fit['seconds']['products'], theirs)[1]:.2f} of it."
+        )
     return lines
 
 

@@ -22,6 +22,7 @@ from scripts.benchmarking import pictures, report
 from scripts.benchmarking.cases import ADAM, SGD, Case, draw
 from scripts.benchmarking.check import WrongResultError, check
 from scripts.benchmarking.contestants import EVERYONE, Contestant, Ours, TorchCompiled, is_installed
+from scripts.benchmarking.fits import fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.rounds import Turn, measure, steps_in
@@ -59,6 +60,7 @@ def run(chosen: argparse.Namespace) -> int:
                 gc.collect()
                 keep()
     others: dict[str, Callable[[], Any]] = {
+        "fit": lambda: fit_times(chosen.threads, chosen.rounds or 7),
         "growth": lambda: {
             "weights": growth_with_weights(10**5 if chosen.quick else 10**8),
             "samples": growth_with_samples(10**5 if chosen.quick else 10**6),

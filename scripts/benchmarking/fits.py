@@ -1,0 +1,136 @@
+"""Whole fits of our estimators beside scikit-learn's, on NumPy in float64, from the same random_state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from scripts.benchmarking.check import WrongResultError
+from scripts.benchmarking.rounds import Turn, measure
+
+
+def digits() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Return scikit-learn's digits, 1,797 of 8 x 8 pixels, and no settings but the defaults."""
+    from sklearn.datasets import load_digits
+
+    return *load_digits(return_X_y=True), {}
+
+
+def pixels() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Return 20,000 samples of the size of MNIST's, and the settings for 784-128-10 in five epochs."""
+    generator = np.random.default_rng(0)
+    return generator.random((20_000, 784)), generator.integers(0, 10, 20_000), {"hidden_layer_sizes": (128,), "max_iter": 5}
+
+
+TASKS = {"digits at default settings": digits, "784-128-10 on 20,000 samples": pixels}
+
+
+def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
+    """Return the seconds of fits, one number a round, for each task and on one thread and on all.
+
+    Parameters
+    ----------
+    threads : int
+        How many there are at most.
+    rounds : int
+        How many.
+
+    Raises
+    ------
+    WrongResultError
+        If the two do not arrive at the same losses.
+    """
+    from threadpoolctl import threadpool_limits
+
+    found = []
+    for name, task in TASKS.items():
+        x, y, options = task()
+        fits = {who: fitting(kind, x, y, options) for who, kind in kinds().items()}
+        compare(fits)
+        model = fits["portable_bp"](1)
+        fits["products"] = products(x, [coef.shape for coef in model.coefs_], model.n_iter_)
+        for limit in sorted({1, threads}):
+            turns = {who: Turn(fit, 1, 0) for who, fit in fits.items()}
+            with threadpool_limits(limit), tqdm(total=rounds * len(turns), desc=name, unit="fit", leave=False) as bar:
+                found.append({"task": name, "threads": limit, "seconds": measure(turns, rounds, bar.update)})
+    return found
+
+
+def kinds() -> dict[str, Any]:
+    """Return the two classifiers."""
+    import sklearn.neural_network
+
+    from portable_bp.estimators import MLPClassifier
+
+    return {"portable_bp": MLPClassifier, "scikit-learn": sklearn.neural_network.MLPClassifier}
+
+
+def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> Callable[[int], Any]:
+    """Return a function that makes so many fits, and returns the last model.
+
+    Parameters
+    ----------
+    kind : class
+        Of the model.
+    x, y : numpy.ndarray
+        Samples and classes.
+    options : dict
+        The model's settings.
+    """
+
+    def fit(count: int) -> Any:
+        model = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # five epochs are no convergence
+            for _ in range(count):
+                model = kind(random_state=0, **options).fit(x, y)
+        return model
+
+    return fit
+
+
+def products(x: np.ndarray, shapes: list[tuple[int, int]], epochs: int) -> Callable[[int], None]:
+    """Return a function that makes the matrix products of so many fits, in batches of 200, and nothing else.
+
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Samples.
+    shapes : list of tuple of int
+        Of the weights, (fan_in, fan_out).
+    epochs : int
+        Of a fit.
+    """
+    weights = [np.ones(shape) for shape in shapes]
+    sizes = [200] * (len(x) // 200) + [len(x) % 200] * (len(x) % 200 > 0)
+    outs = {size: [np.ones((size, fan_in)) for fan_in, _ in shapes] for size in set(sizes)}
+    deltas = {size: [np.ones((size, fan_out)) for _, fan_out in shapes] for size in set(sizes)}
+
+    def run(count: int) -> None:
+        for size in sizes * epochs * count:
+            for number, (out, weight, delta) in enumerate(zip(outs[size], weights, deltas[size], strict=True)):
+                _ = out @ weight
+                _ = out.T @ delta
+                if number:
+                    _ = delta @ weight.T
+
+    return run
+
+
+def compare(fits: dict[str, Callable[[int], Any]]) -> None:
+    """Raise unless all arrive at the same losses.
+
+    Parameters
+    ----------
+    fits : dict of callable
+        As `fitting` returns them.
+    """
+    curves = {who: fit(1).loss_curve_ for who, fit in fits.items()}
+    first = curves["scikit-learn"]
+    for who, curve in curves.items():
+        if len(curve) != len(first) or not np.allclose(curve, first, rtol=1e-9, atol=0.0):
+            raise WrongResultError(f"{who} is at a loss of {curve[-1]} after {len(curve)} epochs, not {first[-1]}")
