@@ -81,7 +81,7 @@ class JaxBackend:
 
         step_by_step = plain_loop(jax.jit(function))
 
-        def loop(constants: Any) -> Callable[[Any, Any, int], Any]:
+        def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
             def run(carry: Any, items: Any, steps: int) -> Any:
                 try:
                     return scan(constants, carry, items, steps=steps)

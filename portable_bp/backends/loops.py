@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# loop(constants) returns run(carry, items, steps): the carry after carry = function(carry, constants, item) for every item.
-Loop = Callable[[Any], Callable[[Any, Any, int], Any]]
+# loop(constants, runs) returns run(carry, items, steps), which is expected to be called so often, and returns the carry after
+# carry = function(carry, constants, item) for every item.
+Loop = Callable[..., Callable[[Any, Any, int], Any]]
 
 
 def plain_loop(function: Callable[[Any, Any, Any], Any]) -> Loop:
@@ -18,7 +19,7 @@ def plain_loop(function: Callable[[Any, Any, Any], Any]) -> Loop:
         ``function(carry, constants, item)`` returns the next carry.
     """
 
-    def loop(constants: Any) -> Callable[[Any, Any, int], Any]:
+    def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
         def run(carry: Any, items: Any, steps: int) -> Any:
             for number in range(steps):
                 carry = function(carry, constants, item(items, number))

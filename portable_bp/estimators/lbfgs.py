@@ -66,8 +66,8 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
     model.n_iter_, model.loss_ = min(found.nit, model.max_iter), float(found.fun)
     if found.status != 0 and training.history.stop_reason is None:
         warnings.warn(
-            f"lbfgs stopped after {model.n_iter_} iterations without having converged: {found.message} "
-            "Scale the data, or allow more with max_iter or max_fun.",
+            f"lbfgs stopped after {model.n_iter_} iterations without having converged ({found.message}): "
+            "scale the data, or allow more with max_iter or max_fun.",
             ConvergenceWarning,
             stacklevel=5,
         )

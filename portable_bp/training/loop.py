@@ -110,7 +110,7 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     DivergenceError
         If the loss or a weight is not finite any more; the training then holds the last finite weights.
     """
-    learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data))
+    learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data), plan.epochs)
     if training.state is None:
         training.state = compiled(plan.backend, begin, plan.optimizer)(training.layers).state
     steps = plan.epochs * math.ceil(data.target.shape[0] / plan.batch_size)

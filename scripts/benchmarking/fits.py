@@ -17,7 +17,8 @@ def digits() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Return scikit-learn's digits, 1,797 of 8 x 8 pixels, and no settings but the defaults."""
     from sklearn.datasets import load_digits
 
-    return *load_digits(return_X_y=True), {}
+    x, y = load_digits(return_X_y=True)
+    return np.asarray(x), np.asarray(y), {}
 
 
 def pixels() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

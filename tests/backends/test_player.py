@@ -241,12 +241,24 @@ def test_what_was_changed_between_two_fits_is_seen(played):
     assert (network.backend.to_numpy(network.layers[0].weight) != before).any()
 
 
-def test_a_second_fit_is_played_from_its_first_step(played):
-    network = bp.Network([3, 4, 2], backend=played.flag, seed=0)
-    for steps in (1 + 12 - player.FEW, 12):  # in the first, one step is called and played
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_fit_is_played_from_its_first_step_and_gives_the_same_bits(played, dtype):
+    found = []
+    x, target = np.random.default_rng(1).normal(size=(2, 26, 3))
+    for rehearsals in (2, 0, 0):  # a full batch and the last one
+        network = bp.Network([3, 4, 3], backend=played.flag, dtype=dtype, seed=0)
         played.clear()
-        network.fit(np.ones((12, 3)), np.ones((12, 2)), optimizer=bp.optimizers.Adam(0.0123), batch_size=1)
-        assert sum(played) == steps
+        network.fit(x, target, optimizer=bp.optimizers.Adam(0.0123), batch_size=4, epochs=5)
+        assert sum(played) == rehearsals + 5 * 7
+        found.append([network.backend.to_numpy(parameter) for layer in network.layers for parameter in layer])
+    for parameters in zip(*found, strict=True):
+        assert len({parameter.tobytes() for parameter in parameters}) == 1
+
+
+def test_a_few_steps_are_called(played):
+    network = bp.Network([3, 4, 2], backend=played.flag, seed=0)
+    network.fit(np.ones((12, 3)), np.ones((12, 2)), batch_size=4, epochs=1)
+    assert not played
 
 
 BUFFER = np.empty((4, 30))

@@ -17,7 +17,7 @@ from portable_bp.backends.loops import Loop, item, leaves, map_leaves
 from portable_bp.backends.recorded.plan import Plan, Row, Stage
 from portable_bp.backends.recorded.tape import Library, Recording, Value
 
-FEW = 4  # so many steps of a kind are not worth the preparation that playing takes
+FEW = 4  # fewer steps of a kind are not worth the preparation that playing takes
 LOOKED_AT = 2**16  # so many numbers of an array are compared
 MOST = 64  # so many plans are kept, which matters to a process that never meets the same number of samples twice
 
@@ -30,12 +30,13 @@ def recorded_loop(
     function: Callable[[Any, Any, Any], Any],
     quiet: Any = contextlib.nullcontext,
 ) -> Loop:
-    """Return a loop like `plain_loop`, which records the function once it has seen enough of it.
+    """Return a loop like `plain_loop`, which records the function where enough steps are to come, and plays it from the first.
 
-    A step that was called is played too, and the rest are played only if that gives the same. When the loop is begun anew, the
-    function is recorded anew, and what was rehearsed serves again if it still makes the same calls. A function that cannot be
-    recorded, since it looks at an array's numbers, or that changes from one step to the next by what it keeps to itself, is
-    called as it stands. What changes later is not seen until the loop is begun anew.
+    A step that was called is played too, and the others are played only if that gives the same. When the loop is begun anew,
+    the function is recorded anew, and what was rehearsed serves again if it still makes the same calls. A function that cannot
+    be recorded, since it looks at an array's numbers, or that changes from one step to the next by what it keeps to itself, is
+    called as it stands. What changes later is not seen until the loop is begun anew. Whether steps are called or played is a
+    matter of the function and of how many they are, and not of what came before, so that the same training gives the same bits.
 
     Parameters
     ----------
@@ -50,8 +51,7 @@ def recorded_loop(
     """
     plans: dict[Any, Plan] = {}
 
-    def loop(constants: Any) -> Callable[[Any, Any, int], Any]:
-        met: dict[Any, int] = {}
+    def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
         players: dict[Any, Player | None] = {}
 
         def known(kind: Any, carry: Any, given: Any) -> Player | None:
@@ -62,12 +62,14 @@ def recorded_loop(
             del plans[kind]
             return None
 
-        def rehearsed(kind: Any, before: Any, given: Any, after: Any) -> Player | None:
-            """Return a player that changed what the called step changed, or None."""
-            recording = _recorded(library, function, before, constants, given)
-            if recording is None or _kind(before) != _kind(after):
-                return None
+        def rehearsed(kind: Any, before: Any, given: Any) -> Player | None:
+            """Return a player that changes what a called step changes, or None."""
             try:
+                called = copy.deepcopy(function)  # what it keeps in its pieces is not to be changed by a rehearsal
+                after = called(before, constants, given)
+                recording = _recorded(library, called, before, constants, given)
+                if recording is None or _kind(before) != _kind(after):
+                    return None
                 player = Player(Plan(recording, library), constants)
                 played = player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
             except Exception:  # such as a shape that depends on numbers: calling the function as it stands serves
@@ -80,18 +82,21 @@ def recorded_loop(
             return player
 
         def run(carry: Any, items: Any, steps: int) -> Any:
-            kind = _kind((carry, constants, item(items, 0)))
+            given = item(items, 0)
+            kind, done = _kind((carry, constants, given)), 0
             with quiet():
-                if kind in plans and kind not in players and met.get(kind, 0) + steps >= FEW:
-                    players[kind] = known(kind, carry, item(items, 0))
-                for number in range(steps):
-                    if player := players.get(kind):
-                        return player.run(carry, items, range(number, steps))
-                    given = item(items, number)
-                    before, carry = carry, function(carry, constants, given)
-                    met[kind] = met.get(kind, 0) + 1
-                    if met[kind] == FEW:
-                        players[kind] = rehearsed(kind, before, given, carry)
+                if kind not in players and steps * runs >= FEW:
+                    players[kind] = known(kind, carry, given) if kind in plans else None
+                    if players[kind] is None:
+                        # The second step is rehearsed: in the first an optimizer's averages are zeros, which show little.
+                        first = function(carry, constants, given)
+                        players[kind] = rehearsed(kind, first, given)
+                        if players[kind] is None:
+                            carry, done = first, 1
+                if player := players.get(kind):
+                    return player.run(carry, items, range(steps))
+                for number in range(done, steps):
+                    carry = function(carry, constants, item(items, number))
             return carry
 
         return run
