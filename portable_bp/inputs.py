@@ -12,6 +12,8 @@ import numpy as np
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import Backend, compiled
 
+LET_THROUGH = ", or let them through with check_finite=False"
+
 
 class Inputs(NamedTuple):
     """Inputs on the backend.
@@ -58,7 +60,7 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
     if 0 in array.shape:
         raise ValueError(f"x has shape {tuple(array.shape)}: it holds no samples; give at least one.")
     if check_finite:
-        refuse_nonfinite(backend, array, "x")
+        refuse_nonfinite(backend, array, "x", LET_THROUGH)
     return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
 
 
@@ -105,7 +107,7 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
             f"{_count(outputs, 'output')}: give an array of shape {rows}{classes}."
         )
     if check_finite:
-        refuse_nonfinite(backend, array, "target")
+        refuse_nonfinite(backend, array, "target", LET_THROUGH)
     bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
     check_bounds(backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
     return namespace(array).reshape(array, (samples, outputs))
@@ -209,7 +211,7 @@ def check_weights(
         )
     if check_finite:
         for number, weight in enumerate(taken, start=1):
-            refuse_nonfinite(backend, weight, f"weight {number}")
+            refuse_nonfinite(backend, weight, f"weight {number}", LET_THROUGH)
     if biases is None:
         return tuple(Layer(weight, None) for weight in taken)
     taken_biases = [as_array(backend, bias, f"bias {number}") for number, bias in enumerate(biases, start=1)]
@@ -255,9 +257,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def refuse_nonfinite(
-    backend: Backend, array: Array, name: str, remedy: str = ", or let them through with check_finite=False"
-) -> None:
+def refuse_nonfinite(backend: Backend, array: Array, name: str, remedy: str = "") -> None:
     """Raise if an array holds NaN or infinity.
 
     Parameters
@@ -269,7 +269,7 @@ def refuse_nonfinite(
     name : str
         What the message calls it.
     remedy : str
-        What may be done besides dropping or replacing such values.
+        What may be done besides, as the end of the sentence.
 
     Raises
     ------

@@ -7,6 +7,7 @@ is changed. A user's own optimizer is any object with the two methods, or a pair
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
 from portable_bp.algorithm.schedules import rate_at
-from portable_bp.algorithm.settings import NOT_NEGATIVE, PART, POSITIVE, RATE, SHARE, settle
+from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, RATE, SHARE, UNIT_INTERVAL, settle
 from portable_bp.lookup import has_parts
 
 Layers = Sequence[Layer]
@@ -115,7 +116,7 @@ class Momentum:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE, momentum=PART)
+        settle(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
 
     def init(self, layers: Layers) -> State:
         """Return velocities of zero."""
@@ -233,6 +234,7 @@ class Adam:
 
         # A mean is a fading sum divided by the sum of its fading weights. The divisions are taken out of the arrays, to cost
         # one number each: rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
+        # Without the correction of what epsilon is added to, d in the last factor is that of a mean whose weights sum to one.
         slope_weights = (1.0 - self.beta_1**made) / (1.0 - self.beta_1)
         root_weights = namespace(made).sqrt((1.0 - self.beta_2**made) / (1.0 - self.beta_2))
         step_size = rate * root_weights / slope_weights
@@ -308,6 +310,50 @@ class Penalized:
             for slope, layer in zip(gradient, layers, strict=True)
         ]
         return self.optimizer.update(penalized, state, layers)
+
+
+class SteeredState(NamedTuple):
+    """What a steered optimizer remembers.
+
+    Attributes
+    ----------
+    rate : array, shape ()
+        The learning rate.
+    inner : object
+        The state of the optimizer inside.
+    """
+
+    rate: Array
+    inner: Any
+
+
+@dataclass(frozen=True)
+class Steered:
+    """An optimizer whose learning rate is part of its state, so that it may be changed between epochs.
+
+    Parameters
+    ----------
+    optimizer : optimizer
+        One of this module's with a ``learning_rate`` that is a number: the rate at the start.
+    """
+
+    optimizer: Any
+
+    def __post_init__(self) -> None:
+        _check_inner(self)
+
+    def init(self, layers: Layers) -> SteeredState:
+        """Return the rate and the state of the optimizer inside."""
+        weight = layers[0].weight
+        xp = namespace(weight)
+        rate = xp.full((), self.optimizer.learning_rate, dtype=weight.dtype, device=array_api_compat.device(weight))
+        return SteeredState(rate, self.optimizer.init(layers))
+
+    def update(self, gradient: Layers, state: SteeredState, layers: Layers) -> tuple[Layers, SteeredState]:
+        """Update with the rate of the state."""
+        steered = dataclasses.replace(self.optimizer, learning_rate=lambda count: state.rate)
+        updated, inner = steered.update(gradient, state.inner, layers)
+        return updated, SteeredState(state.rate, inner)
 
 
 @dataclass(frozen=True)

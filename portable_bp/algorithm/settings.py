@@ -38,7 +38,7 @@ RATE = Range("a number above 0, or a schedule", POSITIVE.holds, or_function=True
 NOT_NEGATIVE = Range("a number from 0 up", lambda number: number >= 0.0)
 COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number), int)
 SHARE = Range("a number from 0 to below 1", lambda number: 0.0 <= number < 1.0)
-PART = Range("a number from 0 to 1", lambda number: 0.0 <= number <= 1.0)
+UNIT_INTERVAL = Range("a number from 0 to 1", lambda number: 0.0 <= number <= 1.0)
 INSIDE = Range("a number between 0 and 1", lambda number: 0.0 < number < 1.0)
 
 

@@ -87,14 +87,12 @@ def backend_of(array: Any, dtype: Any = None) -> Backend:
     array : array
         Of one of the libraries that there are backends for.
     dtype : str or dtype, optional
-        "float32" or "float64"; the array's own without it.
+        "float32" or "float64"; without it, the array's own where it is one of them, else "float32".
 
     Raises
     ------
     TypeError
         If it is no array of these libraries.
-    ValueError
-        If the dtype is another one.
     """
     try:
         library = array_api_compat.array_namespace(array).__name__
@@ -102,9 +100,11 @@ def backend_of(array: Any, dtype: Any = None) -> Backend:
         library = type(array).__module__
     name = library.removeprefix("array_api_compat.").removeprefix("array_api_").partition(".")[0]
     if name not in BACKENDS:
-        raise TypeError(f"a {library} array belongs to no backend: give an array of NumPy, CuPy, PyTorch or JAX.")
-    device = _device_name(name, array_api_compat.device(array))
-    return select_backend(f"{name}:{device}", array.dtype if dtype is None else dtype)
+        raise TypeError(f"{library} has no backend: give an array of NumPy, CuPy, PyTorch, JAX or array-api-strict.")
+    if dtype is None:
+        xp = array_api_compat.array_namespace(array)
+        dtype = array.dtype if array.dtype in (xp.float32, xp.float64) else "float32"
+    return select_backend(f"{name}:{_device_name(name, array_api_compat.device(array))}", dtype)
 
 
 def dtype_name(dtype: Any) -> str:

@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import is_regressor
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend, backend_of, select_backend
-from portable_bp.estimators.places import bring, is_host, place_for, same_place
+from portable_bp.backends import Backend, backend_of, compiled, select_backend
+from portable_bp.estimators.places import follow_samples, is_host, place_for, same_place
 from portable_bp.estimators.samples import Dense, Sparse, hold
 from portable_bp.inputs import as_array, refuse_nonfinite
 
+SPARSE = ["csr", "csc"]
 
-def check_fit(model: Any, x: Any, y: Any, reset: bool) -> tuple[Any, Any, Backend]:
+
+def check_fit(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple[Any, Any, Backend]:
     """Return samples and targets to fit, checked, and the backend to do so on.
 
     Parameters
@@ -36,6 +37,8 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool) -> tuple[Any, Any, Backen
         Targets.
     reset : bool
         Whether the features are those of a new model.
+    y_numeric : bool
+        Whether targets are numbers to predict.
 
     Returns
     -------
@@ -48,23 +51,12 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool) -> tuple[Any, Any, Backen
     ValueError, TypeError
         If they do not fit.
     """
-    host = is_host(x)
-    backend = select_backend(model.backend or "numpy") if host else place_for(model.backend, x)
-    x = x if host else check_device_array(backend, x)
-    y = bring(backend, y, "y")
-    if host:
-        options: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
-        if is_host(y):
-            options |= {"multi_output": True, "y_numeric": is_regressor(model)}
-            x, y = validate_data(model, x, y, reset=reset, **options)
-        else:
-            x = validate_data(model, x, reset=reset, **options)
+    if is_host(x):
+        x, y = _check_on_host(model, x, y, reset, y_numeric)
         backend = place_for(model.backend, x)
     else:
-        validate_data(model, x, y, reset=reset, skip_check_array=True)
-        if is_host(y):
-            as_it_is: dict[str, Any] = {"accept_sparse": "csr", "dtype": None}
-            y = check_array(y, ensure_2d=False, input_name="y", **as_it_is)
+        backend = place_for(model.backend, x)
+        x, y = _check_on_device(model, backend, x, y, reset)
     if not is_host(y) and y.ndim not in (1, 2):
         raise ValueError(f"y has shape {tuple(y.shape)}: give one target a sample, or a row of them.")
     if y.shape[0] != x.shape[0]:
@@ -76,7 +68,38 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool) -> tuple[Any, Any, Backen
     return x, y, backend
 
 
-def check_weight(backend: Backend, sample_weight: Any, x: Any) -> Array | None:
+def _check_on_host(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple[Any, Any]:
+    y = follow_samples(select_backend(model.backend or "numpy"), y, "y")
+    options: dict[str, Any] = {"accept_sparse": SPARSE, "dtype": (np.float64, np.float32), "reset": reset}
+    if is_host(y):
+        return validate_data(model, x, y, multi_output=True, y_numeric=y_numeric, **options)
+    return validate_data(model, x, **options), y
+
+
+def _check_on_device(model: Any, backend: Backend, x: Any, y: Any, reset: bool) -> tuple[Array, Any]:
+    x = _check_samples(backend, x)
+    validate_data(model, x, y, reset=reset, skip_check_array=True)
+    y = follow_samples(backend, y, "y")
+    if is_host(y):
+        any_dtype: Any = None
+        y = check_array(y, ensure_2d=False, dtype=any_dtype, input_name="y")
+    return x, y
+
+
+def _check_samples(backend: Backend, x: Any) -> Array:
+    """Return samples on a device as floating-point numbers, checked as scikit-learn checks those on the host."""
+    if namespace(x).isdtype(x.dtype, "complex floating"):
+        raise ValueError("X holds complex numbers, which are not supported: give real ones.")
+    if x.ndim != 2:
+        raise ValueError(f"X has shape {tuple(x.shape)}: expected a 2D array of shape (samples, features).")
+    if 0 in x.shape:
+        raise ValueError(f"X has shape {tuple(x.shape)}: at least one sample and one feature are needed.")
+    array = as_array(backend, x, "X")
+    refuse_nonfinite(backend, array, "X")
+    return array
+
+
+def check_weight(backend: Backend, sample_weight: Any, samples: int) -> Array | None:
     """Return sample weights on the backend, or None.
 
     Parameters
@@ -85,8 +108,8 @@ def check_weight(backend: Backend, sample_weight: Any, x: Any) -> Array | None:
         Where they go.
     sample_weight : list or array, shape (samples,), or number, or None
         What each sample counts for.
-    x : array, shape (samples, features)
-        The samples.
+    samples : int
+        How many there are.
 
     Raises
     ------
@@ -95,14 +118,16 @@ def check_weight(backend: Backend, sample_weight: Any, x: Any) -> Array | None:
     """
     if sample_weight is None:
         return None
-    weight = bring(backend, sample_weight, "sample_weight")
+    weight = follow_samples(backend, sample_weight, "sample_weight")
     if is_host(weight):
-        samples = np.broadcast_to(0.0, (x.shape[0], 1))
-        weight = _check_sample_weight(weight, samples, dtype=(np.float64, np.float32))
+        # scikit-learn's check takes the number of samples from samples.
+        weight = _check_sample_weight(weight, np.broadcast_to(0.0, (samples, 1)), dtype=(np.float64, np.float32))
     weight = as_array(backend, weight, "sample_weight")
-    if tuple(weight.shape) != (x.shape[0],):
-        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({x.shape[0]},).")
-    refuse_nonfinite(backend, weight, "sample_weight", remedy="")
+    if tuple(weight.shape) != (samples,):
+        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({samples},).")
+    refuse_nonfinite(backend, weight, "sample_weight")
+    if not bool(backend.to_numpy(compiled(backend, _any_other_than_zero)(weight))):
+        raise ValueError("sample_weight holds nothing but zeros: give weights of which some are above 0.")
     return weight
 
 
@@ -122,48 +147,24 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
     ------
     ValueError
         If they do not fit, or are not where the model is.
+    TypeError
+        If x is an array of no known library.
     """
     backend = backend_of(model.coefs_[0])
     host = is_host(x)
-    other = select_backend("numpy") if host else backend_of(x, "float32")
-    if not same_place(backend, other) and not (host and model.backend is not None):
+    own = select_backend("numpy") if host else backend_of(x)
+    if not same_place(own, backend) and not (host and model.backend is not None):
         raise ValueError(
-            f"X of {type(model).__name__}.{method}() is a {other.name} array on {other.device}, and the model was fitted with "
+            f"X of {type(model).__name__}.{method}() is a {own.name} array on {own.device}, and the model was fitted with "
             f"{backend.name} on {backend.device}: both must use the same namespace and device, so move X there, or fit with "
             "backend=..., to which host data are moved."
         )
     if host:
-        return hold(backend, validate_data(model, x, accept_sparse=["csr", "csc"], reset=False))
-    x = check_device_array(backend, x)
+        return hold(backend, validate_data(model, x, accept_sparse=SPARSE, reset=False))
+    x = _check_samples(backend, x)
     validate_data(model, x, reset=False, skip_check_array=True)
     return Dense(x, backend)
 
 
-def check_device_array(backend: Backend, x: Any, name: str = "X") -> Array:
-    """Return samples on a device as floating-point numbers, checked as scikit-learn checks those on the host.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they are.
-    x : array, shape (samples, features)
-        What was given.
-    name : str
-        What the message calls it.
-
-    Raises
-    ------
-    ValueError
-        If the shape is wrong, or a number is complex or not finite.
-    TypeError
-        If it is on another device, or of another library.
-    """
-    if namespace(x).isdtype(x.dtype, "complex floating"):
-        raise ValueError(f"{name} holds complex numbers, which are not supported: give real ones.")
-    if x.ndim != 2:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}: expected a 2D array of shape (samples, features).")
-    if 0 in x.shape:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}: at least one sample and one feature are needed.")
-    array = as_array(backend, x, name)
-    refuse_nonfinite(backend, array, name, remedy="")
-    return array
+def _any_other_than_zero(array: Array) -> Array:
+    return namespace(array).any(array != 0.0)

@@ -10,14 +10,20 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import unique_labels
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of, compiled
-from portable_bp.estimators.checks import check_weight
-from portable_bp.estimators.labels import choose_labels, distinct_labels, find_labels, number_labels, place_labels
-from portable_bp.estimators.perceptron import Perceptron, restored_on_error
-from portable_bp.estimators.places import bring, is_host, to_host
+from portable_bp.estimators.labels import (
+    choose_labels,
+    distinct_labels,
+    find_labels,
+    number_labels,
+    place_labels,
+    refuse_fractions,
+)
+from portable_bp.estimators.perceptron import Perceptron
+from portable_bp.estimators.places import is_host, to_host
 from portable_bp.estimators.samples import Examples
 from portable_bp.estimators.scores import accuracy
 
@@ -44,8 +50,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     batch_size : int or "auto"
         The samples of a step; "auto" is 200, or all where they are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        For sgd: the rate stays; or is divided, after an epoch, by (samples seen + 1) ** power_t; or by five where the training
-        would otherwise stop, down to 1e-6.
+        For sgd: the rate stays; or is, after an epoch, that at the start divided by (samples seen + 1) ** power_t; or is divided
+        by five where the training would otherwise stop, as long as it is above 1e-6.
     learning_rate_init : float
         The learning rate at the start.
     power_t : float
@@ -74,14 +80,15 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     beta_1, beta_2, epsilon : float
         For adam: the shares of the two running means that are kept, and what is added to the root of the second.
     n_iter_no_change : int or inf
-        How many epochs without an improvement end the training.
+        More epochs than so many without an improvement end the training.
     max_fun : int
         For lbfgs: the most looks at the loss.
     backend : str, Backend or None
         Where to compute, as `portable_bp.select_backend` takes it; None follows X. Where one is named, samples of the host are
         moved there, the weights stay there, and predictions for samples of the host come back.
     class_weight : dict, "balanced", list of dict, or None
-        What each class counts for in training, besides the sample weights, as scikit-learn's other classifiers take it.
+        What each class counts for in training, besides the sample weights, as scikit-learn's other classifiers take it; the
+        numbers of the samples' classes are read from the device for it.
     dropout : float or sequence of float
         The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer; for sgd and adam.
     callbacks : sequence of callable
@@ -102,7 +109,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     validation_scores_, best_validation_score_ : list of float and float, or None
         The scores on samples that are held out, and the best.
     n_iter_, t_ : int
-        The epochs of the last fit, and the samples seen in all fits.
+        The epochs of the last fit, and the samples seen since the weights were drawn.
     n_layers_, n_outputs_, out_activation_ : int, int, str
         The layers with that of the inputs, the outputs, and "softmax" or "logistic".
     n_features_in_, feature_names_in_ : int, numpy.ndarray
@@ -127,6 +134,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     """
 
     class_weight: Any
+
+    _predicts_numbers = False
 
     _parameter_constraints: dict = {
         **Perceptron._parameter_constraints,
@@ -214,11 +223,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit; the model is then as it was.
+            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
         """
-        with restored_on_error(self):
-            self._take_classes(y, classes)
-            return self._fit(X, y, sample_weight, incremental=True)
+        if classes is None and not hasattr(self, "classes_"):
+            raise ValueError("classes is missing: the first call of partial_fit needs all classes that there will be.")
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X):
         """Return the likeliest class of each sample.
@@ -242,6 +251,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._kind == "multilabel":
             return xp.astype(numbers, classes.dtype)
         numbers = xp.reshape(numbers, (-1,))
+        # An only class has the number 0, which its network may not have learned.
         return xp.take(classes, numbers if classes.shape[0] > 1 else 0 * numbers, axis=0)
 
     def predict_proba(self, X):
@@ -273,7 +283,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             The logarithm of `predict_proba`.
         """
         probability = self._probability(X, "predict_log_proba")
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore"):  # minus infinity is the logarithm that is meant
             return namespace(probability).log(probability)
 
     def score(self, X, y, sample_weight=None):
@@ -284,56 +294,58 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         X, y, sample_weight
             As `fit` takes them.
         """
-        predicted, backend = self.predict(X), backend_of(self.coefs_[0])
-        y = bring(backend, y, "y")
-        if is_host(predicted) or is_host(y):
-            return float(accuracy_score(to_host(y), to_host(predicted), sample_weight=to_host(sample_weight)))
-        return accuracy(backend, predicted, y, check_weight(backend, sample_weight, X))
+        predicted = self.predict(X)
+        y, weight = self._check_to_score(predicted, y, sample_weight)
+        if is_host(predicted):
+            return float(accuracy_score(y, predicted, sample_weight=weight))
+        if is_host(y):  # such as text, which is told apart on the host
+            return float(accuracy_score(y, to_host(predicted), sample_weight=to_host(weight)))
+        backend = backend_of(self.coefs_[0])
+        refuse_fractions(backend, y)
+        return accuracy(backend, predicted, y, weight)
 
     def _probability(self, X, method):
         backend, probability = self._values(X, method)
         if self._kind == "binary":
-            probability = compiled(backend, _both)(probability)
+            probability = compiled(backend, _with_complement)(probability)
         return backend.to_numpy(probability) if is_host(X) else probability
 
     def _name_output(self) -> str:
         return "softmax" if self._kind == "multiclass" else "logistic"
 
-    def _take_classes(self, y: Any, classes: Any) -> None:
-        """Learn which classes there will be, at the first call, or compare them with those that are known."""
-        if classes is None:
-            if not hasattr(self, "classes_"):
-                raise ValueError("classes is missing: the first call of partial_fit needs all classes that there will be.")
-            return
-        given = unique_labels(to_host(classes))
-        if hasattr(self, "classes_"):
-            if not np.array_equal(given, to_host(self.classes_)):
-                raise ValueError(
-                    f"classes is {given}, and was {to_host(self.classes_)} before: leave it out, or give the same."
-                )
-            return
-        multilabel = type_of_target(y).startswith("multilabel") if is_host(y) else y.ndim == 2 and y.shape[1] > 1
-        self._kind = "multilabel" if multilabel else "multiclass" if len(given) > 2 else "binary"
-        self.classes_ = given
-
-    def _learn_classes(self, backend: Backend, x: Any, y: Any, anew: bool) -> None:
-        if anew or not hasattr(self, "classes_"):
+    def _learn_classes(self, backend: Backend, x: Any, y: Any, classes: Any, anew: bool) -> None:
+        if classes is None and (anew or not hasattr(self, "classes_")):
             self.classes_, self._kind = find_labels(backend, y)
-        elif self.warm_start:
-            found, known = distinct_labels(backend, y), to_host(self.classes_)
+        elif not hasattr(self, "classes_"):
+            self.classes_ = unique_labels(to_host(classes))
+            multilabel = y.ndim == 2
+            self._kind = "multilabel" if multilabel else "multiclass" if len(self.classes_) > 2 else "binary"
+        else:
+            self._compare_classes(backend, y, classes)
+        self.classes_ = place_labels(backend, self.classes_, is_host(x))
+
+    def _compare_classes(self, backend: Backend, y: Any, classes: Any) -> None:
+        known = to_host(self.classes_)
+        if classes is not None and not np.array_equal(unique_labels(to_host(classes)), known):
+            raise ValueError(f"classes is {classes}, and was {known} before: give the same, or leave it out.")
+        if self.warm_start:
+            found = distinct_labels(backend, y)
             if set(found.tolist()) != set(known.tolist()):
                 raise ValueError(
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got "
                     f"{known}, `y` has {found}"
                 )
-        self.classes_ = place_labels(backend, self.classes_, is_host(x))
 
     def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
         target = number_labels(backend, y, place_labels(backend, self.classes_, is_host(y)), self._kind)
         return target, self.classes_.shape[0] if self._kind == "multiclass" else target.shape[1]
 
-    def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
+    def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
         return accuracy(backend, compiled(backend, choose_labels, self._kind)(values), target, sample_weight)
+
+    def _strata(self, examples: Examples) -> np.ndarray | None:
+        # As columns of True and False, which is how scikit-learn's messages call them.
+        return examples.samples.backend.to_numpy(examples.target).astype(bool) if self._kind == "binary" else None
 
     def _weigh(self, examples: Examples) -> Examples:
         if self.class_weight is None:
@@ -351,5 +363,5 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return tags
 
 
-def _both(probability: Array) -> Array:
+def _with_complement(probability: Array) -> Array:
     return namespace(probability).concat([1.0 - probability, probability], axis=-1)

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled
-from portable_bp.estimators.places import is_host, to_host
+from portable_bp.estimators.places import is_host, put_labels, to_host
 
 
 def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
@@ -38,8 +38,7 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
         binarizer = LabelBinarizer().fit(y)
         return binarizer.classes_, "multilabel" if binarizer.y_type_.startswith("multilabel") else binarizer.y_type_
     xp = namespace(y)
-    if xp.isdtype(y.dtype, "real floating") and _holds(backend, _fractional, y):
-        raise ValueError("Unknown label type: continuous. y holds fractions, and a classifier needs classes: give integers.")
+    refuse_fractions(backend, y)
     classes = xp.sort(xp.unique_values(y))
     if y.ndim == 1:
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
@@ -105,7 +104,7 @@ def distinct_labels(backend: Backend, y: Any) -> np.ndarray:
 
 
 def place_labels(backend: Backend, classes: Any, on_host: bool) -> Any:
-    """Return classes on the host or on the backend; strings are on the host in any case.
+    """Return classes on the host or on the backend; text is on the host in any case.
 
     Parameters
     ----------
@@ -118,9 +117,26 @@ def place_labels(backend: Backend, classes: Any, on_host: bool) -> Any:
     """
     if on_host:
         return to_host(classes)
-    if not is_host(classes) or classes.dtype.kind not in "iuf":
-        return classes
-    return backend.asarray(classes, classes.dtype.name)
+    return put_labels(backend, classes) if is_host(classes) else classes
+
+
+def refuse_fractions(backend: Backend, y: Array) -> None:
+    """Raise if targets on a device are no classes, as scikit-learn does on the host.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where y is.
+    y : array
+        Targets.
+
+    Raises
+    ------
+    ValueError
+        If a number is not whole.
+    """
+    if namespace(y).isdtype(y.dtype, "real floating") and _holds(backend, _fractional, y):
+        raise ValueError("Unknown label type: continuous. y holds fractions, and a classifier needs classes: give integers.")
 
 
 def choose_labels(kind: str, probability: Array) -> Array:
@@ -161,4 +177,7 @@ def _missed(classes: Array, y: Array, numbers: Array) -> Array:
 
 
 def _found(classes: Array, y: Array) -> Array:
-    return namespace(y).searchsorted(classes, y)
+    xp = namespace(y)
+    if y.dtype == xp.bool:  # which not every library searches
+        classes, y = xp.astype(classes, xp.int32), xp.astype(y, xp.int32)
+    return xp.searchsorted(classes, y)

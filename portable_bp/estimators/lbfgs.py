@@ -15,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import compiled
-from portable_bp.estimators.objective import PenalizedLoss, Problem
+from portable_bp.estimators.objective import PenalizedLoss
+from portable_bp.estimators.problem import Problem
 from portable_bp.training import Training
 
 

@@ -5,47 +5,12 @@ error = sum(sample_weight * loss) / sum(sample_weight) + alpha / 2 * sum(weight^
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.propagation import propagate
-from portable_bp.estimators.samples import Examples
-from portable_bp.training import Training
-
-# Returns the score of layers on samples that are held out and, where it is wanted, the loss.
-Measure: TypeAlias = Callable[[Sequence[Layer]], tuple[float, float | None]]
-
-
-class Problem(NamedTuple):
-    """What a solver is given.
-
-    Attributes
-    ----------
-    activations : tuple of activation
-        One a layer.
-    loss : loss
-        Of every sample.
-    layers : sequence of Layer
-        Where to start.
-    examples : Examples
-        What to learn from.
-    rates : tuple of float
-        The dropout rate of each hidden layer.
-    callbacks : sequence of callable
-        Called with the training after every epoch or iteration.
-    measure : callable or None
-        Looks at samples that are held out.
-    """
-
-    activations: tuple[Any, ...]
-    loss: Any
-    layers: Sequence[Layer]
-    examples: Examples
-    rates: tuple[float, ...]
-    callbacks: Sequence[Callable[[Training], Any]]
-    measure: Measure | None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ OUTPUTS = {
 }
 
 
-def outs_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Sparse) -> Array:
+def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Sparse) -> Array:
     """Return the output layer's out for samples.
 
     Parameters

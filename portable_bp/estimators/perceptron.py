@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
@@ -20,17 +19,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.algorithm.losses import mean_error
 from portable_bp.backends import Backend, backend_of, compiled
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict, check_weight
 from portable_bp.estimators.lbfgs import fit_lbfgs
-from portable_bp.estimators.objective import Problem
-from portable_bp.estimators.outputs import OUTPUTS, Output, outs_of
-from portable_bp.estimators.places import same_place
+from portable_bp.estimators.outputs import OUTPUTS, Output, out_of
+from portable_bp.estimators.places import follow_samples, is_host, refuse_elsewhere, to_host
+from portable_bp.estimators.problem import Problem, Validation
 from portable_bp.estimators.samples import Examples, hold
-from portable_bp.estimators.steered import Optimization
-from portable_bp.estimators.stochastic import fit_stochastic
+from portable_bp.estimators.stochastic import Optimization, fit_stochastic
 from portable_bp.inputs import as_array
 
 
@@ -104,8 +101,10 @@ class Perceptron(BaseEstimator, ABC):
 
     # What the classifier and the regressor do each in its way.
 
-    def _learn_classes(self, backend: Backend, x: Any, y: Any, anew: bool) -> None:
-        """Learn the classes from checked targets, or compare them with those that are known."""
+    _predicts_numbers: ClassVar[bool]
+
+    def _learn_classes(self, backend: Backend, x: Any, y: Any, classes: Any, anew: bool) -> None:
+        """Learn the classes from checked targets, or compare these with them; there are none to learn for numbers."""
 
     @abstractmethod
     def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
@@ -116,8 +115,12 @@ class Perceptron(BaseEstimator, ABC):
         """Return scikit-learn's name of the output activation."""
 
     @abstractmethod
-    def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
+    def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
         """Return the score of the network's probabilities or predictions."""
+
+    def _strata(self, examples: Examples) -> np.ndarray | None:
+        """Return what is to be held out in equal shares."""
+        return None
 
     def _weigh(self, examples: Examples) -> Examples:
         """Return examples with what each counts for in training."""
@@ -125,63 +128,93 @@ class Perceptron(BaseEstimator, ABC):
 
     # Fitting.
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any = None, y_val: Any = None, incremental: bool = False) -> Any:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        incremental: bool = False,
+        classes: Any = None,
+    ) -> Any:
+        hidden = self._check_options(X_val, y_val, incremental)
+        with restored_on_error(self):
+            problem = self._pose(hidden, X, y, sample_weight, X_val, y_val, incremental, classes)
+            layers = fit_lbfgs(self, problem) if self.solver == "lbfgs" else fit_stochastic(self, problem, incremental)
+            self._keep_layers(problem.examples.samples.backend, layers)
+        return self
+
+    def _check_options(self, X_val: Any, y_val: Any, incremental: bool) -> list[int]:
+        """Return the sizes of the hidden layers, if what was chosen fits together."""
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: use fit, or early_stopping=False.")
         if (X_val is None) != (y_val is None):
             raise ValueError("one of X_val and y_val is missing: give both, or neither.")
-        hidden = _hidden_sizes(self.hidden_layer_sizes)
-        rates, callbacks = check_dropout(self.dropout, len(hidden)), check_callbacks(self.callbacks)
-        if self.solver == "lbfgs" and any(rates):
+        given = self.hidden_layer_sizes
+        hidden: list[Any] = [given] if isinstance(given, Integral) else list(given)
+        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}: give whole numbers from 1 up, one a hidden layer.")
+        if self.solver == "lbfgs" and any(check_dropout(self.dropout, len(hidden))):
             raise ValueError(f"dropout is {self.dropout!r}, and lbfgs needs a loss that stays the same: use adam or sgd.")
         if self.solver == "lbfgs" and X_val is not None:
             raise ValueError("X_val is given, and lbfgs looks at no other samples: leave it out, or use adam or sgd.")
+        return [int(size) for size in hidden]
+
+    def _pose(
+        self,
+        hidden: list[int],
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        incremental: bool,
+        classes: Any,
+    ) -> Problem:
+        """Return what is to be solved: checked, placed, drawn and split."""
         anew = not (self.warm_start or incremental)
         known = hasattr(self, "coefs_") and not anew
-        with restored_on_error(self):
-            X, y, backend = check_fit(self, X, y, reset=not known)
-            backend = self._known_backend(backend) if known else backend
-            self._learn_classes(backend, X, y, anew)
-            target, self.n_outputs_ = self._take_target(backend, y)
-            examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X))
-            held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
-            self._random_state = check_random_state(self.random_state)
-            sizes = [X.shape[1], *hidden, self.n_outputs_]
-            layers = self._known_layers(backend, sizes) if known else self._draw_layers(backend, sizes)
-            if self.early_stopping and self.solver != "lbfgs" and held_out is None:
-                examples, held_out = self._split(examples)
-            self._begin_records(known, held_out is not None)
-            output = OUTPUTS[self.out_activation_]
-            activations = self._activations(len(hidden), output)
-            measure = None
-            if held_out is not None:
-                measure = functools.partial(self._measure, activations, output, held_out, bool(callbacks))
-            examples = self._weigh(examples)
-            problem = Problem(activations, output.loss, layers, examples, rates, callbacks, measure)
-            layers = fit_lbfgs(self, problem) if self.solver == "lbfgs" else fit_stochastic(self, problem, incremental)
-            self._keep_layers(backend, layers)
-        return self
+        rates, callbacks = check_dropout(self.dropout, len(hidden)), check_callbacks(self.callbacks)
+        X, y, backend = check_fit(self, X, y, not known, self._predicts_numbers)
+        backend = self._known_backend(backend) if known else backend
+        self._learn_classes(backend, X, y, classes, anew)
+        target, self.n_outputs_ = self._take_target(backend, y)
+        examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X.shape[0]))
+        held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
+        self._random_state = check_random_state(self.random_state)
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
+        if known:
+            layers = self._known_layers(backend, sizes)
+        else:
+            self.n_layers_, self.out_activation_ = len(sizes), self._name_output()
+            layers = self._draw_layers(backend, sizes)
+        if self.early_stopping and self.solver != "lbfgs" and held_out is None:
+            examples, held_out = self._split(examples)
+        self._begin_records(known, layers, held_out is not None)
+        output = OUTPUTS[self.out_activation_]
+        activations = self._activations(len(hidden), output)
+        validation = None
+        if held_out is not None:
+            validation = Validation(activations, output, held_out, self._score, with_loss=bool(callbacks))
+        return Problem(activations, output.loss, layers, self._weigh(examples), rates, callbacks, validation)
 
     def _draw_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
-        """Return a new network's layers, drawn in scikit-learn's order."""
-        self.n_layers_ = len(sizes)
-        self.out_activation_ = self._name_output()
-        # Glorot and Bengio, AISTATS 2010.
+        """Return a new network's layers, drawn in scikit-learn's order (Glorot and Bengio, AISTATS 2010)."""
         factor = 2.0 if self.activation == "logistic" else 6.0
         layers = []
         for fan_in, fan_out in itertools.pairwise(sizes):
             bound = math.sqrt(factor / (fan_in + fan_out))
             weight = self._random_state.uniform(-bound, bound, (fan_in, fan_out)).T
             layers.append(Layer(weight, self._random_state.uniform(-bound, bound, fan_out)))
-        self._best_layers = [Layer(*map(backend.asarray, layer)) for layer in layers]
-        return self._best_layers
+        return [Layer(*map(backend.asarray, layer)) for layer in layers]
 
-    def _begin_records(self, known: bool, scored: bool) -> None:
+    def _begin_records(self, known: bool, layers: Sequence[Layer], scored: bool) -> None:
         """Begin what is noted after every epoch, or go on with it."""
         if not known:
             self.n_iter_ = self.t_ = self._no_improvement_count = 0
             self._optimizer = None
-            for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
+            for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_best_layers"):
                 vars(self).pop(name, None)
         if self.solver == "lbfgs":
             return
@@ -190,24 +223,22 @@ class Perceptron(BaseEstimator, ABC):
         self.best_loss_ = None if self.early_stopping else before.get("best_loss_", math.inf)
         self.validation_scores_ = before.get("validation_scores_", []) if scored else None
         self.best_validation_score_ = before.get("best_validation_score_", -math.inf) if scored else None
+        self._best_layers = before.get("_best_layers", layers) if scored else None
 
     def _known_backend(self, backend: Backend) -> Backend:
         """Return the backend of an earlier fit, which is to be that of the data."""
         own = backend_of(self.coefs_[0])
-        if not same_place(own, backend):
-            raise TypeError(
-                f"X is used with {backend.name} on {backend.device}, and the model was fitted with {own.name} on {own.device}: "
-                "move X there, or fit with warm_start=False."
-            )
+        refuse_elsewhere(backend, own, "X", "move X to where the model was fitted, or fit with warm_start=False")
         return own
 
     def _known_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
         """Return the layers of an earlier fit, on the backend."""
         found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        if found != list(sizes):
+        if found != list(sizes) or self.out_activation_ != self._name_output():
             raise ValueError(
-                f"the model was fitted with layers of {found}, and is to go on with {list(sizes)}: a warm start and "
-                "partial_fit keep the sizes; use fit with warm_start=False."
+                f"the model was fitted with layers of {found} and {self.out_activation_} outputs, and is to go on with "
+                f"{list(sizes)} and {self._name_output()} outputs: a warm start and partial_fit keep them; use fit with "
+                "warm_start=False."
             )
         return [
             Layer(as_array(backend, coef.mT, "coefs_"), as_array(backend, intercept, "intercepts_"))
@@ -225,40 +256,27 @@ class Perceptron(BaseEstimator, ABC):
 
     def _split(self, examples: Examples) -> tuple[Examples, Examples]:
         """Return examples to learn from and examples held out, as scikit-learn splits them."""
-        stratify = None
-        if is_classifier(self) and self.n_outputs_ == 1:
-            stratify = examples.samples.backend.to_numpy(examples.target).astype(bool)
-        numbers = np.arange(examples.samples.count)
         learned, held_out = train_test_split(
-            numbers, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+            np.arange(examples.samples.count),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._strata(examples),
         )
         if len(held_out) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         return examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
 
     def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:
-        X_val, y_val, own = check_fit(self, X_val, y_val, reset=False)
-        if not same_place(own, backend):
-            raise TypeError(
-                f"X_val is used with {own.name} on {own.device}, and X with {backend.name} on {backend.device}: give both "
-                "alike."
-            )
-        target, _ = self._take_target(backend, y_val)
+        try:
+            X_val, y_val, own = check_fit(self, X_val, y_val, False, self._predicts_numbers)
+            refuse_elsewhere(own, backend, "X", "give X and X_val alike")
+            target, _ = self._take_target(backend, y_val)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"among X_val and y_val, {error}") from None
         return Examples(hold(backend, X_val), target, None)
 
     def _activations(self, hidden: int, output: Output) -> tuple[Any, ...]:
         return (ACTIVATIONS[self.activation](),) * hidden + (output.activation,)
-
-    def _measure(
-        self, activations: tuple[Any, ...], output: Output, held_out: Examples, with_loss: bool, layers: Sequence[Layer]
-    ) -> tuple[float, float | None]:
-        """Return the score on examples that were held out, and their loss where it is wanted."""
-        samples, target, weight = held_out
-        backend, outs = samples.backend, outs_of(activations, layers, samples)
-        score = self._score_values(backend, compiled(backend, output.value)(outs), target, weight)
-        if not with_loss:
-            return score, None
-        return score, float(backend.to_numpy(compiled(backend, mean_error, output.loss)(outs, target)))
 
     # Going through the network.
 
@@ -268,8 +286,25 @@ class Perceptron(BaseEstimator, ABC):
         samples = check_predict(self, X, method)
         output = OUTPUTS[self.out_activation_]
         layers = [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
-        outs = outs_of(self._activations(len(layers) - 1, output), layers, samples)
-        return samples.backend, compiled(samples.backend, output.value)(outs)
+        out = out_of(self._activations(len(layers) - 1, output), layers, samples)
+        return samples.backend, compiled(samples.backend, output.value)(out)
+
+    def _check_to_score(self, predicted: Array, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Return targets and weights to score predictions by: all of them on the host, or all on the device."""
+        backend = backend_of(self.coefs_[0])
+        y, weight = (
+            None if given is None else follow_samples(backend, given, name)
+            for given, name in ((y, "y"), (sample_weight, "sample_weight"))
+        )
+        if is_host(predicted):
+            return to_host(y), to_host(weight)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if tuple(y.shape) != tuple(predicted.shape):
+            raise ValueError(
+                f"y has shape {tuple(y.shape)}, and the predictions have {tuple(predicted.shape)}: give one for each."
+            )
+        return y, check_weight(backend, weight, predicted.shape[0])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -278,23 +313,20 @@ class Perceptron(BaseEstimator, ABC):
         return tags
 
 
-def _hidden_sizes(given: Any) -> list[int]:
-    sizes: list[Any] = [given] if isinstance(given, Integral) else list(given)
-    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}: give whole numbers from 1 up, one a hidden layer.")
-    return [int(size) for size in sizes]
-
-
 @contextlib.contextmanager
 def restored_on_error(model: Any) -> Iterator[None]:
-    """Give a model back what it had if the block fails.
+    """Give a model back what it had learned if the block fails.
 
     Parameters
     ----------
     model : Perceptron
-        Its attributes are kept.
+        Its attributes are kept, but for its parameters.
     """
-    before = {name: list(value) if isinstance(value, list) else value for name, value in vars(model).items()}
+    parameters = set(model.get_params(deep=False))
+    before = {
+        name: list(value) if isinstance(value, list) and name not in parameters else value
+        for name, value in vars(model).items()
+    }
     try:
         yield
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
+import numpy as np
 import sklearn
 
 from portable_bp.backends import Backend, backend_of, select_backend
@@ -29,7 +30,7 @@ def to_host(data: Any) -> Any:
     data : object
         Arrays may be of any dtype.
     """
-    return data if is_host(data) else backend_of(data, "float32").to_numpy(data)
+    return data if is_host(data) else backend_of(data).to_numpy(data)
 
 
 def place_for(flag: Any, x: Any) -> Backend:
@@ -50,33 +51,55 @@ def place_for(flag: Any, x: Any) -> Backend:
     if is_host(x):
         return select_backend("numpy" if flag is None else flag, x.dtype)
     xp = array_api_compat.array_namespace(x)
-    device = array_api_compat.device(x)
     dtype = x.dtype
     if dtype not in (xp.float32, xp.float64):
-        dtype = xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+        dtype = xp.__array_namespace_info__().default_dtypes(device=array_api_compat.device(x))["real floating"]
     return backend_of(x, dtype) if flag is None else select_backend(flag, dtype)
 
 
-def same_place(backend: Backend, other: Backend) -> bool:
+def same_place(one: Backend, other: Backend) -> bool:
     """Return whether two backends are the same library on the same device.
 
     Parameters
     ----------
-    backend, other : Backend
+    one, other : Backend
         Of any dtypes.
     """
-    return (backend.name, backend.device) == (other.name, other.device)
+    return (one.name, one.device) == (other.name, other.device)
 
 
-def bring(backend: Backend, data: Any, name: str) -> Any:
-    """Return what belongs to the samples: as it is, or on the host where scikit-learn lets everything follow X.
+def refuse_elsewhere(given: Backend, expected: Backend, name: str, remedy: str) -> None:
+    """Raise unless two backends are the same library on the same device.
+
+    Parameters
+    ----------
+    given, expected : Backend
+        Where an array is, and where it is to be.
+    name : str
+        What the message calls the array.
+    remedy : str
+        What to do, for the message.
+
+    Raises
+    ------
+    TypeError
+        If they are not.
+    """
+    if not same_place(given, expected):
+        raise TypeError(
+            f"{name} is used with {given.name} on {given.device}, and the rest with {expected.name} on {expected.device}: {remedy}."
+        )
+
+
+def follow_samples(backend: Backend, data: Any, name: str) -> Any:
+    """Return targets or weights: as they are, or on the host where scikit-learn lets them follow X.
 
     Parameters
     ----------
     backend : Backend
         Where the samples are.
     data : list or array
-        Targets or weights.
+        On the host, on the backend, or, with array_api_dispatch, elsewhere.
     name : str
         What the message calls them.
 
@@ -87,12 +110,23 @@ def bring(backend: Backend, data: Any, name: str) -> Any:
     """
     if is_host(data):
         return data
-    own = backend_of(data, "float32")
-    if same_place(own, backend):
-        return data
-    if sklearn.get_config()["array_api_dispatch"]:
+    own = backend_of(data)
+    if sklearn.get_config()["array_api_dispatch"] and not same_place(own, backend):
         return own.to_numpy(data)
-    raise TypeError(
-        f"{name} is a {own.name} array on {own.device}, and X is used with {backend.name} on {backend.device}: move {name} "
-        "there, or turn on scikit-learn's array_api_dispatch, with which everything follows X."
-    )
+    refuse_elsewhere(own, backend, name, f"move {name} there, or turn on array_api_dispatch, with which everything follows X")
+    return data
+
+
+def put_labels(backend: Backend, labels: np.ndarray) -> Any:
+    """Return labels of the host on a backend, in their dtype; text stays, since no other library has it.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where numbers go.
+    labels : numpy.ndarray
+        Numbers or text.
+    """
+    if labels.dtype.kind == "b":
+        return backend.asarray(labels, "int32") == 1
+    return backend.asarray(labels, labels.dtype.name) if labels.dtype.kind in "iuf" else labels

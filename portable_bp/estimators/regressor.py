@@ -11,9 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of
-from portable_bp.estimators.checks import check_weight
 from portable_bp.estimators.perceptron import Perceptron
-from portable_bp.estimators.places import bring, is_host, to_host
+from portable_bp.estimators.places import is_host
 from portable_bp.estimators.scores import r_squared
 from portable_bp.inputs import as_array, check_bounds, refuse_nonfinite
 
@@ -48,7 +47,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
     -----
     With several outputs, scikit-learn reports the squared error averaged over outputs and follows the gradient of its sum (its
     issue 8349). Here the sum is reported too: sgd and adam take the same steps as in scikit-learn, the losses are those that
-    the gradient belongs to, and lbfgs, which needs both to agree, finds a minimum.
+    the gradient belongs to, and lbfgs, which needs both to agree, finds a minimum. As ``tol`` is held against the sum, training
+    may stop later.
 
     Examples
     --------
@@ -61,6 +61,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
     """
 
     loss: str
+
+    _predicts_numbers = True
 
     _parameter_constraints: dict = {
         **Perceptron._parameter_constraints,
@@ -146,7 +148,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit; the model is then as it was.
+            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -176,12 +178,14 @@ class MLPRegressor(RegressorMixin, Perceptron):
         X, y, sample_weight
             As `fit` takes them.
         """
-        predicted, backend = self.predict(X), backend_of(self.coefs_[0])
-        y = bring(backend, y, "y")
+        predicted = self.predict(X)
+        y, weight = self._check_to_score(predicted, y, sample_weight)
         if is_host(predicted):
-            return float(r2_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
-        target = _rows(as_array(backend, y, "y"))
-        return r_squared(backend, _rows(predicted), target, check_weight(backend, sample_weight, X))
+            return float(r2_score(y, predicted, sample_weight=weight))
+        backend = backend_of(self.coefs_[0])
+        target = as_array(backend, y, "y")
+        refuse_nonfinite(backend, target, "y")
+        return r_squared(backend, _rows(predicted), _rows(target), weight)
 
     def _name_output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
@@ -189,12 +193,12 @@ class MLPRegressor(RegressorMixin, Perceptron):
     def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
         target = _rows(as_array(backend, y, "y"))
         if not is_host(y):
-            refuse_nonfinite(backend, target, "y", remedy="")
+            refuse_nonfinite(backend, target, "y")
         if self.loss == "poisson":
             check_bounds(backend, target, (0.0, float("inf")), "numbers from 0 up")
         return target, target.shape[1]
 
-    def _score_values(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
+    def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
         return r_squared(backend, values, target, sample_weight)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ class Dense:
     inputs: Array
     backend: Backend
 
-    rows = None
+    rows = None  # a solver takes the inputs themselves
 
     @property
     def count(self) -> int:
@@ -66,19 +65,17 @@ class Sparse:
     matrix: Any
     backend: Backend
 
-    inputs = None
+    inputs = None  # a solver takes rows
 
     @property
     def count(self) -> int:
         """How many samples there are."""
         return self.matrix.shape[0]
 
-    @property
-    def rows(self) -> Callable[[np.ndarray], Array]:
-        """Gives samples on the device, by numbers of any shape."""
-        return lambda numbers: self.backend.asarray(
-            self.matrix[numbers.reshape(-1)].toarray().reshape(*numbers.shape, self.matrix.shape[1])
-        )
+    def rows(self, numbers: np.ndarray) -> Array:
+        """Return samples on the device, by numbers of any shape."""
+        dense = self.matrix[numbers.reshape(-1)].toarray()
+        return self.backend.asarray(dense.reshape(*numbers.shape, self.matrix.shape[1]))
 
     def take(self, numbers: np.ndarray) -> Sparse:
         """Return some of the samples, by their numbers."""

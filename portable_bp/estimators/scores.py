@@ -14,7 +14,7 @@ def accuracy(backend: Backend, predicted: Array, target: Array, sample_weight: A
     backend : Backend
         Where the arrays are.
     predicted, target : array, shape (samples,) or (samples, labels)
-        Labels, or their numbers.
+        Labels, or their numbers, which are whole.
     sample_weight : array, shape (samples,), or None
         What each sample counts for.
     """

@@ -1,98 +1,94 @@
-"""Scikit-learn's rule when to stop training, or to lower the learning rate."""
+"""Scikit-learn's rule when to stop training, or to lower the learning rate, by the records of the epochs so far."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from portable_bp.backends import Backend
-from portable_bp.estimators.objective import Measure
-from portable_bp.estimators.steered import Optimization
+from portable_bp.estimators.problem import Validation
+from portable_bp.estimators.samples import Dense, Sparse
 from portable_bp.training import Training
 
-SMALLEST_RATE = 1e-6  # an adaptive learning rate is lowered no further
+SMALLEST_RATE = 1e-6  # an adaptive learning rate is lowered as long as it is above it
 LOWERED = 5.0  # what it is divided by
 
 
-class Rule:
-    """A callback that keeps a model's attributes after every epoch, and stops or lowers the rate by them.
+class Records:
+    """A callback that keeps a model's attributes after every epoch, and stops training or lowers the rate by them.
 
     Parameters
     ----------
     model : Perceptron
         Whose attributes are kept.
-    backend : Backend
-        Where it runs.
-    optimization : Optimization
-        Its learning rate is changed.
-    samples : int
-        How many an epoch learns from.
-    measure : callable or None
-        Returns the score of layers on samples that are held out and, where it is wanted, the loss.
+    samples : Dense or Sparse
+        What an epoch learns from.
+    validation : Validation or None
+        What is held out.
+    learning_rate : float
+        The rate so far.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        backend: Backend,
-        optimization: Optimization,
-        samples: int,
-        measure: Measure | None,
-    ) -> None:
-        self.model, self.backend, self.optimization = model, backend, optimization
-        self.samples, self.measure = samples, measure
+    def __init__(self, model: Any, samples: Dense | Sparse, validation: Validation | None, learning_rate: float) -> None:
+        self.model, self.samples, self.validation, self.learning_rate = model, samples, validation, learning_rate
 
     def __call__(self, training: Training) -> None:
         """Keep what an epoch gave; stop, or lower the rate, if that has not been better for too long."""
-        model = self.model
-        model.n_iter_ += 1
-        model.t_ += self.samples
-        model.loss_ = training.history.loss[-1]
-        model.loss_curve_.append(model.loss_)
-        if model.verbose:
-            print(f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
-        if self.measure is not None:
-            self._note_scores(training, *self.measure(training.layers))
-        if not model.early_stopping:
-            self._compare(model.loss_ > model.best_loss_ - model.tol)
-            if model.loss_ < model.best_loss_:
-                model.best_loss_ = model.loss_
-        self._steer(training)
+        self._keep_loss(training)
+        if self.validation is not None:
+            self._keep_score(training, *self.validation.measure(training.layers))
+        rate = self._rate_of_next_epoch(training)
+        if rate != self.learning_rate:
+            self.learning_rate = rate
+            training.state = training.state._replace(rate=self.samples.backend.asarray(rate))
 
     def finish(self, training: Training) -> None:
         """Bring back the weights of the best score."""
         if self.model.early_stopping:
             training.layers = self.model._best_layers
 
-    def _compare(self, worse: bool) -> None:
-        self.model._no_improvement_count = self.model._no_improvement_count + 1 if worse else 0
+    def _keep_loss(self, training: Training) -> None:
+        model = self.model
+        model.n_iter_ += 1
+        model.t_ += self.samples.count
+        model.loss_ = training.history.loss[-1]
+        model.loss_curve_.append(model.loss_)
+        self._say(f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
+        if not model.early_stopping:
+            self._count(model.loss_ > model.best_loss_ - model.tol)
+            if model.loss_ < model.best_loss_:
+                model.best_loss_ = model.loss_
 
-    def _note_scores(self, training: Training, score: float, loss: float | None) -> None:
+    def _keep_score(self, training: Training, score: float, loss: float | None) -> None:
         model = self.model
         model.validation_scores_.append(score)
         if loss is not None:
             training.history.validation_loss.append(loss)
-        if model.verbose:
-            print(f"Validation score: {score:f}")
+        self._say(f"Validation score: {score:f}")
         if model.early_stopping:
-            self._compare(score < model.best_validation_score_ + model.tol)
+            self._count(score < model.best_validation_score_ + model.tol)
         if score > model.best_validation_score_:
             model.best_validation_score_, model._best_layers = score, training.layers
 
-    def _steer(self, training: Training) -> None:
-        model, rate = self.model, self.optimization.learning_rate
+    def _count(self, no_better: bool) -> None:
+        self.model._no_improvement_count = self.model._no_improvement_count + 1 if no_better else 0
+
+    def _rate_of_next_epoch(self, training: Training) -> float:
+        """Return the next learning rate, having stopped training if there is to be none."""
+        model, rate = self.model, self.learning_rate
         if model.solver == "sgd" and model.learning_rate == "invscaling":
-            rate = model.learning_rate_init / (model.t_ + 1) ** model.power_t
-        if model._no_improvement_count > model.n_iter_no_change:
-            measured = "validation score" if model.early_stopping else "training loss"
-            said = f"The {measured} has not improved by tol={model.tol:f} for {model.n_iter_no_change} epochs."
-            if model.solver == "sgd" and model.learning_rate == "adaptive" and rate > SMALLEST_RATE:
-                rate /= LOWERED
-                model._no_improvement_count = 0
-                said = f"{said} The learning rate is lowered to {rate:f}."
-            else:
-                training.stop(said)
-            if model.verbose:
-                print(said)
-        if rate != self.optimization.learning_rate:
-            self.optimization.learning_rate = rate
-            training.state = training.state._replace(rate=self.backend.asarray(rate))
+            rate = float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t
+        if model._no_improvement_count <= model.n_iter_no_change:
+            return rate
+        what = "validation score" if model.early_stopping else "training loss"
+        said = f"The {what} has not improved by tol={model.tol:f} for more than {model.n_iter_no_change} epochs."
+        if model.solver == "sgd" and model.learning_rate == "adaptive" and rate > SMALLEST_RATE:
+            model._no_improvement_count = 0
+            rate /= LOWERED
+            self._say(f"{said} The learning rate is lowered to {rate:f}.")
+        else:
+            training.stop(said)
+            self._say(said)
+        return rate
+
+    def _say(self, line: str) -> None:
+        if self.model.verbose:
+            print(line)

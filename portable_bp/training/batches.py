@@ -36,7 +36,7 @@ def draw_batches(
     widths: Sequence[int],
     rates: Sequence[float],
     at_once: int,
-    rows: Callable[[np.ndarray], Array] | None = None,
+    rows: Callable[..., Array] | None = None,
 ) -> Iterator[tuple[Batch, int]]:
     """Draw the batches of one epoch: every sample once.
 
@@ -68,6 +68,8 @@ def draw_batches(
     int
         How many.
     """
+    if order is None and rows is not None:
+        order = np.arange(samples)
     layers = list(zip(widths, rates, strict=True))
     start = 0
     while start < samples:
@@ -79,7 +81,7 @@ def draw_batches(
         masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
         numbers = None if order is None else order[start:stop].reshape(steps, size)
         indices = None if numbers is None else backend.asarray(numbers, "int32")
-        yield Batch(indices, masks, None if rows is None or numbers is None else rows(numbers)), steps
+        yield Batch(indices, masks, None if rows is None else rows(numbers)), steps
         start = stop
 
 

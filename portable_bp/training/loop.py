@@ -15,7 +15,7 @@ from portable_bp.backends import Backend, compiled, looped
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
 from portable_bp.training.history import Training
-from portable_bp.training.step import Progress, begin, step, summary, zero_error
+from portable_bp.training.step import Progress, begin_state, step, summary, zero_error
 
 # Batches are handed over many at a time: some seconds' work on one core, or masks and inputs of 64 MiB.
 MOST_STEPS, MOST_PRODUCTS, MOST_CARRIED = 256, 4e11, 2**23
@@ -70,7 +70,8 @@ class Plan:
     draw_order : callable
         ``draw_order(generator, samples, batch_size)`` returns the order of an epoch's samples.
     may_diverge : bool
-        Whether training goes on with numbers that are not finite any more.
+        Whether training goes on with numbers that are not finite any more. If not, the generator is NumPy's, and draw_order
+        keeps nothing to itself: the epoch is run once more, to find where they became so.
     rows : callable, optional
         Gives inputs on the device by their numbers, where the data have none.
     """
@@ -102,17 +103,18 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
         What to learn from.
     validation : Data or None
         What to measure the loss on besides.
-    generator : numpy.random.Generator, or what the plan's draw_order takes
+    generator : numpy.random.Generator, or numpy.random.RandomState
         Where orders and masks come from.
 
     Raises
     ------
     DivergenceError
-        If the loss or a weight is not finite any more; the training then holds the last finite weights.
+        If the loss or a weight is not finite any more, unless the plan lets them be; the training then holds the last finite
+        weights.
     """
     learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data), plan.epochs)
     if training.state is None:
-        training.state = compiled(plan.backend, begin, plan.optimizer)(training.layers).state
+        training.state = compiled(plan.backend, begin_state, plan.optimizer)(training.layers)
     steps = plan.epochs * math.ceil(data.target.shape[0] / plan.batch_size)
     with bar(plan.progress, steps, "batch") as tell:
         for _ in range(plan.epochs):

@@ -76,8 +76,8 @@ class MeanLoss:
         return passed.error, passed.gradient
 
 
-def begin(optimizer: Any, layers: Sequence[Layer]) -> Progress:
-    """Return the progress before the first step.
+def begin_state(optimizer: Any, layers: Sequence[Layer]) -> Any:
+    """Return what an optimizer remembers before the first step.
 
     Parameters
     ----------
@@ -86,8 +86,7 @@ def begin(optimizer: Any, layers: Sequence[Layer]) -> Progress:
     layers : sequence of Layer
         The parameters to start from.
     """
-    # A list, as updates return: JAX would trace a tuple apart.
-    return Progress(list(layers), optimizer.init(layers), zero_error(layers))
+    return optimizer.init(layers)
 
 
 def zero_error(layers: Sequence[Layer]) -> Array:

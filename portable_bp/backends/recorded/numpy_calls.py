@@ -78,6 +78,7 @@ ELEMENTWISE = {
 }
 SHAPED_BY_NUMBERS = {np.nonzero, np.flatnonzero, np.argwhere, np.unique, np.compress, np.extract, np.delete, np.resize}
 FEW_NUMBERS = 2**14  # of a constant, such as the numbers of the classes: it is compared by them
+SHORT = 32  # rows of no more numbers are reduced by columns: for 200 rows of 10, in 2.6 us in place of 8.7
 REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
 
@@ -177,6 +178,7 @@ class NumpyLibrary:
             return np.ndarray.dot, (*pair, out.reshape(-1) if operands[0].ndim > 1 else out.reshape(()))
         if function in REDUCTIONS and len(operands) == 1 and options.keys() <= {"axis", "dtype", "keepdims"}:
             named = (options.get("axis"), options.get("dtype"), out, options.get("keepdims", False))
+            # Not a sum, which rounds as its order is.
             if function is not np.sum and _has_short_rows(operands[0], options):
                 return _reduced_by_columns(REDUCTIONS[function], operands[0]), (*operands, out)
             return REDUCTIONS[function], (*operands, *named)
@@ -205,11 +207,16 @@ def _may_be_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
 
 def _has_short_rows(array: np.ndarray, options: dict[str, Any]) -> bool:
     """Return whether a reduction is one over the short rows of a matrix."""
-    return array.ndim == 2 and options.keys() <= {"axis", "keepdims"} and options.get("axis") in (-1, 1) and len(array.T) <= 32
+    return (
+        array.ndim == 2
+        and options.keys() <= {"axis", "keepdims"}
+        and options.get("axis") in (-1, 1)
+        and array.shape[1] <= SHORT
+    )
 
 
 def _reduced_by_columns(reduce: Callable[..., Any], array: np.ndarray) -> Callable[[np.ndarray, np.ndarray], Any]:
-    """Return a reduction over short rows that goes along the columns of a copy: NumPy takes a third of the time."""
+    """Return a reduction over short rows that goes along the columns of a copy."""
     columns = np.empty(array.shape[::-1], array.dtype)
 
     def reduced(array: np.ndarray, out: np.ndarray) -> None:

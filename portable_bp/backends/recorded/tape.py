@@ -257,8 +257,9 @@ class Recording:
         inputs = [map_leaves(tape.input, tree) for tree in (carry, constants, item)]
         trees = [*inputs, function(*inputs)]
         self.carried, self.staying, self.arriving, self.results = ([leaf.value for leaf in leaves(tree)] for tree in trees)
-        if any(result.root.function is None for result in self.results):
-            raise TypeError("an input is handed on as it is")
+        for home, result in zip(self.carried, self.results, strict=True):
+            if result.root.function is None and result is not home:
+                raise TypeError("an input is handed on in another's place")
         tape.closed = True
         uses = Counter([*self.results, *(need for value in tape.values for need in value.needs)])
         values = [taken for value in tape.values for taken in (*library.contract(value, uses), value)]
