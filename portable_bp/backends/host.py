@@ -125,7 +125,7 @@ def _described(array: np.ndarray) -> str:
 
 def _check_range(array: np.ndarray, dtype: np.dtype) -> None:
     """Raise if a number would overflow, or an integer lose its last digits, in silence."""
-    if dtype.kind == "i":
+    if dtype.kind in "iu":
         if array.dtype.kind == "f":
             raise TypeError(f"it holds {array.dtype}, not integers: convert it to int first.")
         largest, remedy = int(np.iinfo(dtype).max), "renumber it."

@@ -61,6 +61,8 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple
         raise ValueError(f"y has shape {tuple(y.shape)}: give one target a sample, or a row of them.")
     if y.shape[0] != x.shape[0]:
         raise ValueError(f"X has {x.shape[0]} samples and y has {y.shape[0]}: give a target for each sample.")
+    if y_numeric and scipy.sparse.issparse(y):
+        raise TypeError("y is a sparse matrix, and a regressor takes an array: convert it with toarray().")
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: give y of shape (samples,)."
         warnings.warn(message, DataConversionWarning, stacklevel=5)
@@ -71,9 +73,10 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple
 def _check_on_host(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple[Any, Any]:
     y = follow_samples(select_backend(model.backend or "numpy"), y, "y")
     options: dict[str, Any] = {"accept_sparse": SPARSE, "dtype": (np.float64, np.float32), "reset": reset}
-    if is_host(y):
-        return validate_data(model, x, y, multi_output=True, y_numeric=y_numeric, **options)
-    return validate_data(model, x, **options), y
+    if not is_host(y):
+        return validate_data(model, x, **options), y
+    checked: Any = validate_data(model, x, y, multi_output=True, y_numeric=y_numeric, **options)
+    return checked
 
 
 def _check_on_device(model: Any, backend: Backend, x: Any, y: Any, reset: bool) -> tuple[Array, Any]:
@@ -128,11 +131,13 @@ def check_weight(backend: Backend, sample_weight: Any, samples: int) -> Array | 
     refuse_nonfinite(backend, weight, "sample_weight")
     if not bool(backend.to_numpy(compiled(backend, _any_other_than_zero)(weight))):
         raise ValueError("sample_weight holds nothing but zeros: give weights of which some are above 0.")
+    if not backend.to_numpy(compiled(backend, _total)(weight)):
+        raise ZeroDivisionError("sample_weight adds up to zero, and a mean is divided by its sum: give other weights.")
     return weight
 
 
 def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
-    """Return samples to predict for, checked, where the model is.
+    """Return samples to predict for, checked, where the model is, in float64 where they or the model are.
 
     Parameters
     ----------
@@ -160,7 +165,13 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
             "backend=..., to which host data are moved."
         )
     if host:
-        return hold(backend, validate_data(model, x, accept_sparse=SPARSE, reset=False))
+        x = validate_data(model, x, accept_sparse=SPARSE, reset=False)
+        wider = x.dtype.kind in "iu" or x.dtype.itemsize > 4
+    else:
+        wider = x.dtype == backend.xp.float64
+    backend = select_backend(backend, "float64") if wider else backend
+    if host:
+        return hold(backend, x)
     x = _check_samples(backend, x)
     validate_data(model, x, reset=False, skip_check_array=True)
     return Dense(x, backend)
@@ -168,3 +179,7 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
 
 def _any_other_than_zero(array: Array) -> Array:
     return namespace(array).any(array != 0.0)
+
+
+def _total(array: Array) -> Array:
+    return namespace(array).sum(array)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import StrOptions
@@ -50,8 +51,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     batch_size : int or "auto"
         The samples of a step; "auto" is 200, or all where they are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        For sgd: the rate stays; or is, after an epoch, that at the start divided by (samples seen + 1) ** power_t; or is divided
-        by five where the training would otherwise stop, as long as it is above 1e-6.
+        For sgd: the rate stays; or is, after an epoch, that at the start divided by (samples seen + 1) ** power_t; or is
+        divided by five where the training would otherwise stop, as long as it is above 1e-6.
     learning_rate_init : float
         The learning rate at the start.
     power_t : float
@@ -67,7 +68,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     verbose : bool or int
         Whether a line is printed after every epoch.
     warm_start : bool
-        Whether `fit` goes on from the weights of the one before.
+        Whether `fit` goes on from the weights of the one before, whose sizes and classes it then keeps.
     momentum : float
         For sgd: the share of the velocity that is kept.
     nesterovs_momentum : bool
@@ -243,16 +244,15 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             Where X is; strings are NumPy's.
         """
         backend, probability = self._values(X, "predict")
-        numbers = compiled(backend, choose_labels, self._kind)(probability)
+        numbers = self._choose(backend, probability)
         classes = self.classes_
         if is_host(X) or is_host(classes):
             numbers, classes = backend.to_numpy(numbers), to_host(classes)
         xp = namespace(numbers)
         if self._kind == "multilabel":
-            return xp.astype(numbers, classes.dtype)
-        numbers = xp.reshape(numbers, (-1,))
-        # An only class has the number 0, which its network may not have learned.
-        return xp.take(classes, numbers if classes.shape[0] > 1 else 0 * numbers, axis=0)
+            numbers = xp.astype(numbers, classes.dtype)
+            return scipy.sparse.csr_matrix(numbers) if self._sparse_labels and is_host(numbers) else numbers
+        return xp.take(classes, xp.reshape(numbers, (-1,)), axis=0)
 
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -304,6 +304,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         refuse_fractions(backend, y)
         return accuracy(backend, predicted, y, weight)
 
+    def _choose(self, backend: Backend, probability: Array) -> Array:
+        numbers = compiled(backend, choose_labels, self._kind)(probability)
+        # An only class has the number 0, which its network need not have learned.
+        return numbers if self.classes_.shape[0] > 1 else 0 * numbers
+
     def _probability(self, X, method):
         backend, probability = self._values(X, method)
         if self._kind == "binary":
@@ -322,6 +327,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             self._kind = "multilabel" if multilabel else "multiclass" if len(self.classes_) > 2 else "binary"
         else:
             self._compare_classes(backend, y, classes)
+        self._sparse_labels = scipy.sparse.issparse(y)
         self.classes_ = place_labels(backend, self.classes_, is_host(x))
 
     def _compare_classes(self, backend: Backend, y: Any, classes: Any) -> None:
@@ -341,7 +347,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return target, self.classes_.shape[0] if self._kind == "multiclass" else target.shape[1]
 
     def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
-        return accuracy(backend, compiled(backend, choose_labels, self._kind)(values), target, sample_weight)
+        return accuracy(backend, self._choose(backend, values), target, sample_weight)
 
     def _strata(self, examples: Examples) -> np.ndarray | None:
         # As columns of True and False, which is how scikit-learn's messages call them.

@@ -39,8 +39,9 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
         return binarizer.classes_, "multilabel" if binarizer.y_type_.startswith("multilabel") else binarizer.y_type_
     xp = namespace(y)
     refuse_fractions(backend, y)
-    classes = xp.sort(xp.unique_values(y))
     if y.ndim == 1:
+        classes = xp.sort(xp.unique_values(_as_numbers(y)))
+        classes = classes == 1 if y.dtype == xp.bool else classes
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
     if _holds(backend, _beyond_one, y):
         raise ValueError(
@@ -78,7 +79,7 @@ def number_labels(backend: Backend, y: Any, classes: Any, kind: str) -> Array:
         y = y.toarray() if scipy.sparse.issparse(y) else y
         if y.ndim != 2 or y.shape[1] != classes.shape[0] or _holds(backend, _beyond_one, y):
             raise ValueError(f"y has shape {tuple(y.shape)}: give a column of 0 and 1 for each of {classes.shape[0]} labels.")
-        return backend.asarray(y)
+        return backend.asarray(y if is_host(y) else _as_numbers(y))
     if y.ndim != 1:
         raise ValueError(f"y has shape {tuple(y.shape)}, and the model knows no columns of labels: give one class a sample.")
     numbers = np.searchsorted(classes, y) if is_host(y) else compiled(backend, _found)(classes, y)
@@ -168,6 +169,7 @@ def _fractional(y: Array) -> Array:
 
 
 def _beyond_one(y: Array) -> Array:
+    y = _as_numbers(y)
     return namespace(y).any((y != 0) & (y != 1))
 
 
@@ -177,7 +179,11 @@ def _missed(classes: Array, y: Array, numbers: Array) -> Array:
 
 
 def _found(classes: Array, y: Array) -> Array:
+    return namespace(y).searchsorted(_as_numbers(classes), _as_numbers(y))
+
+
+def _as_numbers(y: Array) -> Array:
+    """Return booleans and small unsigned integers, which not every library sorts and searches, as integers."""
     xp = namespace(y)
-    if y.dtype == xp.bool:  # which not every library searches
-        classes, y = xp.astype(classes, xp.int32), xp.astype(y, xp.int32)
-    return xp.searchsorted(classes, y)
+    few = [getattr(xp, name) for name in ("bool", "uint8", "uint16") if hasattr(xp, name)]
+    return xp.astype(y, xp.int32) if y.dtype in few else y

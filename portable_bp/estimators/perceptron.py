@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
-from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.backends import Backend, backend_of, compiled
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict, check_weight
@@ -27,7 +27,8 @@ from portable_bp.estimators.outputs import OUTPUTS, Output, out_of
 from portable_bp.estimators.places import follow_samples, is_host, refuse_elsewhere, to_host
 from portable_bp.estimators.problem import Problem, Validation
 from portable_bp.estimators.samples import Examples, hold
-from portable_bp.estimators.stochastic import Optimization, fit_stochastic
+from portable_bp.estimators.stochastic import fit_stochastic
+from portable_bp.estimators.stopping import Optimization
 from portable_bp.inputs import as_array
 
 
@@ -153,8 +154,11 @@ class Perceptron(BaseEstimator, ABC):
             raise ValueError("one of X_val and y_val is missing: give both, or neither.")
         given = self.hidden_layer_sizes
         hidden: list[Any] = [given] if isinstance(given, Integral) else list(given)
-        if not all(isinstance(size, Integral) and int(size) > 0 for size in hidden):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}: give whole numbers from 1 up, one a hidden layer.")
+        for size in hidden:
+            whole = isinstance(size, Integral) and not isinstance(size, bool)
+            if not whole or int(size) < 1:
+                kind = ValueError if whole else TypeError
+                raise kind(f"hidden_layer_sizes must be > 0, got {hidden}: give whole numbers from 1 up, one a hidden layer.")
         if self.solver == "lbfgs" and any(check_dropout(self.dropout, len(hidden))):
             raise ValueError(f"dropout is {self.dropout!r}, and lbfgs needs a loss that stays the same: use adam or sgd.")
         if self.solver == "lbfgs" and X_val is not None:
@@ -270,7 +274,9 @@ class Perceptron(BaseEstimator, ABC):
         try:
             X_val, y_val, own = check_fit(self, X_val, y_val, False, self._predicts_numbers)
             refuse_elsewhere(own, backend, "X", "give X and X_val alike")
-            target, _ = self._take_target(backend, y_val)
+            target, outputs = self._take_target(backend, y_val)
+            if outputs != self.n_outputs_:
+                raise ValueError(f"y has {outputs} outputs, and the network {self.n_outputs_}: give a column for each.")
         except (ValueError, TypeError) as error:
             raise type(error)(f"among X_val and y_val, {error}") from None
         return Examples(hold(backend, X_val), target, None)
@@ -286,6 +292,8 @@ class Perceptron(BaseEstimator, ABC):
         samples = check_predict(self, X, method)
         output = OUTPUTS[self.out_activation_]
         layers = [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+        if layers[0].weight.dtype != samples.backend.dtype:
+            layers = map_parameters(samples.backend.asarray, layers)
         out = out_of(self._activations(len(layers) - 1, output), layers, samples)
         return samples.backend, compiled(samples.backend, output.value)(out)
 

@@ -87,7 +87,8 @@ def refuse_elsewhere(given: Backend, expected: Backend, name: str, remedy: str) 
     """
     if not same_place(given, expected):
         raise TypeError(
-            f"{name} is used with {given.name} on {given.device}, and the rest with {expected.name} on {expected.device}: {remedy}."
+            f"{name} is used with {given.name} on {given.device}, and the rest with {expected.name} on {expected.device}: "
+            f"{remedy}."
         )
 
 
@@ -118,7 +119,7 @@ def follow_samples(backend: Backend, data: Any, name: str) -> Any:
 
 
 def put_labels(backend: Backend, labels: np.ndarray) -> Any:
-    """Return labels of the host on a backend, in their dtype; text stays, since no other library has it.
+    """Return labels of the host on a backend; those that it cannot hold, such as text, as they are.
 
     Parameters
     ----------
@@ -127,6 +128,11 @@ def put_labels(backend: Backend, labels: np.ndarray) -> Any:
     labels : numpy.ndarray
         Numbers or text.
     """
+    if labels.dtype.kind not in "biuf":
+        return labels
     if labels.dtype.kind == "b":
         return backend.asarray(labels, "int32") == 1
-    return backend.asarray(labels, labels.dtype.name) if labels.dtype.kind in "iuf" else labels
+    # Few libraries know what to do with wider unsigned integers.
+    wide = labels.dtype.kind == "u" and labels.dtype.itemsize > 1
+    put = backend.asarray(labels, "int64" if wide else labels.dtype.name)
+    return put if np.array_equal(backend.to_numpy(put), labels) else labels

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from portable_bp.algorithm.arrays import Layer
-from portable_bp.algorithm.optimizers import Adam, Momentum, Nesterov, Steered, SteeredState
+from portable_bp.algorithm.optimizers import Adam, Momentum, Nesterov, Steered
 from portable_bp.backends import Backend, compiled
 from portable_bp.estimators.objective import PenalizedLoss
 from portable_bp.estimators.problem import Problem
-from portable_bp.estimators.stopping import Records
+from portable_bp.estimators.stopping import Optimization, Records
 from portable_bp.training import Data, Plan, Training, train
 from portable_bp.training.step import begin_state
-
-
-class Optimization(NamedTuple):
-    """An optimizer as a fit leaves it, for `partial_fit` to take up.
-
-    Attributes
-    ----------
-    optimizer : Steered
-        What updates the parameters.
-    state : SteeredState
-        What it remembers.
-    learning_rate : float
-        The rate in its state, on the host.
-    """
-
-    optimizer: Steered
-    state: SteeredState
-    learning_rate: float
 
 
 def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> Sequence[Layer]:
@@ -51,13 +33,13 @@ def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> Sequence[
     """
     samples, target, sample_weight = problem.examples
     before = model._optimizer if incremental else None
-    optimizer, state, rate = before or begin_optimization(model, samples.backend, problem.layers)
-    records = Records(model, samples, problem.validation, rate)
+    optimization = before or begin_optimization(model, samples.backend, problem.layers)
+    records = Records(model, samples, problem.validation, optimization)
     plan = Plan(
         backend=samples.backend,
         activations=problem.activations,
         objective=PenalizedLoss(problem.loss, float(model.alpha)),
-        optimizer=optimizer,
+        optimizer=optimization.optimizer,
         epochs=1 if incremental else model.max_iter,
         batch_size=choose_batch_size(model.batch_size, samples.count),
         rates=problem.rates,
@@ -66,14 +48,14 @@ def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> Sequence[
         may_diverge=True,
         rows=samples.rows,
     )
-    training = Training(problem.layers, state=state)
+    training = Training(problem.layers, state=optimization.state)
     model.n_iter_ = 0
     try:
         train(training, plan, Data(samples.inputs, target, sample_weight), None, model._random_state)
     except KeyboardInterrupt:
         warnings.warn("Training was interrupted: the model is that of the last finished epoch.", stacklevel=5)
         records.finish(training)
-    model._optimizer = Optimization(optimizer, training.state, records.learning_rate)
+    model._optimizer = optimization._replace(state=training.state, learning_rate=records.learning_rate)
     if model.n_iter_ == model.max_iter and training.history.stop_reason is None and not incremental:
         warnings.warn(
             f"{model.solver} made {model.max_iter} epochs and has not converged: scale the data, or raise max_iter.",
@@ -97,11 +79,14 @@ def begin_optimization(model: Any, backend: Backend, layers: Sequence[Layer]) ->
     """
     rate = float(model.learning_rate_init)
     if model.solver == "adam":
+        schedule = "constant"
         optimizer = Adam(rate, model.beta_1, model.beta_2, model.epsilon, epsilon_corrected=False)
     else:
+        schedule = model.learning_rate
         optimizer = (Nesterov if model.nesterovs_momentum else Momentum)(rate, model.momentum)
     steered = Steered(optimizer)
-    return Optimization(steered, compiled(backend, begin_state, steered)(layers), rate)
+    state = compiled(backend, begin_state, steered)(layers)
+    return Optimization(steered, state, rate, schedule, float(model.power_t))
 
 
 def ordered(samples: int, shuffled: bool) -> Callable[[Any, int, int], np.ndarray]:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+from portable_bp.algorithm.optimizers import Steered, SteeredState
 from portable_bp.estimators.problem import Validation
 from portable_bp.estimators.samples import Dense, Sparse
 from portable_bp.training import Training
 
 SMALLEST_RATE = 1e-6  # an adaptive learning rate is lowered as long as it is above it
 LOWERED = 5.0  # what it is divided by
+
+
+class Optimization(NamedTuple):
+    """An optimizer and its schedule as a fit leaves them, for `partial_fit` to take up whatever the parameters are by then.
+
+    Attributes
+    ----------
+    optimizer : Steered
+        What updates the parameters; it has the rate at the start.
+    state : SteeredState
+        What it remembers.
+    learning_rate : float
+        The rate in its state, on the host.
+    schedule : {"constant", "invscaling", "adaptive"}
+        How the rate changes.
+    power_t : float
+        The exponent of "invscaling".
+    """
+
+    optimizer: Steered
+    state: SteeredState
+    learning_rate: float
+    schedule: str
+    power_t: float
 
 
 class Records:
@@ -23,12 +48,13 @@ class Records:
         What an epoch learns from.
     validation : Validation or None
         What is held out.
-    learning_rate : float
-        The rate so far.
+    optimization : Optimization
+        As it is before the first epoch.
     """
 
-    def __init__(self, model: Any, samples: Dense | Sparse, validation: Validation | None, learning_rate: float) -> None:
-        self.model, self.samples, self.validation, self.learning_rate = model, samples, validation, learning_rate
+    def __init__(self, model: Any, samples: Dense | Sparse, validation: Validation | None, optimization: Optimization) -> None:
+        self.model, self.samples, self.validation, self.optimization = model, samples, validation, optimization
+        self.learning_rate = optimization.learning_rate
 
     def __call__(self, training: Training) -> None:
         """Keep what an epoch gave; stop, or lower the rate, if that has not been better for too long."""
@@ -74,13 +100,14 @@ class Records:
     def _rate_of_next_epoch(self, training: Training) -> float:
         """Return the next learning rate, having stopped training if there is to be none."""
         model, rate = self.model, self.learning_rate
-        if model.solver == "sgd" and model.learning_rate == "invscaling":
-            rate = float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t
+        if self.optimization.schedule == "invscaling":
+            at_start = self.optimization.optimizer.optimizer.learning_rate
+            rate = at_start / (model.t_ + 1) ** self.optimization.power_t
         if model._no_improvement_count <= model.n_iter_no_change:
             return rate
         what = "validation score" if model.early_stopping else "training loss"
         said = f"The {what} has not improved by tol={model.tol:f} for more than {model.n_iter_no_change} epochs."
-        if model.solver == "sgd" and model.learning_rate == "adaptive" and rate > SMALLEST_RATE:
+        if self.optimization.schedule == "adaptive" and rate > SMALLEST_RATE:
             model._no_improvement_count = 0
             rate /= LOWERED
             self._say(f"{said} The learning rate is lowered to {rate:f}.")

@@ -44,7 +44,7 @@ def shapes_may_depend_on_numbers(way):
         return
     import array_api_strict
 
-    with array_api_strict.ArrayAPIStrictFlags(data_dependent_shapes=True, boolean_indexing=True):
+    with array_api_strict.ArrayAPIStrictFlags(data_dependent_shapes=True):
         yield
 
 
@@ -139,7 +139,7 @@ def test_everything_follows_x_where_dispatch_is_on(way):
     if way.name.startswith("numpy"):
         pytest.skip("NumPy arrays are at home everywhere")
     x, labels, X, y = given(way, "binary")
-    with pytest.raises(TypeError, match=f"y is a {way.backend().name} array .* move y there"):
+    with pytest.raises(TypeError, match=f"y is used with {way.backend().name} on .* move y there"):
         model_for("binary").fit(X, labels)
     with sklearn.config_context(array_api_dispatch=True):
         model = model_for("binary").fit(X, labels)
@@ -155,7 +155,7 @@ def test_samples_elsewhere_than_the_model_are_refused(way):
         model = model_for("numbers").fit(here, way.backend().asarray(y) if here is x else y)
         with pytest.raises(ValueError, match=r"MLPRegressor.predict\(\) .* must use the same namespace and device"):
             model.predict(there)
-        with pytest.raises(TypeError, match="fitted with"):
+        with pytest.raises(TypeError, match="X is used with .* move X to where the model was fitted"):
             model.partial_fit(there, y)
 
 

@@ -152,7 +152,7 @@ def test_more_that_scikit_learn_does_not_have():
         MLPRegressor("poisson").fit(X, Y - 1.0)
     with pytest.raises(ValueError, match="class_weight"):
         MLPClassifier(class_weight="fair").fit(X, Y)
-    with pytest.raises(ValueError, match="keep the sizes"):
+    with pytest.raises(ValueError, match="partial_fit keep them"):
         model = MLPClassifier(max_iter=1, warm_start=True).fit(X, Y)
         model.set_params(hidden_layer_sizes=(7,)).fit(X, Y)
     with pytest.raises(ValueError, match="the model knows"):

@@ -97,7 +97,7 @@ def test_every_way_to_train(target, options, weighted):
     sizes=st.lists(st.integers(1, 12), max_size=3),
     activation=st.sampled_from(["identity", "logistic", "tanh", "relu"]),
     solver=st.sampled_from(["adam", "sgd"]),
-    batch_size=st.one_of(st.just("auto"), st.integers(1, 100)),
+    batch_size=st.one_of(st.just("auto"), st.integers(1, 80)),
     alpha=st.sampled_from([0.0, 1e-4, 0.3]),
     early_stopping=st.booleans(),
     shuffle=st.booleans(),

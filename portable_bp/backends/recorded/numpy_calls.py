@@ -207,12 +207,8 @@ def _may_be_product(operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
 
 def _has_short_rows(array: np.ndarray, options: dict[str, Any]) -> bool:
     """Return whether a reduction is one over the short rows of a matrix."""
-    return (
-        array.ndim == 2
-        and options.keys() <= {"axis", "keepdims"}
-        and options.get("axis") in (-1, 1)
-        and array.shape[1] <= SHORT
-    )
+    over_rows = options.keys() <= {"axis", "keepdims"} and options.get("axis") in (-1, 1)
+    return over_rows and array.ndim == 2 and array.shape[1] <= SHORT
 
 
 def _reduced_by_columns(reduce: Callable[..., Any], array: np.ndarray) -> Callable[[np.ndarray, np.ndarray], Any]:
