@@ -40,8 +40,7 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
     xp = namespace(y)
     refuse_fractions(backend, y)
     if y.ndim == 1:
-        classes = xp.sort(xp.unique_values(_as_numbers(y)))
-        classes = classes == 1 if y.dtype == xp.bool else classes
+        classes = xp.astype(xp.sort(xp.unique_values(_as_numbers(y))), y.dtype)
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
     if _holds(backend, _beyond_one, y):
         raise ValueError(

@@ -49,7 +49,8 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
         return float(numbers[0]), numbers[1:]
 
     def watch(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        training.began, training.layers = training.layers, _layers(shapes, backend.asarray(intermediate_result.x))
+        # SciPy goes on to write into x.
+        training.began, training.layers = training.layers, _layers(shapes, backend.asarray(intermediate_result.x.copy()))
         training.history.loss.append(float(intermediate_result.fun))
         if model.verbose:
             print(f"Iteration {training.epoch}, loss = {training.history.loss[-1]:.8f}")

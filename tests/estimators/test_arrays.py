@@ -206,3 +206,70 @@ def test_bad_arrays_are_refused_where_they_are(way):
             assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
         with pytest.raises(ValueError, match="features"):
             model.predict(x[:, :3])
+
+
+def test_scores_want_one_target_for_each_prediction(way):
+    if way.name.startswith("numpy"):
+        pytest.skip("scikit-learn's own scores look at it there")
+    backend = way.backend()
+    x, labels, X, y = given(way, "binary")
+    with shapes_may_depend_on_numbers(way):
+        classifier = model_for("binary").fit(x, labels)
+    several = model_for("several outputs").fit(*given(way, "several outputs")[:2])
+    one = model_for("numbers").fit(x, backend.asarray(y))
+    np.testing.assert_allclose(classifier.score(x, labels[:, None]), classifier.score(x, labels))
+    np.testing.assert_allclose(one.score(x, backend.asarray(y[:, None])), one.score(x, backend.asarray(y)))
+    numbers = given(way, "several outputs")
+    for model, samples, targets in (
+        (classifier, x, labels[:1]),
+        (classifier, x, backend.asarray(np.column_stack([y, y]), "int64")),
+        (one, x, backend.asarray(y[:1])),
+        (one, x, backend.asarray(np.column_stack([y, y]))),
+        (several, numbers[0], numbers[1][:, 0]),
+    ):
+        with pytest.raises(ValueError, match="give one for each"):
+            model.score(samples, targets)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        classifier.score(x, backend.asarray(y + 0.5))
+    with pytest.raises(ValueError, match="y holds NaN"):
+        one.score(x, backend.asarray(np.where(y == 1, np.nan, y)))
+    with pytest.raises(ValueError, match="y holds NaN"):
+        one.fit(x, backend.asarray(np.where(y == 1, np.nan, y)))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int8", "float64"])
+def test_labels_of_any_dtype_come_back_in_it(way, dtype):
+    """Of the samples' library, or of the host: they are the same labels."""
+    x, _, X, y = given(way, "binary")
+    labels = y.astype(dtype)
+    expected = model_for("binary").fit(X, labels).predict(X)
+    for mine in [labels, *([] if dtype == "uint16" else [own(way.backend(), labels)])]:
+        with shapes_may_depend_on_numbers(way):
+            model = model_for("binary").fit(x, mine)
+            model.partial_fit(x, mine, classes=labels[[0, -1]])
+            first = model_for("binary").partial_fit(x, mine, classes=labels[[0, -1]])
+        assert_belongs(way, model.classes_, [0, 1])
+        assert first.predict(x).dtype == model.predict(x).dtype == model.classes_.dtype
+        with shapes_may_depend_on_numbers(way):
+            np.testing.assert_array_equal(way.backend().to_numpy(model_for("binary").fit(x, mine).predict(x)), expected)
+
+
+def own(backend, labels):
+    return backend.asarray(labels, "int32") == 1 if labels.dtype == bool else backend.asarray(labels, labels.dtype.name)
+
+
+def test_columns_of_booleans_and_weights_of_zeros(way):
+    x, _, X, y = given(way, "multilabel")
+    model = model_for("multilabel").fit(x, own(way.backend(), y.astype(bool)))
+    np.testing.assert_array_equal(way.backend().to_numpy(model.predict(x)), model_for("multilabel").fit(X, y).predict(X))
+    with pytest.raises(ValueError, match="(?i)zero"):
+        model.fit(x, own(way.backend(), y.astype(bool)), way.backend().asarray(np.zeros(len(X))))
+
+
+def test_validation_data_are_where_the_samples_are(way):
+    x, _, X, y = given(way, "numbers")
+    targets = way.backend().asarray(y)
+    model_for("numbers").fit(x, targets, X_val=x[:9, :], y_val=targets[:9])
+    if not way.name.startswith("numpy"):
+        with pytest.raises(TypeError, match="among X_val and y_val, X is used with numpy .* give X and X_val alike"):
+            model_for("numbers").fit(x, targets, X_val=X, y_val=y)

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import scipy.sparse
 import sklearn.neural_network
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -28,6 +29,8 @@ PARAMETERS = [
     ("hidden_layer_sizes", 0),
     ("hidden_layer_sizes", (3, -1)),
     ("hidden_layer_sizes", "wide"),
+    ("hidden_layer_sizes", [10.5]),
+    ("hidden_layer_sizes", [None]),
     ("activation", "gelu"),
     ("solver", "newton"),
     ("alpha", -1.0),
@@ -99,9 +102,21 @@ def test_targets_that_are_no_classes(y):
 
 @BOTH
 def test_weights(kind):
-    for weight in (np.ones(149), np.full(150, np.nan), np.ones((150, 2)), ["a"] * 150):
+    for weight in (np.ones(149), np.full(150, np.nan), np.ones((150, 2)), ["a"] * 150, np.zeros(150)):
         mine, theirs = (error_of(which().fit, X, Y, weight) for which in (kind, THEIRS[kind]))
         assert isinstance(mine, type(theirs)), (mine, theirs)
+
+
+@BOTH
+def test_weights_that_cancel(kind):
+    weight = np.tile([1.0, -1.0], 75)
+    for which in (kind, THEIRS[kind]):
+        assert isinstance(error_of(which(solver="lbfgs").fit, X, Y, weight), ZeroDivisionError)
+
+
+def test_sparse_targets_of_a_regressor():
+    for which in (MLPRegressor, THEIRS[MLPRegressor]):
+        assert isinstance(error_of(which().fit, X, scipy.sparse.csr_matrix(Y[:, None])), TypeError)
 
 
 @BOTH
@@ -169,3 +184,16 @@ def test_a_model_that_was_fitted_stays_as_it_was(kind, warm_start):
         assert vars(model).keys() == before.keys()
         for name in before.keys() - {"_optimizer", "_random_state"}:
             np.testing.assert_equal(vars(model)[name], before[name])
+
+
+@BOTH
+def test_a_partial_fit_that_failed_leaves_nothing_behind(kind):
+    model = kind(solver="sgd", random_state=0, learning_rate="invscaling", batch_size=10, callbacks=[])
+    classes = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
+    model.partial_fit(X, Y, **classes)
+    parameter, expected = model.callbacks, copy.deepcopy(model).partial_fit(X, Y)
+    assert isinstance(error_of(model.partial_fit, X * 1e300, Y), ValueError)
+    assert model.callbacks is parameter
+    model.partial_fit(X, Y)
+    np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+    assert model.loss_curve_ == expected.loss_curve_

@@ -14,7 +14,7 @@ import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
@@ -46,8 +46,8 @@ def test_a_search_in_a_pipeline_finds_what_scikit_learns_finds(kind):
     grid = {"mlp__alpha": [1e-4, 1.0], "mlp__hidden_layer_sizes": [(5,), (5, 3)]}
 
     def search(kind, jobs):
-        pipeline = make_pipeline(StandardScaler(), kind(max_iter=15, random_state=0, learning_rate_init=0.01))
-        pipeline.steps[1] = ("mlp", pipeline.steps[1][1])
+        model = kind(max_iter=15, random_state=0, learning_rate_init=0.01)
+        pipeline = Pipeline([("scale", StandardScaler()), ("mlp", model)])
         return GridSearchCV(pipeline, grid, cv=3, n_jobs=jobs).fit(X, SPECIES)
 
     mine, theirs = search(kind, 2), search(THEIRS[kind], 1)
@@ -109,6 +109,16 @@ def test_a_sparse_matrix_is_never_made_dense_as_a_whole():
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 200e6
+
+
+def test_sparse_labels_come_back_sparse():
+    labels = np.column_stack([SPECIES == 0, SPECIES == 1]).astype(int)
+    mine, theirs = (
+        kind(max_iter=30, random_state=0, early_stopping=True).fit(X, scipy.sparse.csr_matrix(labels)).predict(X)
+        for kind in (MLPClassifier, THEIRS[MLPClassifier])
+    )
+    assert type(mine) is type(theirs) and mine.dtype == theirs.dtype
+    np.testing.assert_array_equal(mine.toarray(), theirs.toarray())
 
 
 def test_text_labels_and_what_predict_gives():

@@ -63,13 +63,40 @@ def test_class_weights_are_sample_weights(class_weight):
     np.testing.assert_array_equal(by_name.coefs_[0], by_number.coefs_[0])
 
 
+def test_class_weights_of_several_labels_are_multiplied():
+    labels = np.column_stack([Y == 0, Y == 1]).astype(int)
+    given = [{0: 1.0, 1: 2.0}, {0: 0.5, 1: 3.0}]
+    weight = compute_sample_weight(given, labels)
+    assert set(weight) == {1.0 * 3.0, 2.0 * 0.5, 1.0 * 0.5}
+    model = MLPClassifier(class_weight=given, max_iter=10, **FAST).fit(X, labels)
+    np.testing.assert_allclose(model.coefs_[0], MLPClassifier(max_iter=10, **FAST).fit(X, labels, weight).coefs_[0], rtol=1e-12)
+
+
 @BOTH
-def test_dropout(kind):
+def test_dropout(kind, monkeypatch):
+    """A neuron that is always dropped learns nothing and changes nothing; the others learn as if they were alone."""
+    options = {"max_iter": 10, "hidden_layer_sizes": (6,), "alpha": 0.0, "shuffle": False, **FAST}
+    drawn = []
+
+    def draw_mask(generator, rate, shape):
+        drawn.append((rate, shape))
+        return np.broadcast_to(np.arange(shape[1]) != 2, shape) / 1.0
+
+    monkeypatch.setattr("portable_bp.training.batches.draw_mask", draw_mask)
+    model = kind(dropout=0.25, **options).fit(X, Y)
+    before = kind(**options | {"learning_rate_init": 1e-300}).fit(X, Y)
+    assert drawn == [(0.25, (150, 6))] * 10
+    np.testing.assert_array_equal(model.coefs_[0][:, 2], before.coefs_[0][:, 2])
+    np.testing.assert_array_equal(model.coefs_[1][2], before.coefs_[1][2])
+    assert (model.coefs_[0][:, :2] != before.coefs_[0][:, :2]).all()
+
+
+@BOTH
+def test_dropout_of_one_layer_and_of_each(kind):
     options = FAST | {"max_iter": 10, "hidden_layer_sizes": (20, 10)}
-    one, same, other, none = (kind(dropout=rate, **options).fit(X, Y) for rate in (0.5, [0.5, 0.5], 0.1, 0.0))
+    one, same, other, none = (kind(dropout=rate, **options).fit(X, Y) for rate in (0.5, [0.5, 0.5], [0.5, 0.0], 0.0))
     np.testing.assert_array_equal(one.coefs_[0], same.coefs_[0])
     assert not np.allclose(one.coefs_[0], other.coefs_[0]) and not np.allclose(one.coefs_[0], none.coefs_[0])
-    np.testing.assert_array_equal(one.predict(X), one.predict(X))
 
 
 @BOTH
@@ -113,3 +140,39 @@ def test_an_interrupted_fit_is_that_of_the_last_finished_epoch(kind):
     expected = kind(max_iter=6, **FAST).fit(X, Y)
     assert model.n_iter_ == 6
     np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
+
+
+@BOTH
+def test_an_interrupted_fit_with_early_stopping_has_the_best_weights(kind):
+    kept = {}
+
+    def interrupt(training):
+        kept[training.epoch] = training.layers
+        if training.epoch == 6:
+            raise KeyboardInterrupt
+
+    model = kind(callbacks=[interrupt], early_stopping=True, **FAST)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, Y)
+    best = 1 + int(np.argmax(model.validation_scores_))
+    np.testing.assert_array_equal(model.coefs_[0], kept[best][0].weight.T)
+
+
+@BOTH
+def test_lbfgs_lets_a_callback_bring_back_weights(kind):
+    class First:
+        def __call__(self, training):
+            self.layers = training.layers if training.epoch == 1 else self.layers
+
+        def finish(self, training):
+            training.layers = self.layers
+
+    model = kind(solver="lbfgs", max_iter=20, callbacks=[First()], random_state=0).fit(X, Y)
+    np.testing.assert_allclose(model.coefs_[0], kind(solver="lbfgs", max_iter=1, random_state=0).fit(X, Y).coefs_[0])
+
+
+def test_validation_data_have_the_outputs_of_the_rest():
+    both = np.column_stack([Y, Y])
+    for y, y_val in ((Y, both), (both, Y)):
+        with pytest.raises(ValueError, match="give a column for each"):
+            MLPRegressor(max_iter=2).fit(X, y, X_val=X, y_val=y_val)

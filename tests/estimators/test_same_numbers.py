@@ -7,8 +7,11 @@ import sklearn.neural_network
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits, load_iris, make_multilabel_classification, make_regression
 
+from portable_bp.algorithm.activations import Tanh
+from portable_bp.algorithm.arrays import Layer
 from portable_bp.estimators import MLPClassifier, MLPRegressor
 from portable_bp.estimators.objective import PenalizedLoss
+from portable_bp.estimators.outputs import OUTPUTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -169,37 +172,69 @@ def test_several_outputs_take_scikit_learns_steps_and_report_what_they_descend()
     for ours, given in zip(mine.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(ours, given, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(mine.loss_curve_, 3.0 * np.asarray(theirs.loss_curve_), rtol=1e-9)
+    tolerant = pair("one output", solver="adam", learning_rate_init=0.01, random_state=0, max_iter=500, tol=1.0)
+    mine, theirs = (model.fit(X, y) for model in tolerant)
+    assert mine.n_iter_ > theirs.n_iter_, "the tolerance is held against the sum"
     found, searched = pair("one output", solver="lbfgs", activation="tanh", random_state=0, max_iter=200, alpha=0.0)
     assert found.fit(X, y).score(X, y) >= searched.fit(X, y).score(X, y) - 1e-6
 
 
+def test_parameters_that_change_between_partial_fits():
+    """The optimizer and its schedule are those of the first; the penalty, the tolerance and the batches are not."""
+    X, y = TARGETS["one output"]
+    models = pair("one output", solver="sgd", random_state=0, learning_rate_init=0.01)
+    for changed in (
+        {"learning_rate": "invscaling"},
+        {"learning_rate_init": 0.1, "power_t": 0.9},
+        {"alpha": 1.0, "batch_size": 50, "solver": "adam"},
+        {"momentum": 0.1, "shuffle": False},
+    ):
+        assert_alike(*(model.partial_fit(X, y) for model in models), X)
+        for model in models:
+            model.set_params(**changed)
+    models = pair("one output", solver="sgd", random_state=0, learning_rate="invscaling", learning_rate_init=0.01)
+    for rate in (0.01, 0.1, 0.2):
+        for model in models:
+            model.set_params(learning_rate_init=rate).partial_fit(X, y)
+    assert_alike(*models, X)
+
+
+def test_an_only_class_and_its_scores():
+    X, _ = TARGETS["binary"]
+    models = pair("binary", early_stopping=True, random_state=0, max_iter=20)
+    assert_alike(*(model.fit(X, np.full(len(X), 7)) for model in models), X)
+    assert models[0].validation_scores_[-1] == 1.0
+
+
+def test_predictions_are_of_the_wider_dtype():
+    X, y = TARGETS["one output"]
+    models = pair("one output", random_state=0, max_iter=3)
+    for model in models:
+        model.fit(X.astype("float32"), y)
+    for given in (X, X.astype("float32"), (100 * X).astype(int), 1e39 * X):
+        mine, theirs = (model.predict(given) for model in models)
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * np.max(np.abs(theirs)))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("target", [*TARGETS, "several outputs"])
-def test_the_gradient_of_what_is_reported_by_finite_differences(target, weighted):
-    """Also where scikit-learn's is not (its issue 8349)."""
-    several = make_regression(40, 4, n_targets=3, random_state=0)
-    X, y = several if target == "several outputs" else TARGETS[target]
-    kind = MLPRegressor() if target == "several outputs" else pair(target)[0]
-    weight = WEIGHTS[: len(X)] if weighted else None
-    captured = {}
-
-    class Captured(PenalizedLoss):
-        def __call__(self, activations, layers, *data):
-            error, gradient = super().__call__(activations, layers, *data)
-            captured.setdefault("first", (self, activations, layers, data, gradient))
-            return error, gradient
-
-    kind.set_params(solver="lbfgs", max_iter=1, alpha=0.3, activation="tanh", hidden_layer_sizes=(3,), random_state=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portable_bp.estimators.lbfgs.PenalizedLoss", Captured)
-        kind.fit(X, y, weight)
-    objective, activations, layers, data, gradient = captured["first"]
-    for number, (layer, slope) in enumerate(zip(layers, gradient, strict=True)):
-        for place in ((0, 0), (layer.weight.shape[0] - 1, 1)):
-            moved = []
-            for step in (1e-6, -1e-6):
-                weights = layer.weight.copy()
-                weights[place] += step
-                changed = [*layers[:number], layer._replace(weight=weights), *layers[number + 1 :]]
-                moved.append(PenalizedLoss.__call__(objective, activations, changed, *data)[0])
-            np.testing.assert_allclose((moved[0] - moved[1]) / 2e-6, slope.weight[place], rtol=1e-5, atol=1e-7)
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_gradient_of_what_is_reported_by_finite_differences(name, outputs, weighted):
+    """Also where scikit-learn's is not, for several outputs (its issue 8349)."""
+    generator = np.random.default_rng(outputs)
+    inputs, weight = generator.normal(size=(20, 4)), generator.uniform(0.5, 2.0, 20) if weighted else None
+    target = generator.integers(0, outputs, 20) if name == "softmax" else generator.integers(0, 2, (20, outputs)).astype(float)
+    activations = Tanh(), OUTPUTS[name].activation
+    layers = [Layer(generator.normal(size=size), generator.normal(size=size[0])) for size in ((5, 4), (outputs, 5))]
+    objective = PenalizedLoss(OUTPUTS[name].loss, 0.3)
+    _, gradient = objective(activations, layers, inputs, target, weight)
+    for layer, slope in zip(layers, gradient, strict=True):
+        for parameter, slopes in zip(layer, slope, strict=True):
+            for place in np.ndindex(parameter.shape):
+                moved = []
+                for step in (1e-6, -2e-6):
+                    parameter[place] += step
+                    moved.append(objective(activations, layers, inputs, target, weight)[0])
+                parameter[place] += 1e-6
+                np.testing.assert_allclose((moved[0] - moved[1]) / 2e-6, slopes[place], rtol=1e-6, atol=1e-8)

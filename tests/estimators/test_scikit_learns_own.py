@@ -11,7 +11,7 @@ from portable_bp.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("default"),
+    pytest.mark.filterwarnings("ignore:batch_size is:UserWarning"),
 ]
 
 with mock.patch.multiple(sklearn.neural_network, MLPClassifier=MLPClassifier, MLPRegressor=MLPRegressor):
