@@ -50,10 +50,9 @@ def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
     found = []
     for name, task in TASKS.items():
         x, y, options = task()
-        fits = {who: fitting(kind, x, y, options) for who, kind in kinds().items()}
-        compare(fits)
-        model = fits["portable_bp"](1)
-        fits["products"] = products(x, [coef.shape for coef in model.coefs_], model.n_iter_)
+        fits: dict[str, Callable[[int], Any]] = {who: fitting(kind, x, y, options) for who, kind in kinds().items()}
+        model = compare(fits)["portable_bp"]
+        fits["products"] = products(x, [coef.shape for coef in model.coefs_], min(200, len(x)), model.n_iter_)
         for limit in sorted({1, threads}):
             turns = {who: Turn(fit, 1, 0) for who, fit in fits.items()}
             with threadpool_limits(limit), tqdm(total=rounds * len(turns), desc=name, unit="fit", leave=False) as bar:
@@ -94,8 +93,8 @@ def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) ->
     return fit
 
 
-def products(x: np.ndarray, shapes: list[tuple[int, int]], epochs: int) -> Callable[[int], None]:
-    """Return a function that makes the matrix products of so many fits, in batches of 200, and nothing else.
+def products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: int) -> Callable[[int], None]:
+    """Return a function that makes the matrix products of so many fits, and nothing else.
 
     Parameters
     ----------
@@ -103,11 +102,13 @@ def products(x: np.ndarray, shapes: list[tuple[int, int]], epochs: int) -> Calla
         Samples.
     shapes : list of tuple of int
         Of the weights, (fan_in, fan_out).
+    batch : int
+        How many samples a step takes; the last one of an epoch takes what is left.
     epochs : int
         Of a fit.
     """
     weights = [np.ones(shape) for shape in shapes]
-    sizes = [200] * (len(x) // 200) + [len(x) % 200] * (len(x) % 200 > 0)
+    sizes = [batch] * (len(x) // batch) + [len(x) % batch] * (len(x) % batch > 0)
     outs = {size: [np.ones((size, fan_in)) for fan_in, _ in shapes] for size in set(sizes)}
     deltas = {size: [np.ones((size, fan_out)) for _, fan_out in shapes] for size in set(sizes)}
 
@@ -122,16 +123,23 @@ def products(x: np.ndarray, shapes: list[tuple[int, int]], epochs: int) -> Calla
     return run
 
 
-def compare(fits: dict[str, Callable[[int], Any]]) -> None:
-    """Raise unless all arrive at the same losses.
+def compare(fits: dict[str, Callable[[int], Any]]) -> dict[str, Any]:
+    """Return the models that fits arrive at.
 
     Parameters
     ----------
     fits : dict of callable
         As `fitting` returns them.
+
+    Raises
+    ------
+    WrongResultError
+        If they do not arrive at the same losses.
     """
-    curves = {who: fit(1).loss_curve_ for who, fit in fits.items()}
-    first = curves["scikit-learn"]
-    for who, curve in curves.items():
+    models = {who: fit(1) for who, fit in fits.items()}
+    first = models["scikit-learn"].loss_curve_
+    for who, model in models.items():
+        curve = model.loss_curve_
         if len(curve) != len(first) or not np.allclose(curve, first, rtol=1e-9, atol=0.0):
             raise WrongResultError(f"{who} is at a loss of {curve[-1]} after {len(curve)} epochs, not {first[-1]}")
+    return models

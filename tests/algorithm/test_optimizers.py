@@ -115,3 +115,32 @@ def test_clipping_looks_at_each_network_of_a_population():
     (after,), _ = optimizer.update(gradient, optimizer.init(zeros), zeros)
     np.testing.assert_allclose(after.weight[0], -0.5)
     np.testing.assert_allclose(after.weight[1], -0.01)
+
+
+def test_adam_with_epsilon_on_the_uncorrected_root_is_scikit_learns():
+    stochastic = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
+    layers, optimizer = start(), bp.optimizers.Adam(0.01, 0.8, 0.95, 0.02, epsilon_corrected=False)
+    theirs = [parameter.copy() for layer in layers for parameter in layer]
+    reference = stochastic.AdamOptimizer(theirs, 0.01, 0.8, 0.95, 0.02)
+    state = optimizer.init(layers)
+    for _ in range(10):
+        layers, state = optimizer.update([Layer(layer.weight**3, layer.bias**3) for layer in layers], state, layers)
+        reference.update_params(theirs, [parameter**3 for parameter in theirs])
+    for mine, expected in zip([parameter for layer in layers for parameter in layer], theirs, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_steered_rate_is_one_that_was_chosen_for_each_update(way, name):
+    backend = way.backend()
+    layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
+    rates = [0.01, 0.01, 0.002, 0.05]
+    steered = bp.optimizers.Steered(OPTIMIZERS[name](0.01))
+    chosen = OPTIMIZERS[name](lambda count: backend.asarray(rates)[int(count)] + 0.0 * count)
+    mine, theirs = (layers, steered.init(layers)), (layers, chosen.init(layers))
+    for rate in rates:
+        (mine_now, state), (theirs_now, _) = mine, theirs
+        mine = steered.update(mine_now, state._replace(rate=backend.asarray(rate)), mine_now)
+        theirs = chosen.update(theirs_now, theirs[1], theirs_now)
+    for ours, expected in zip(mine[0], theirs[0], strict=True):
+        way.assert_close(ours.weight, backend.to_numpy(expected.weight), rtol=1e-14)

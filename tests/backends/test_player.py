@@ -255,6 +255,11 @@ def test_every_fit_is_played_from_its_first_step_and_gives_the_same_bits(played,
         assert len({parameter.tobytes() for parameter in parameters}) == 1
 
 
+def test_what_a_step_hands_on_as_it_came_is_played(played):
+    fit = {"optimizer": bp.optimizers.Steered(bp.optimizers.Adam(0.01))}
+    assert_plays_what_it_calls(played, [5, 7, 3], fit)
+
+
 def test_a_few_steps_are_called(played):
     network = bp.Network([3, 4, 2], backend=played.flag, seed=0)
     network.fit(np.ones((12, 3)), np.ones((12, 2)), batch_size=4, epochs=1)

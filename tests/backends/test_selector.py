@@ -180,3 +180,14 @@ def test_importing_the_package_imports_no_library_but_numpy():
     libraries = ["cupy", "torch", "jax", "array_api_strict", "sklearn", "matplotlib", "tqdm"]
     script = f"import sys, portable_bp; print([name for name in {libraries} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_an_array_belongs_to_the_backend_that_made_it(way):
+    for dtype in ("float32", "float64"):
+        backend = bp.select_backend(way.flag, dtype)
+        assert selector.backend_of(backend.asarray([1.0, 2.0])) is backend
+        assert selector.backend_of(backend.asarray([1, 2], "int32"), dtype) is backend
+    assert selector.backend_of(backend.asarray([1, 2], "int32")) is bp.select_backend(way.flag, "float32")
+    for stranger in ([1.0], "text", None):
+        with pytest.raises(TypeError, match="has no backend: give an array of NumPy, CuPy"):
+            selector.backend_of(stranger)

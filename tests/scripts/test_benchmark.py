@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scripts import benchmark
-from scripts.benchmarking import report
+from scripts.benchmarking import fits, report
 from scripts.benchmarking.cases import ADAM, CASES, SGD, draw
 from scripts.benchmarking.check import WrongResultError, check
 from scripts.benchmarking.contestants import EVERYONE, is_installed
@@ -96,6 +96,26 @@ def test_the_readme_says_what_was_missed():
     assert "[0.600: missed]" in report.as_text(results([3.1], [5.0]))
     with pytest.raises(ValueError, match="has no place for the table"):
         report.put_into("nothing", results([1.0], [1.0]))
+
+
+def test_fits_that_arrive_elsewhere_are_found(monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+    monkeypatch.setattr(fits, "TASKS", {"small": lambda: (x, y, {"max_iter": 3})})
+    (found,) = fits.fit_times(1, 2)
+    assert found["threads"] == 1 and {len(took) for took in found["seconds"].values()} == {2}
+    assert found["seconds"].keys() == {"portable_bp", "scikit-learn", "products"}
+    kinds = fits.kinds()
+    other = {who: fits.fitting(kind, x, y, {"max_iter": 3 + (who == "portable_bp")}) for who, kind in kinds.items()}
+    with pytest.raises(WrongResultError, match="portable_bp is at a loss of .* after 4 epochs"):
+        fits.compare(other)
+
+
+def test_fits_are_told():
+    told = results([3.0], [6.0])
+    seconds = {"portable_bp": [1.0], "scikit-learn": [1.6], "products": [0.8]}
+    told["fit"] = [{"task": "digits at default settings", "threads": 2, "seconds": seconds}]
+    assert "float64, 2 threads: 1,000.0 ms, **0.62** [0.5] of scikit-learn's" in report.as_markdown(told)
+    assert "products alone take 0.50 of scikit-learn's" in report.as_text(told)
 
 
 @pytest.mark.parametrize("held", [None, "[]", "{", json.dumps({"whole": False})])

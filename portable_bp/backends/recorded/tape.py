@@ -6,6 +6,7 @@ PyTorch's ``__torch_function__``), so that nothing in the function needs to know
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -117,6 +118,27 @@ class Tape:
             self.values.append(Value(example, function, operands, options, view_of))
             self._known[call] = self.library.stand_in(self, self.values[-1])
         return self._known[call]
+
+
+    def close(self, handed_back: list[StandIn]) -> None:
+        """Note no more calls.
+
+        Parameters
+        ----------
+        handed_back : list of StandIn
+            What the function was given and what it returned.
+
+        Raises
+        ------
+        TypeError
+            If something else is still there: a piece keeps arrays to itself, and would go on with them at the next step.
+        """
+        self.closed = True
+        made = [weakref.ref(result) for result in self._known.values()]
+        self._known.clear()
+        handed = set(map(id, handed_back))
+        if any(result() is not None and id(result()) not in handed for result in made):
+            raise TypeError("a piece keeps arrays to itself: what it remembers belongs into the optimizer's state")
 
 
 def _told(library: Library, given: Any, name: Callable[[Value], Any]) -> Any:
@@ -260,7 +282,7 @@ class Recording:
         for home, result in zip(self.carried, self.results, strict=True):
             if result.root.function is None and result is not home:
                 raise TypeError("an input is handed on in another's place")
-        tape.closed = True
+        tape.close(leaves(trees))
         uses = Counter([*self.results, *(need for value in tape.values for need in value.needs)])
         values = [taken for value in tape.values for taken in (*library.contract(value, uses), value)]
         needed = set(self.results)
