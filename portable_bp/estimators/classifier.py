@@ -19,6 +19,7 @@ from portable_bp.estimators.labels import (
     choose_labels,
     distinct_labels,
     find_labels,
+    label_of,
     number_labels,
     place_labels,
     refuse_fractions,
@@ -98,7 +99,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     Attributes
     ----------
     classes_ : array, shape (classes,)
-        The labels, sorted, where X is; strings are NumPy's.
+        The labels, sorted, where X is; those that its library cannot hold, such as text, are NumPy's.
     coefs_ : list of array, each of shape (fan_in, fan_out)
         The weights, in scikit-learn's layout: the transpose of `portable_bp.Layer.weight`.
     intercepts_ : list of array, each of shape (fan_out,)
@@ -241,18 +242,15 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Returns
         -------
         array, shape (samples,), or (samples, labels) of 0 and 1
-            Where X is; strings are NumPy's.
+            Where X is; labels that its library cannot hold, such as text, are NumPy's, and columns of labels are sparse where
+            those of `fit` were.
         """
         backend, probability = self._values(X, "predict")
-        numbers = self._choose(backend, probability)
-        classes = self.classes_
-        if is_host(X) or is_host(classes):
-            numbers, classes = backend.to_numpy(numbers), to_host(classes)
-        xp = namespace(numbers)
-        if self._kind == "multilabel":
-            numbers = xp.astype(numbers, classes.dtype)
-            return scipy.sparse.csr_matrix(numbers) if self._sparse_labels and is_host(numbers) else numbers
-        return xp.take(classes, xp.reshape(numbers, (-1,)), axis=0)
+        numbers, classes = self._choose(backend, probability), self.classes_
+        if not (is_host(X) or is_host(classes)):
+            return compiled(backend, label_of, self._kind)(classes, numbers)
+        labels = label_of(self._kind, to_host(classes), backend.to_numpy(numbers))
+        return scipy.sparse.csr_matrix(labels) if self._sparse_labels else labels
 
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -282,9 +280,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         array, shape (samples, classes)
             The logarithm of `predict_proba`.
         """
-        probability = self._probability(X, "predict_log_proba")
-        with np.errstate(divide="ignore"):  # minus infinity is the logarithm that is meant
-            return namespace(probability).log(probability)
+        return self._probability(X, "predict_log_proba", _logarithm)
 
     def score(self, X, y, sample_weight=None):
         """Return the share of the samples whose class, or all of whose labels, are right.
@@ -309,25 +305,25 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         # An only class has the number 0, which its network need not have learned.
         return numbers if self.classes_.shape[0] > 1 else 0 * numbers
 
-    def _probability(self, X, method):
+    def _probability(self, X, method, *functions):
         backend, probability = self._values(X, method)
-        if self._kind == "binary":
-            probability = compiled(backend, _with_complement)(probability)
+        for function in [*([_with_complement] if self._kind == "binary" else []), *functions]:
+            probability = compiled(backend, function)(probability)
         return backend.to_numpy(probability) if is_host(X) else probability
 
     def _name_output(self) -> str:
         return "softmax" if self._kind == "multiclass" else "logistic"
 
     def _learn_classes(self, backend: Backend, x: Any, y: Any, classes: Any, anew: bool) -> None:
-        if classes is None and (anew or not hasattr(self, "classes_")):
-            self.classes_, self._kind = find_labels(backend, y)
-        elif not hasattr(self, "classes_"):
-            self.classes_ = unique_labels(to_host(classes))
-            multilabel = y.ndim == 2
-            self._kind = "multilabel" if multilabel else "multiclass" if len(self.classes_) > 2 else "binary"
-        else:
+        if not anew and hasattr(self, "classes_"):
             self._compare_classes(backend, y, classes)
-        self._sparse_labels = scipy.sparse.issparse(y)
+        elif classes is None:
+            self.classes_, self._kind = find_labels(backend, y)
+            self._sparse_labels = scipy.sparse.issparse(y)
+        else:
+            self.classes_ = unique_labels(to_host(classes))
+            self._kind = "multilabel" if y.ndim == 2 else "multiclass" if len(self.classes_) > 2 else "binary"
+            self._sparse_labels = scipy.sparse.issparse(y)
         self.classes_ = place_labels(backend, self.classes_, is_host(x))
 
     def _compare_classes(self, backend: Backend, y: Any, classes: Any) -> None:
@@ -367,6 +363,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _logarithm(probability: Array) -> Array:
+    return namespace(probability).log(probability)
 
 
 def _with_complement(probability: Array) -> Array:

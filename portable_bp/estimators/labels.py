@@ -46,8 +46,7 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
         raise ValueError(
             f"y has shape {tuple(y.shape)} and more values than 0 and 1: give classes, or a column of 0 and 1 a label."
         )
-    integers = xp.__array_namespace_info__().default_dtypes(device=y.device)["integral"]
-    return xp.arange(y.shape[1], dtype=integers, device=y.device), "multilabel"
+    return put_labels(backend, np.arange(y.shape[1])), "multilabel"
 
 
 def number_labels(backend: Backend, y: Any, classes: Any, kind: str) -> Array:
@@ -156,6 +155,29 @@ def choose_labels(kind: str, probability: Array) -> Array:
     """
     xp = namespace(probability)
     return xp.astype(xp.argmax(probability, axis=-1) if kind == "multiclass" else probability > 0.5, xp.int32)
+
+
+def label_of(kind: str, classes: Array, numbers: Array) -> Array:
+    """Return the labels that numbers stand for.
+
+    Parameters
+    ----------
+    kind : {"binary", "multiclass", "multilabel"}
+        What kind of targets there were.
+    classes : array, shape (classes,)
+        All classes.
+    numbers : array of int32
+        As `choose_labels` returns them.
+
+    Returns
+    -------
+    array, shape (samples,), or (samples, labels) of 0 and 1
+        In the classes' dtype.
+    """
+    xp = namespace(numbers)
+    if kind == "multilabel":
+        return xp.astype(numbers, classes.dtype)
+    return xp.take(classes, xp.reshape(numbers, (-1,)), axis=0)
 
 
 def _holds(backend: Backend, test: Callable[..., Array], *arrays: Any) -> bool:

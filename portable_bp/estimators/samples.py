@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend
+from portable_bp.backends import Backend, compiled
 from portable_bp.inputs import as_array
 
 MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
@@ -118,7 +118,11 @@ def take_rows(backend: Backend, array: Array, numbers: np.ndarray) -> Array:
     numbers : numpy.ndarray of int
         Which rows.
     """
-    return namespace(array).take(array, backend.asarray(numbers, "int32"), axis=0)
+    return compiled(backend, _taken)(array, backend.asarray(numbers, "int32"))
+
+
+def _taken(array: Array, numbers: Array) -> Array:
+    return namespace(array).take(array, numbers, axis=0)
 
 
 class Examples(NamedTuple):

@@ -119,7 +119,6 @@ class Tape:
             self._known[call] = self.library.stand_in(self, self.values[-1])
         return self._known[call]
 
-
     def close(self, handed_back: list[StandIn]) -> None:
         """Note no more calls.
 
