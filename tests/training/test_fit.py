@@ -358,3 +358,23 @@ def test_the_bar(capsys):
     assert "15/15" in shown and "loss=" in shown
     network.fit(X, TARGET)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_callback_may_change_the_learning_rate(way):
+    """Halved after every epoch of one batch, it is what a schedule would have given."""
+    halve = bp.schedules.Step(0.4, every=1, factor=0.5)
+
+    def callback(training):
+        training.state = training.state._replace(rate=0.5 * training.state.rate)
+
+    fits = [
+        {"optimizer": bp.optimizers.Steered(bp.optimizers.Momentum(0.4, 0.5)), "callbacks": [callback]},
+        {"optimizer": bp.optimizers.Momentum(halve, 0.5)},
+    ]
+    found = []
+    for fit in fits:
+        network = way.network([3, 4, 2], seed=0)
+        network.fit(np.eye(3), np.ones((3, 2)), epochs=8, **fit)
+        found.append([way.values(parameter) for layer in network.layers for parameter in layer])
+    for mine, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-12)
