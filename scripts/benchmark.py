@@ -43,10 +43,11 @@ What keeps the rest from its target, each shown by timing a step's calls one by 
   0.1 to 0.3 s, and so some 2 % of a step. On PyTorch, with SGD, products are 491 of the 504 ms that its calls take, and the
   loop written with PyTorch took 544 ms beside it: what that ratio shows above 1 is what begins and ends an epoch, and noise.
 - Fits of the estimators are in float64, as scikit-learn's are, and from the same products by the same OpenBLAS. 784-128-10 on
-  20,000 samples spends 1.7 of some 2.4 ms a step on them on one thread, 0.16 on gathering the batch, and 0.4 on going twelve
+  20,000 samples spends 1.7 of some 2.4 ms a step on them on one thread, 0.16 on gathering the batch, and 0.5 on going twelve
   times over the weights for Adam and the penalty: with the products alone at 0.6 of scikit-learn's time, 0.6 cannot be had. A
   step on the digits is 170 us of products and 100 of 70 other calls, of which the root and the division of Adam, the bias and
-  the activation take 50; every epoch begins and ends with 0.3 ms, and recording anew is 12 ms a fit.
+  the activation take 44; every epoch begins and ends with 0.2 ms, besides 0.15 for copying what it learned in and out;
+  recording anew is 8 ms a fit.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def check_weight(backend: Backend, sample_weight: Any, samples: int) -> Array | 
     refuse_nonfinite(backend, weight, "sample_weight")
     if not bool(backend.to_numpy(compiled(backend, _any_other_than_zero)(weight))):
         raise ValueError("sample_weight holds nothing but zeros: give weights of which some are above 0.")
-    if not backend.to_numpy(compiled(backend, _total)(weight)):
+    if not backend.to_numpy(compiled(backend, total)(weight)):
         raise ZeroDivisionError("sample_weight adds up to zero, and a mean is divided by its sum: give other weights.")
     return weight
 
@@ -181,5 +181,12 @@ def _any_other_than_zero(array: Array) -> Array:
     return namespace(array).any(array != 0.0)
 
 
-def _total(array: Array) -> Array:
+def total(array: Array) -> Array:
+    """Return the sum of an array's numbers.
+
+    Parameters
+    ----------
+    array : array
+        Such as sample weights.
+    """
     return namespace(array).sum(array)

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import compiled
+from portable_bp.estimators.checks import total
 from portable_bp.estimators.objective import PenalizedLoss
 from portable_bp.estimators.problem import Problem
 from portable_bp.training import Training
@@ -34,7 +35,7 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
     samples, target, weight = problem.examples
     backend, spans = samples.backend, samples.spans()
     shapes = tuple(tuple(layer.weight.shape) for layer in layers)
-    total = samples.count if weight is None else float(backend.to_numpy(compiled(backend, _sum)(weight)))
+    counted = samples.count if weight is None else float(backend.to_numpy(compiled(backend, total)(weight)))
     # Every part adds its share of the penalty.
     objective = PenalizedLoss(problem.loss, model.alpha / len(spans))
     run = compiled(backend, _error_and_gradient, shapes, activations, objective)
@@ -45,7 +46,7 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
         numbers = np.zeros(1 + len(vector))
         for span in spans:
             part = target[span, ...], None if weight is None else weight[span]
-            numbers += backend.to_numpy(run(parameters, total, samples.dense(span), *part))
+            numbers += backend.to_numpy(run(parameters, counted, samples.dense(span), *part))
         return float(numbers[0]), numbers[1:]
 
     def watch(intermediate_result: scipy.optimize.OptimizeResult) -> None:
@@ -98,16 +99,12 @@ def _error_and_gradient(
     activations: tuple[Any, ...],
     objective: Any,
     vector: Array,
-    total: float,
+    counted: float,
     inputs: Array,
     target: Array,
     sample_weight: Array | None,
 ) -> Array:
     xp = namespace(vector)
     error, gradient = objective(activations, _layers(shapes, vector), inputs, target, sample_weight)
-    share = (inputs.shape[0] if sample_weight is None else xp.sum(sample_weight)) / total
+    share = (inputs.shape[0] if sample_weight is None else xp.sum(sample_weight)) / counted
     return share * xp.concat([xp.reshape(error, (1,)), _vector(gradient)])
-
-
-def _sum(array: Array) -> Array:
-    return namespace(array).sum(array)

@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
-from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters
 from portable_bp.backends import Backend, backend_of, compiled
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict, check_weight
@@ -30,6 +30,7 @@ from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.stochastic import fit_stochastic
 from portable_bp.estimators.stopping import Optimization
 from portable_bp.inputs import as_array
+from portable_bp.training.step import are_finite
 
 
 class Perceptron(BaseEstimator, ABC):
@@ -250,7 +251,7 @@ class Perceptron(BaseEstimator, ABC):
         ]
 
     def _keep_layers(self, backend: Backend, layers: Sequence[Layer]) -> None:
-        if not bool(backend.to_numpy(compiled(backend, _finite)(list(layers)))):
+        if not bool(backend.to_numpy(compiled(backend, are_finite)(list(layers)))):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                 "preprocessed."
@@ -341,8 +342,3 @@ def restored_on_error(model: Any) -> Iterator[None]:
         vars(model).clear()
         vars(model).update(before)
         raise
-
-
-def _finite(layers: Sequence[Layer]) -> Array:
-    xp = namespace(layers[0].weight)
-    return xp.all(xp.stack([xp.all(xp.isfinite(parameter)) for layer in layers for parameter in layer]))

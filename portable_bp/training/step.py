@@ -155,13 +155,26 @@ def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_er
         The mean error, NaN where a parameter is not finite any more, and the validation error where there is one.
     """
     xp = namespace(total)
-    finite = xp.isfinite(total)
-    for layer in layers:
-        for parameter in layer:
-            if parameter is not None:
-                finite = finite & xp.all(xp.isfinite(parameter))
-    error = xp.where(finite, total / samples, xp.nan)
+    error = xp.where(xp.isfinite(total) & are_finite(layers), total / samples, xp.nan)
     return xp.stack([error] if validation_error is None else [error, validation_error])
+
+
+def are_finite(layers: Sequence[Layer]) -> Array:
+    """Return whether every parameter is finite.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The parameters.
+
+    Returns
+    -------
+    array, shape ()
+        Of a boolean.
+    """
+    parameters = [parameter for layer in layers for parameter in layer if parameter is not None]
+    xp = namespace(parameters[0])
+    return xp.all(xp.stack([xp.all(xp.isfinite(parameter)) for parameter in parameters]))
 
 
 def _rows(array: Array, indices: Array | None) -> Array:
