@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from portable_bp.algorithm import activations, initializers, losses, optimizers, schedules
     from portable_bp.algorithm.arrays import Layer
     from portable_bp.backends import Backend, BackendUnavailableError, available_backends, select_backend
-    from portable_bp.network import Network, check_gradient
+    from portable_bp.network import Network, check_gradient, load
+    from portable_bp.storage import ModelFileError
     from portable_bp.training import DivergenceError, EarlyStopping, History
 
 __all__ = [
@@ -21,12 +22,14 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Layer",
+    "ModelFileError",
     "Network",
     "__version__",
     "activations",
     "available_backends",
     "check_gradient",
     "initializers",
+    "load",
     "losses",
     "optimizers",
     "schedules",
@@ -37,7 +40,8 @@ _HOMES = {
     **dict.fromkeys(("activations", "initializers", "losses", "optimizers", "schedules"), "portable_bp.algorithm"),
     "Layer": "portable_bp.algorithm.arrays",
     **dict.fromkeys(("Backend", "BackendUnavailableError", "available_backends", "select_backend"), "portable_bp.backends"),
-    **dict.fromkeys(("Network", "check_gradient"), "portable_bp.network"),
+    **dict.fromkeys(("Network", "check_gradient", "load"), "portable_bp.network"),
+    "ModelFileError": "portable_bp.storage",
     **dict.fromkeys(("DivergenceError", "EarlyStopping", "History"), "portable_bp.training"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,8 +24,10 @@ from portable_bp.choices import (
     resolve_loss,
     resolve_optimizer,
 )
+from portable_bp.description import describe_network, name_arrays, read_network
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Data, History, MeanLoss, Plan, Training, train
 
 
@@ -61,6 +64,12 @@ class Network:
         One a layer.
     backend : Backend
         Where the arrays are.
+    loss_function : loss or None
+        What `fit` last made small.
+    history : History or None
+        What `fit` last left behind, also where it was interrupted.
+    notes : dict of str to str
+        What you want to say of the network; it goes into its model files.
 
     Raises
     ------
@@ -87,6 +96,9 @@ class Network:
         self.backend = select_backend(backend, dtype)
         self.activations = activations
         self.check_finite = check_finite
+        self.loss_function: Any = None
+        self.history: History | None = None
+        self.notes: dict[str, str] = {}
         self._generator = np.random.default_rng(check_seed(seed))
         shapes = [(fan_out, fan_in) for fan_in, fan_out in itertools.pairwise(sizes)]
         drawn = [draw(self._generator, shape) for shape in shapes]
@@ -340,6 +352,7 @@ class Network:
             progress=progress,
         )
         training = Training(self.layers)
+        self.loss_function, self.history = chosen, training.history
         try:
             train(training, plan, data, validation, generator)
         finally:
@@ -367,7 +380,31 @@ class Network:
             check_finite=self.check_finite,
         )
         copy._generator.bit_generator.state = self._generator.bit_generator.state
+        copy.loss_function, copy.notes = self.loss_function, dict(self.notes)
         return copy
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file, which `load` reads on any backend, bit for bit.
+
+        It is a safetensors file whose arrays have the names of PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
+        0.weight, 0.bias, 2.weight, and so on. The sizes, the activations, `loss_function`, the dtype, `notes` and the state of
+        the random numbers are in its metadata. Of pieces of your own it has the names alone.
+
+        Parameters
+        ----------
+        path : path
+            Where it goes. A file that is there is replaced once the new one is whole.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If it cannot be written; the file that was there is as it was.
+        """
+        layers = self._host_layers()
+        facts = describe_network(layers, self.activations, self.loss_function, self._generator, self.notes)
+        write_arrays(path, "model", name_arrays(layers), facts)
 
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)
@@ -382,6 +419,61 @@ class Network:
         checked = check_target(self.backend, target, chosen, inputs, self.sizes[-1], self.check_finite)
         weight = check_sample_weight(self.backend, sample_weight, inputs)
         return inputs.single, Data(inputs.array, checked, weight), chosen
+
+
+def load(
+    path: str | os.PathLike[str], backend: str | Backend = "auto", activation: Any = None, output_activation: Any = None
+) -> Network:
+    """Return the network of a model file that `Network.save` wrote, whatever its backend was.
+
+    Nothing in a file is run: one of unknown origin can do no more than give a network that is not what was hoped for.
+
+    Parameters
+    ----------
+    path : path
+        Where it is.
+    backend : str or Backend
+        As `select_backend` takes it. The dtype is the file's.
+    activation, output_activation : optional
+        As `Network` takes them, in the place of the file's: needed where the writer's were of their own.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, or none of a network.
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If the file cannot be read.
+    ValueError, TypeError
+        If the activations are the writer's own and not given, or do not fit.
+    """
+    contents = read_arrays(path, "model")
+    name = os.fspath(path)
+    try:
+        found = read_network(*contents)
+    except ValueError as error:
+        raise ModelFileError(f"{name} is no model: {error}.") from None
+    own = [made for made in found.activations if isinstance(made, str)]
+    if activation is None and own:
+        raise ValueError(f"{name} has activations of its writer's own ({', '.join(own)}): give them as activation.")
+    network = Network.from_weights(
+        [layer.weight for layer in found.layers],
+        None if found.layers[0].bias is None else [layer.bias for layer in found.layers],
+        found.activations if activation is None else activation,
+        output_activation,
+        backend=backend,
+        dtype=found.layers[0].weight.dtype,
+        check_finite=False,
+    )
+    network.check_finite = True
+    network.loss_function = None if isinstance(found.loss, str) else found.loss
+    network.notes = found.notes
+    try:
+        network._generator.bit_generator.state = found.generator
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ModelFileError(f"{name} has no state of random numbers that NumPy takes: {error}.") from None
+    return network
 
 
 def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_error", seed: int = 0) -> GradientCheck:

@@ -1,0 +1,194 @@
+"""What a network is besides its numbers, in what JSON can say, and back: nothing of a description is ever run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.losses import LOSSES
+from portable_bp.algorithm.optimizers import OPTIMIZERS
+
+# The first of two names for one piece is the one that is written.
+_NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
+
+
+class Described(NamedTuple):
+    """A network as a file describes it.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        On the host.
+    activations : list
+        One a layer: an activation, or the name of one that is the writer's own.
+    loss : loss, str or None
+        What the network was last trained with, the name of one that is the writer's own, or None.
+    generator : object
+        The state of its random numbers, as NumPy gives it and takes it.
+    notes : dict of str to str
+        What its users wrote.
+    """
+
+    layers: list[Layer]
+    activations: list[Any]
+    loss: Any
+    generator: Any
+    notes: dict[str, str]
+
+
+def describe(piece: Any) -> Any:
+    """Return what JSON can say of a piece: its name and its settings.
+
+    Parameters
+    ----------
+    piece : activation, loss, optimizer, schedule, or anything that one is set up with
+        A piece of the user's own is told by the name of its class or functions alone.
+    """
+    if piece is None or isinstance(piece, bool | int | float | str):
+        return piece
+    if isinstance(piece, tuple | list):
+        parts = [describe(part) for part in piece]
+        return {"name": _qualified(type(piece)), "parts": parts} if hasattr(piece, "_fields") else parts
+    if not dataclasses.is_dataclass(piece):
+        return {"name": _qualified(piece if hasattr(piece, "__qualname__") else type(piece))}
+    name = _NAMES.get(type(piece)) or _qualified(type(piece))
+    fields = [field.name for field in dataclasses.fields(piece) if field.init]
+    return {"name": name, **{field: describe(getattr(piece, field)) for field in fields}}
+
+
+def is_own(description: Any) -> bool:
+    """Return whether a description is of a piece that is its writer's own, which only they can make.
+
+    Parameters
+    ----------
+    description : object
+        As `describe` gives it.
+    """
+    return isinstance(description, dict) and isinstance(description.get("name"), str) and "." in description["name"]
+
+
+def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
+    """Return the piece that was described, or the name of one that is its writer's own.
+
+    Parameters
+    ----------
+    description : object
+        As `describe` gives it; it may be anything.
+    kind : str
+        What the message calls it.
+    known : mapping of str to callable
+        Makers of the named pieces.
+
+    Raises
+    ------
+    ValueError
+        If it is no such description.
+    """
+    if is_own(description):
+        return description["name"]
+    name = description.get("name") if isinstance(description, dict) else None
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{_short(description)} is no {kind}")
+    settings = {key: value for key, value in description.items() if key != "name"}
+    make = known[name]
+    unknown = set(settings) - {field.name for field in dataclasses.fields(make)}
+    if unknown or not all(type(value) in (int, float) for value in settings.values()):
+        raise ValueError(f"{_short(description)} has settings that {make.__name__} does not")
+    return make(**settings)
+
+
+def describe_network(
+    layers: Sequence[Layer], activations: Sequence[Any], loss: Any, generator: np.random.Generator, notes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the facts of a model file.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        On the host.
+    activations : sequence of activation
+        One a layer.
+    loss : loss or None
+        What the network was last trained with.
+    generator : numpy.random.Generator
+        Its random numbers.
+    notes : mapping of str to str
+        What its users wrote.
+    """
+    return {
+        "sizes": [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)],
+        "bias": layers[0].bias is not None,
+        "activations": [describe(activation) for activation in activations],
+        "loss": describe(loss),
+        "dtype": layers[0].weight.dtype.name,
+        "generator": generator.bit_generator.state,
+        "notes": dict(notes),
+    }
+
+
+def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
+    """Return parameters by the names that they have in PyTorch's ``Sequential(Linear, activation, Linear, ...)``.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        On the host.
+    """
+    named = {f"{2 * number}.weight": layer.weight for number, layer in enumerate(layers)}
+    return named | {f"{2 * number}.bias": layer.bias for number, layer in enumerate(layers) if layer.bias is not None}
+
+
+def read_network(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Described:
+    """Return the network that a file describes.
+
+    Parameters
+    ----------
+    arrays : mapping of str to numpy.ndarray
+        As `name_arrays` gives them.
+    facts : mapping
+        As `describe_network` gives them; they may be anything.
+
+    Raises
+    ------
+    ValueError
+        If the facts are not those of a network, or the arrays are others than the facts say.
+    """
+    sizes, bias, dtype, activations = (facts.get(name) for name in ("sizes", "bias", "dtype", "activations"))
+    if not isinstance(sizes, list) or len(sizes) < 2 or not all(type(size) is int and size >= 1 for size in sizes):
+        raise ValueError(f"its sizes are {_short(sizes)}")
+    if type(bias) is not bool or dtype not in ("float32", "float64"):
+        raise ValueError(f"its bias is {_short(bias)} and its dtype {_short(dtype)}")
+    if not isinstance(activations, list) or len(activations) != len(sizes) - 1:
+        raise ValueError(f"it says {_short(activations)} of the activations of {len(sizes) - 1} layers")
+    shapes = {f"{2 * number}.weight": (above, below) for number, (below, above) in enumerate(itertools.pairwise(sizes))}
+    shapes |= {f"{2 * number}.bias": (above,) for number, above in enumerate(sizes[1:])} if bias else {}
+    for name in shapes.keys() | arrays.keys():
+        found = (arrays[name].shape, arrays[name].dtype.name) if name in arrays else "nothing"
+        said = (shapes[name], dtype) if name in shapes else "nothing"
+        if found != said:
+            raise ValueError(f"it holds {found} as {name[:40]}, and says that it holds {said}")
+    loss, notes = facts.get("loss"), facts.get("notes")
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise ValueError(f"its notes are {_short(notes)}")
+    return Described(
+        [Layer(arrays[f"{2 * number}.weight"], arrays.get(f"{2 * number}.bias")) for number in range(len(sizes) - 1)],
+        [remake(activation, "activation", ACTIVATIONS) for activation in activations],
+        None if loss is None else remake(loss, "loss", LOSSES),
+        facts.get("generator"),
+        notes,
+    )
+
+
+def _qualified(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,155 @@
+"""Named arrays and a block of facts about them, in one safetensors file; what is read is taken as a stranger's.
+
+The facts are JSON under one name of the file's own ``__metadata__``: one, since safetensors writes several in any order, and
+the same arrays should give the same bytes. A checksum among them covers everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.extras import require
+from portable_bp.storage.replacing import replace_file
+
+BLOCK = "portable_bp"
+FORMAT_VERSION = 1
+# A header is read into memory before anything of it is known to be true.
+LONGEST_HEADER = 4 * 2**20
+DTYPES = {"BOOL", "U8", "I8", "U16", "I16", "F16", "U32", "I32", "F32", "U64", "I64", "F64"}
+
+
+class ModelFileError(ValueError):
+    """A model file or a checkpoint is damaged, or is not what it says that it is; the message says what is wrong with it."""
+
+
+class Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    arrays : dict of str to numpy.ndarray
+        By name.
+    facts : dict
+        What JSON can say.
+    """
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def write_arrays(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Write arrays and facts, in the place of an old file where there is one.
+
+    Parameters
+    ----------
+    path : path
+        Where they go.
+    kind : str
+        What the file is: "model" or "checkpoint".
+    arrays : mapping of str to numpy.ndarray
+        By name.
+    facts : mapping
+        What JSON can say, but for the names that the file's own facts have: format_version, kind and sha256.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    ValueError
+        If the facts are too long.
+    OSError
+        If the file cannot be written; the old one is as it was.
+    """
+    save = require("safetensors.numpy", "files").save
+    # safetensors writes the memory of an array whatever its strides are (its issue 825).
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    block = {"format_version": FORMAT_VERSION, "kind": kind, **facts}
+    text = json.dumps({**block, "sha256": _checksum(plain, block)})
+    content = save(plain, {BLOCK: text})
+    if int.from_bytes(content[:8], "little") > LONGEST_HEADER:
+        raise ValueError(
+            f"{os.fspath(path)} would have a header of more than {LONGEST_HEADER:,} bytes, which no reader would take: "
+            "say less about the arrays."
+        )
+    replace_file(path, content)
+
+
+def read_arrays(path: str | os.PathLike[str], kind: str) -> Contents:
+    """Read what `write_arrays` wrote. Nothing of a file is run, and of a false one little is held in memory.
+
+    Parameters
+    ----------
+    path : path
+        Where it is.
+    kind : str
+        What the file should be.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    ModelFileError
+        If it is damaged, or something else.
+    OSError
+        If it cannot be read.
+    """
+    safetensors = require("safetensors", "files")
+    name = os.fspath(path)
+    with open(path, "rb") as file:
+        start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > LONGEST_HEADER:
+        said = f"has a header of {length:,} bytes, and {LONGEST_HEADER:,} are the most" if len(start) == 8 else "is too short"
+        raise ModelFileError(f"{name} {said}: it is damaged, or no safetensors file.")
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            block = _read_block(name, kind, file.metadata() or {})
+            arrays = {key: _read_array(file, key) for key in file.keys()}  # noqa: SIM118
+        matches = block.pop("sha256", None) == _checksum(arrays, block)
+    except ModelFileError:
+        raise
+    # NumPy has its own words for shapes that it cannot have, and JSON for what is nested too deep.
+    except (safetensors.SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ModelFileError(f"{name} is damaged, or no safetensors file: {str(error)[:200]}.") from None
+    if not matches:
+        raise ModelFileError(f"{name} is damaged: what it holds does not match its checksum.")
+    return Contents(arrays, block)
+
+
+def _read_block(name: str, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if BLOCK not in metadata:
+        raise ModelFileError(f"{name} was not written by portable_bp: its metadata do not say what its arrays are.")
+    block = json.loads(metadata[BLOCK])
+    version = block.get("format_version") if isinstance(block, dict) else None
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"{name} is damaged: it does not say which version of the format it has.")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{name} has version {version} of the format, and this portable_bp reads up to {FORMAT_VERSION}: "
+            "install a newer one."
+        )
+    if block.get("kind") != kind:
+        raise ModelFileError(f"{name} is a {str(block.get('kind'))[:40]} of portable_bp, not a {kind}.")
+    return block
+
+
+def _read_array(file: Any, key: str) -> np.ndarray:
+    dtype = file.get_slice(key).get_dtype()
+    if dtype not in DTYPES:
+        raise ValueError(f"{key} is of dtype {dtype}, which NumPy does not have")
+    return file.get_tensor(key)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(block, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+    return digest.hexdigest()
