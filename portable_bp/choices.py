@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -211,6 +212,42 @@ def check_callbacks(callbacks: Sequence[Callable[..., Any]]) -> tuple[Callable[.
         if not callable(callback) or isinstance(callback, type):
             raise TypeError(f"callbacks holds {callback!r}, and should hold functions of a training, such as EarlyStopping().")
     return given
+
+
+def check_checkpoint(
+    checkpoint: str | os.PathLike[str] | None, checkpoint_every: int | None, resume: bool
+) -> tuple[str | None, int | None]:
+    """Return where a training is kept, and after how many batches.
+
+    Parameters
+    ----------
+    checkpoint : path or None
+        Where.
+    checkpoint_every : int or None
+        After how many batches, besides at the end of an epoch.
+    resume : bool
+        Whether to go on from what is there.
+
+    Raises
+    ------
+    ValueError
+        If there is no checkpoint for what else is asked, or the number is not a whole one from 1 up.
+    FileExistsError
+        If a file is there that is not to be gone on with.
+    """
+    every = None if checkpoint_every is None else check_count(checkpoint_every, "checkpoint_every")
+    if checkpoint is None:
+        if resume or every:
+            raise ValueError(
+                "resume and checkpoint_every need a checkpoint: name the file, as in checkpoint='run.safetensors'."
+            )
+        return None, None
+    path = os.fspath(checkpoint)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError(
+            f"{path} is there already: give resume=True to go on from it, or delete it, or name another file as checkpoint."
+        )
+    return path, every
 
 
 def check_dropout(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:

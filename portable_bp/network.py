@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ import numpy as np
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.backends import Backend, compiled, select_backend
+from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
+    check_checkpoint,
     check_count,
     check_decimals,
     check_dropout,
@@ -24,11 +27,11 @@ from portable_bp.choices import (
     resolve_loss,
     resolve_optimizer,
 )
-from portable_bp.description import describe_network, name_arrays, read_network
+from portable_bp.description import describe, describe_network, name_arrays, read_network
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
-from portable_bp.training import Data, History, MeanLoss, Plan, Training, train
+from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 
 
 class Network:
@@ -295,6 +298,9 @@ class Network:
         *,
         sample_weight: Any = None,
         dropout: float | Sequence[float] = 0.0,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
     ) -> History:
         """Train, in shuffled batches.
 
@@ -320,11 +326,18 @@ class Network:
             Of the batches and dropout masks; without it, the network's own random numbers go on.
         dropout : float or sequence of float
             The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer.
+        checkpoint : path, optional
+            A file for the whole state of the training, written before the first epoch and after each (needs safetensors).
+        checkpoint_every : int, optional
+            Write it within an epoch too, after so many batches.
+        resume : bool
+            Whether to go on from the checkpoint where there is one, up to ``epochs`` in all. With the same data, callbacks and
+            settings the results are those of a training that was never interrupted: on NumPy bit for bit.
 
         Returns
         -------
         History
-            ``history.loss`` holds a float an epoch.
+            ``history.loss`` holds a float an epoch, those before a checkpoint too.
 
         Raises
         ------
@@ -332,6 +345,12 @@ class Network:
             If what was given does not fit; nothing has changed then.
         DivergenceError
             If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
+        ModelFileError
+            If the checkpoint is damaged.
+        OSError
+            If the checkpoint cannot be written, or is there and not to be gone on with; what is there is left as it is.
+        KeyboardInterrupt
+            If the user interrupts it; the message says which epoch the network is left at.
         """
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
         validation = None
@@ -340,6 +359,7 @@ class Network:
             _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
         generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
         samples = data.inputs.shape[0]
+        path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         plan = Plan(
             backend=self.backend,
             activations=self.activations,
@@ -351,12 +371,19 @@ class Network:
             callbacks=check_callbacks(callbacks),
             progress=progress,
         )
+        if path is not None:
+            run = self._describe_run(plan, samples, validation)
+            plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, every, resume))
         training = Training(self.layers)
-        self.loss_function, self.history = chosen, training.history
         try:
             train(training, plan, data, validation, generator)
+        except KeyboardInterrupt:
+            goes_on = "" if path is None else f"; resume=True goes on from {path}"
+            raise KeyboardInterrupt(
+                f"training was interrupted; the network is as it was after {training.epoch} of {plan.epochs} epochs{goes_on}"
+            ) from None
         finally:
-            self.layers = tuple(training.layers)
+            self.layers, self.loss_function, self.history = tuple(training.layers), chosen, training.history
         return training.history
 
     def to(self, backend: str | Backend, dtype: Any = None) -> Network:
@@ -408,6 +435,21 @@ class Network:
 
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)
+
+    def _describe_run(self, plan: Plan, samples: int, validation: Data | None) -> dict[str, Any]:
+        """Return what must be the same when a training goes on from a checkpoint."""
+        return {
+            "sizes": list(self.sizes),
+            "bias": self.layers[0].bias is not None,
+            "dtype": dtype_name(self.backend.dtype),
+            "activations": describe(plan.activations),
+            "loss": describe(plan.objective.loss),
+            "optimizer": describe(plan.optimizer),
+            "number of samples": samples,
+            "batch_size": plan.batch_size,
+            "dropout": list(plan.rates),
+            "number of validation samples": 0 if validation is None else validation.target.shape[0],
+        }
 
     def _check_inputs(self, x: Any) -> Inputs:
         return check_inputs(self.backend, x, self.sizes[0], self.check_finite)

@@ -67,7 +67,7 @@ class Backend(Protocol):
         """
         ...
 
-    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[..., Callable[[Any, Any, int], Any]]:
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[..., Callable[..., Any]]:
         """Return a loop over a function, made ready to run many times on this device.
 
         Parameters
@@ -79,9 +79,9 @@ class Backend(Protocol):
         Returns
         -------
         callable
-            ``loop(constants, runs=1)`` returns ``run(carry, items, steps)``, which returns the carry after so many items;
-            items has one more leading axis than an item. Nothing given is changed. How often it will be run says whether a
-            preparation is worth its time.
+            ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after so many items;
+            items has one more leading axis than an item. Nothing given is changed. How many items of this kind are expected
+            in all says whether a preparation is worth its time.
         """
         ...
 

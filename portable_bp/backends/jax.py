@@ -81,8 +81,8 @@ class JaxBackend:
 
         step_by_step = plain_loop(jax.jit(function))
 
-        def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
-            def run(carry: Any, items: Any, steps: int) -> Any:
+        def loop(constants: Any) -> Callable[..., Any]:
+            def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
                 try:
                     return scan(constants, carry, items, steps=steps)
                 except TypeError:

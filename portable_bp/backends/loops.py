@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# loop(constants, runs) returns run(carry, items, steps), which is expected to be called so often, and returns the carry after
-# carry = function(carry, constants, item) for every item.
+# loop(constants) returns run(carry, items, steps, expected), which returns the carry after carry = function(carry, constants,
+# item) for every item, and is told how many such items there are to be in all.
 Loop = Callable[..., Callable[[Any, Any, int], Any]]
 
 
@@ -19,8 +19,8 @@ def plain_loop(function: Callable[[Any, Any, Any], Any]) -> Loop:
         ``function(carry, constants, item)`` returns the next carry.
     """
 
-    def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
-        def run(carry: Any, items: Any, steps: int) -> Any:
+    def loop(constants: Any) -> Callable[..., Any]:
+        def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
             for number in range(steps):
                 carry = function(carry, constants, item(items, number))
             return carry

@@ -151,5 +151,5 @@ def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -37,7 +37,9 @@ def draw_batches(
     rates: Sequence[float],
     at_once: int,
     rows: Callable[..., Array] | None = None,
-) -> Iterator[tuple[Batch, int]]:
+    made: int = 0,
+    every: int | None = None,
+) -> Iterator[tuple[Batch, int, int]]:
     """Draw the batches of one epoch: every sample once.
 
     Parameters
@@ -60,6 +62,10 @@ def draw_batches(
         How many batches are drawn together, at most.
     rows : callable, optional
         Gives inputs by their numbers, where they are not on the device.
+    made : int
+        How many batches were learned from before: they are drawn again, and not given.
+    every : int, optional
+        Batches before and after one whose number is a multiple of this are not given together.
 
     Yields
     ------
@@ -67,22 +73,27 @@ def draw_batches(
         Some batches of one size, along a leading axis.
     int
         How many.
+    int
+        How many of this size the epoch has.
     """
     if order is None and rows is not None:
         order = np.arange(samples)
     layers = list(zip(widths, rates, strict=True))
-    start = 0
+    start = number = 0
     while start < samples:
         size = min(batch_size, samples - start)
-        steps = min(at_once, (samples - start) // size)
+        until = made if number < made else number + every - number % every if every else samples
+        steps = min(at_once, (samples - start) // size, until - number)
         stop = start + steps * size
         # Step by step, so that it does not matter how many are drawn at once.
         drawn = [[_draw_mask(generator, rate, (size, width)) for width, rate in layers] for _ in range(steps)]
-        masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
-        numbers = None if order is None else order[start:stop].reshape(steps, size)
-        indices = None if numbers is None else backend.asarray(numbers, "int32")
-        yield Batch(indices, masks, None if rows is None else rows(numbers)), steps
-        start = stop
+        if number >= made:
+            masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
+            numbers = None if order is None else order[start:stop].reshape(steps, size)
+            indices = None if numbers is None else backend.asarray(numbers, "int32")
+            alike = samples // batch_size if size == batch_size else 1
+            yield Batch(indices, masks, None if rows is None else rows(numbers)), steps, alike
+        start, number = stop, number + steps
 
 
 def _draw_mask(generator: Any, rate: float, shape: tuple[int, int]) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """What may watch training and stop it: any function of a `Training`, called after every epoch.
 
-A callback that has a method ``finish`` is given the training once more at its end, unless an error ended it.
+A callback that has a method ``finish`` is given the training once more at its end, unless an error ended it. One that has
+the methods ``state_dict`` and ``load_state_dict`` has what the first returns kept in checkpoints, and given to the second.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, settle
@@ -49,6 +51,22 @@ class EarlyStopping:
             self._best_loss, self._best_epoch = loss, training.epoch if measured_after else training.epoch - 1
         elif training.epoch - self._best_epoch >= self.patience + (not measured_after):
             training.stop(f"the loss has not improved for {self.patience} epochs")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it remembers, for a checkpoint."""
+        layers = [tuple(layer) for layer in self._best_layers]
+        return {"best_loss": self._best_loss, "best_layers": layers, "best_epoch": self._best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what it remembered when a checkpoint was written.
+
+        Parameters
+        ----------
+        state : dict
+            As `state_dict` gave it.
+        """
+        self._best_layers = [Layer(*layer) for layer in state["best_layers"]]
+        self._best_loss, self._best_epoch = float(state["best_loss"]), int(state["best_epoch"])
 
     def finish(self, training: Training) -> None:
         """Bring back the weights of the best epoch."""

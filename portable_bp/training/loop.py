@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,6 +14,7 @@ from portable_bp.algorithm.propagation import measure_error
 from portable_bp.backends import Backend, compiled, looped
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
+from portable_bp.training.checkpoints import Checkpoint, Epoch
 from portable_bp.training.history import Training
 from portable_bp.training.step import Progress, begin_state, step, summary, zero_error
 
@@ -74,6 +75,8 @@ class Plan:
         keeps nothing to itself: the epoch is run once more, to find where they became so.
     rows : callable, optional
         Gives inputs on the device by their numbers, where the data have none.
+    checkpoint : Checkpoint, optional
+        Where the training is kept, and gone on with. The generator is NumPy's then.
     """
 
     backend: Backend
@@ -88,6 +91,7 @@ class Plan:
     draw_order: Callable[[Any, int, int], np.ndarray | None] = draw_order
     may_diverge: bool = False
     rows: Callable[[np.ndarray], Array] | None = None
+    checkpoint: Checkpoint | None = None
 
 
 def train(training: Training, plan: Plan, data: Data, validation: Data | None, generator: Any) -> None:
@@ -111,71 +115,100 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     DivergenceError
         If the loss or a weight is not finite any more, unless the plan lets them be; the training then holds the last finite
         weights.
+    ModelFileError, ValueError, OSError
+        If a checkpoint cannot be gone on with, or not be written.
     """
-    learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data), plan.epochs)
+    learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data))
     if training.state is None:
         training.state = compiled(plan.backend, begin_state, plan.optimizer)(training.layers)
-    steps = plan.epochs * math.ceil(data.target.shape[0] / plan.batch_size)
-    with bar(plan.progress, steps, "batch") as tell:
-        for _ in range(plan.epochs):
-            drawn_before = None if plan.may_diverge else generator.bit_generator.state
-            # A list, as a step returns: JAX would trace a tuple apart.
-            before = Progress(list(training.layers), training.state, compiled(plan.backend, zero_error)(training.layers))
-            progress = _run_epoch(plan, learn, before, data, generator, tell)
+    begun = _begin_epoch(plan, training, generator)
+    epoch = begun if plan.checkpoint is None else plan.checkpoint.begin(training, begun, plan.callbacks)
+    an_epoch = math.ceil(data.target.shape[0] / plan.batch_size)
+    with bar(plan.progress, plan.epochs * an_epoch, "batch") as tell:
+        tell(training.epoch * an_epoch + epoch.batches)
+        while training.epoch < plan.epochs and training.history.stop_reason is None:
+            progress = _run_epoch(training, plan, learn, epoch, data, generator, tell)
             loss, *validation_loss = _fetch_losses(plan, progress, data, validation)
             if not (math.isfinite(loss) or plan.may_diverge):
-                generator.bit_generator.state = drawn_before
-                _stop_diverged(training, plan, learn, before, data, generator)
-            training.began, training.layers, training.state = before.layers, progress.layers, progress.state
+                _stop_diverged(training, plan, learn, epoch, data, generator)
+            training.began, training.layers, training.state = training.layers, progress.layers, progress.state
             training.history.loss.append(loss)
             training.history.validation_loss.extend(validation_loss)
             tell(0, loss=training.history.monitored)
             for callback in plan.callbacks:
                 callback(training)
-            if training.history.stop_reason is not None:
-                break
+            epoch = _begin_epoch(plan, training, generator)
+            if plan.checkpoint is not None:
+                plan.checkpoint.write(training, epoch, plan.callbacks)
     for callback in plan.callbacks:
         getattr(callback, "finish", lambda _: None)(training)
 
 
+def _begin_epoch(plan: Plan, training: Training, generator: Any) -> Epoch:
+    # A list, as a step returns: JAX would trace a tuple apart.
+    layers = list(training.layers)
+    progress = Progress(layers, training.state, compiled(plan.backend, zero_error)(layers))
+    return Epoch(progress, None if plan.may_diverge else generator.bit_generator.state)
+
+
 def _run_epoch(
+    training: Training,
     plan: Plan,
     learn: Callable[..., Progress],
-    progress: Progress,
+    epoch: Epoch,
     data: Data,
     generator: Any,
     tell: Callable[..., None],
 ) -> Progress:
-    for batches, steps in _draw(plan, progress.layers, data, generator):
-        progress = learn(progress, batches, steps)
+    for progress, steps in _learn(plan, learn, epoch, data, generator):
+        epoch = epoch._replace(progress=progress, batches=epoch.batches + steps)
         tell(steps)
-    return progress
+        if plan.checkpoint is not None and plan.checkpoint.is_due(epoch.batches):
+            plan.checkpoint.write(training, epoch, plan.callbacks)
+    return epoch.progress
 
 
 def _stop_diverged(
     training: Training,
     plan: Plan,
     learn: Callable[..., Progress],
-    progress: Progress,
+    epoch: Epoch,
     data: Data,
     generator: Any,
 ) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
-    number = 0
-    for batch, _ in _draw(plan, progress.layers, data, generator, at_once=1):
+    number, last = epoch.batches, epoch.progress
+    for progress, _ in _learn(plan, learn, epoch, data, generator, at_once=1):
         number += 1
-        after = learn(progress, batch, 1)
-        if not math.isfinite(_fetch_losses(plan, after, data, None)[0]):
+        if not math.isfinite(_fetch_losses(plan, progress, data, None)[0]):
             break
-        progress = after
-    training.layers = progress.layers
+        last = progress
+    training.layers = last.layers
     raise DivergenceError(
         f"training stopped in epoch {training.epoch + 1}, batch {number}, where the loss or a weight became infinite or NaN; "
         "the network keeps its last finite weights: try a smaller learning rate, clipped gradients, or scaled inputs."
     )
 
 
-def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_once: int = MOST_STEPS) -> Any:
+def _learn(
+    plan: Plan,
+    learn: Callable[..., Progress],
+    epoch: Epoch,
+    data: Data,
+    generator: Any,
+    at_once: int = MOST_STEPS,
+) -> Iterator[tuple[Progress, int]]:
+    """Yield the progress after every few batches that the epoch still has, and how many they were."""
+    if not plan.may_diverge:
+        generator.bit_generator.state = epoch.drawn_before
+    progress = epoch.progress
+    for batches, steps, alike in _draw(plan, progress.layers, data, generator, at_once, epoch.batches):
+        # With checkpoints it may go on for more epochs than are known: nothing that is done may depend on their number.
+        progress = learn(progress, batches, steps, math.inf if plan.checkpoint else alike * plan.epochs)
+        yield progress, steps
+
+
+def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_once: int, made: int) -> Any:
     widths = [layer.weight.shape[-2] for layer in layers[:-1]]
     products = sum(math.prod(layer.weight.shape) for layer in layers)
     carried = sum(width for width, rate in zip(widths, plan.rates, strict=True) if rate)
@@ -184,7 +217,10 @@ def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_on
     samples = data.target.shape[0]
     order = plan.draw_order(generator, samples, plan.batch_size)
     at_once = max(1, int(fitting))
-    return draw_batches(plan.backend, generator, order, samples, plan.batch_size, widths, plan.rates, at_once, plan.rows)
+    every = plan.checkpoint.every if plan.checkpoint else None
+    return draw_batches(
+        plan.backend, generator, order, samples, plan.batch_size, widths, plan.rates, at_once, plan.rows, made, every
+    )
 
 
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:

@@ -17,7 +17,7 @@ from portable_bp.backends.loops import Loop, item, leaves, map_leaves
 from portable_bp.backends.recorded.plan import Plan, Row, Stage
 from portable_bp.backends.recorded.tape import Library, Recording, Value
 
-FEW = 4  # fewer steps of a kind are not worth the preparation that playing takes
+FEW = 2  # fewer steps of a kind are not worth the preparation that playing takes
 LOOKED_AT = 2**16  # so many numbers of an array are compared
 MOST = 64  # so many plans are kept, which matters to a process that never meets the same number of samples twice
 
@@ -51,7 +51,7 @@ def recorded_loop(
     """
     plans: dict[Any, Plan] = {}
 
-    def loop(constants: Any, runs: int = 1) -> Callable[[Any, Any, int], Any]:
+    def loop(constants: Any) -> Callable[..., Any]:
         players: dict[Any, Player | None] = {}
 
         def known(kind: Any, carry: Any, given: Any) -> Player | None:
@@ -81,11 +81,11 @@ def recorded_loop(
             plans[kind] = player.plan
             return player
 
-        def run(carry: Any, items: Any, steps: int) -> Any:
+        def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
             given = item(items, 0)
             kind, done = _kind((carry, constants, given)), 0
             with quiet():
-                if kind not in players and steps * runs >= FEW:
+                if kind not in players and max(steps, expected) >= FEW:
                     players[kind] = known(kind, carry, given) if kind in plans else None
                     if players[kind] is None:
                         # The second step is rehearsed: in the first an optimizer's averages are zeros, which show little.

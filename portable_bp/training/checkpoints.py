@@ -1,0 +1,203 @@
+"""Checkpoints: the whole of a training in a file, so that one that was killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.algorithm.arrays import Array
+from portable_bp.backends import Backend
+from portable_bp.backends.loops import leaves, map_leaves
+from portable_bp.backends.selector import dtype_name
+from portable_bp.storage import ModelFileError, put_together, read_arrays, take_apart, write_arrays
+from portable_bp.training.history import History, Training
+from portable_bp.training.step import Progress
+
+
+class Epoch(NamedTuple):
+    """An epoch under way.
+
+    Attributes
+    ----------
+    progress : Progress
+        After the batches that were made.
+    drawn_before : dict
+        The state of the random numbers before the epoch drew any.
+    batches : int
+        How many of its batches were made.
+    """
+
+    progress: Progress
+    drawn_before: Any
+    batches: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training is kept, and when.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    backend : Backend
+        Where the training's arrays are.
+    run : dict
+        What JSON can say of all that must be the same when a training goes on: sizes, optimizer, batches, and so on.
+    every : int, optional
+        After how many batches of an epoch it is written; without it, after every epoch.
+    resume : bool
+        Whether a training goes on from a file that is there.
+    """
+
+    path: str | os.PathLike[str]
+    backend: Backend
+    run: Mapping[str, Any]
+    every: int | None = None
+    resume: bool = False
+
+    def begin(self, training: Training, begun: Epoch, callbacks: Sequence[Any]) -> Epoch:
+        """Return the epoch to go on with: that of the file, or the first, having written it.
+
+        What cannot be written is so found out before the first step, and not after an hour.
+
+        Parameters
+        ----------
+        training : Training
+            At its very start; brought to where the file left it.
+        begun : Epoch
+            Its first epoch.
+        callbacks : sequence of callable
+            As `write` and `read` take them.
+        """
+        if self.resume and os.path.exists(self.path):
+            return self.read(training, begun, callbacks)
+        self.write(training, begun, callbacks)
+        return begun
+
+    def is_due(self, batches: int) -> bool:
+        """Return whether it is to be written within an epoch.
+
+        Parameters
+        ----------
+        batches : int
+            How many batches of the epoch were made.
+        """
+        return self.every is not None and batches % self.every == 0
+
+    def write(self, training: Training, epoch: Epoch, callbacks: Sequence[Any]) -> None:
+        """Write the training as it is now.
+
+        Parameters
+        ----------
+        training : Training
+            As the last finished epoch left it.
+        epoch : Epoch
+            The one that is under way, or is next.
+        callbacks : sequence of callable
+            One with a method ``state_dict`` has what that returns kept.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; the one that was there is as it was.
+        TypeError
+            If an optimizer or a callback remembers what a file cannot keep.
+        """
+        history = training.history
+        arrays = {name: np.asarray(getattr(history, name), "float64") for name in ("loss", "validation_loss")}
+        tree = {
+            "progress": epoch.progress,
+            "finished": training.layers if epoch.batches else None,
+            "callbacks": [callback.state_dict() if hasattr(callback, "state_dict") else None for callback in callbacks],
+        }
+        facts = take_apart(tree, self._fetch, arrays)
+        if not all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("progress.")):
+            return  # the end of the epoch will tell, and the file that is there has the last finite weights
+        facts |= {"run": self.run, "batches": epoch.batches, "drawn_before": epoch.drawn_before}
+        facts |= {"best_epoch": history.best_epoch, "stop_reason": history.stop_reason}
+        write_arrays(self.path, "checkpoint", arrays, facts)
+
+    def read(self, training: Training, begun: Epoch, callbacks: Sequence[Any]) -> Epoch:
+        """Bring a training to where the file left it.
+
+        Parameters
+        ----------
+        training : Training
+            Its layers, history and state are those of the last finished epoch then.
+        begun : Epoch
+            The first epoch of this training, whose arrays have the shapes that those of the file must have.
+        callbacks : sequence of callable
+            One with a method ``load_state_dict`` is given what the file kept of it.
+
+        Returns
+        -------
+        Epoch
+            The one that was under way, or is next.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged, or no checkpoint.
+        ValueError
+            If it is one of another training.
+        """
+        arrays, facts = read_arrays(self.path, "checkpoint")
+        self._refuse_another_run(facts.get("run"), callbacks, facts.get("callbacks"))
+        try:
+            progress = _filled(begun.progress, put_together(facts["progress"], self._send, arrays))
+            epoch = Epoch(progress, facts["drawn_before"], facts["batches"])
+            np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
+            finished = put_together(facts["finished"], self._send, arrays) if epoch.batches else progress.layers
+            layers = _filled(progress.layers, finished)
+            losses = (arrays[name].astype("float64").reshape(-1).tolist() for name in ("loss", "validation_loss"))
+            history = History(*losses, facts["best_epoch"], facts["stop_reason"])
+            for callback, kept in zip(callbacks, facts["callbacks"], strict=True):
+                if kept is not None:
+                    callback.load_state_dict(put_together(kept, self._send, arrays))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            raise ModelFileError(f"{os.fspath(self.path)} does not hold what a checkpoint does: {error}.") from None
+        training.layers, training.state, training.history = layers, progress.state, history
+        return epoch
+
+    def _refuse_another_run(self, run: Any, callbacks: Sequence[Any], kept: Any) -> None:
+        mine = {**self.run, "callbacks with a state": [hasattr(callback, "state_dict") for callback in callbacks]}
+        theirs = {**run, "callbacks with a state": [state is not None for state in kept]}
+        for name in mine:
+            if mine[name] != theirs.get(name):
+                raise ValueError(
+                    f"{os.fspath(self.path)} is the checkpoint of another training: its {name} is {theirs.get(name)}, and here "
+                    f"it is {mine[name]}; train as it did, or name another path."
+                )
+
+    def _fetch(self, array: Array) -> np.ndarray:
+        fetched = np.asarray(self.backend.to_numpy(array))
+        if fetched.dtype not in (np.int32, self._dtype):
+            raise TypeError(f"a checkpoint keeps arrays of {self._dtype} and int32, and was given {fetched.dtype}.")
+        return fetched
+
+    def _send(self, array: np.ndarray) -> Array:
+        # A copy, since what is read may lie anywhere in memory, and where an array lies can change the last bits of sums.
+        return self.backend.asarray(array.copy(), "int32" if array.dtype == np.int32 else None)
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return np.dtype(dtype_name(self.backend.dtype))
+
+
+def _filled(like: Any, kept: Any) -> Any:
+    """Return a tree with the arrays of another one, which must be of the same shapes and dtypes."""
+    found = leaves(kept)
+    wanted = leaves(like)
+    if [_form(array) for array in found] != [_form(array) for array in wanted]:
+        raise ValueError(f"it has arrays of {[_form(array) for array in found]}, not of {[_form(array) for array in wanted]}")
+    taken = iter(found)
+    return map_leaves(lambda _: next(taken), like)
+
+
+def _form(array: Any) -> tuple[Any, ...]:
+    return (tuple(array.shape), str(array.dtype)) if hasattr(array, "shape") else (type(array),)
