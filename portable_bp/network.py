@@ -482,13 +482,13 @@ def load(
     Raises
     ------
     ModelFileError
-        If the file is damaged, or none of a network.
+        If the file is damaged, or none of a network, or its activations are the writer's own and not given.
     ImportError
         If safetensors is not installed.
     OSError
         If the file cannot be read.
     ValueError, TypeError
-        If the activations are the writer's own and not given, or do not fit.
+        If what was given does not fit.
     """
     contents = read_arrays(path, "model")
     name = os.fspath(path)
@@ -498,7 +498,7 @@ def load(
         raise ModelFileError(f"{name} is no model: {error}.") from None
     own = [made for made in found.activations if isinstance(made, str)]
     if activation is None and own:
-        raise ValueError(f"{name} has activations of its writer's own ({', '.join(own)}): give them as activation.")
+        raise ModelFileError(f"{name} has activations of its writer's own ({', '.join(own)}): give them as activation.")
     network = Network.from_weights(
         [layer.weight for layer in found.layers],
         None if found.layers[0].bias is None else [layer.bias for layer in found.layers],

@@ -53,5 +53,5 @@ def _opened_folder(path: str) -> Any:
 
 def _told(error: OSError, path: str | os.PathLike[str]) -> OSError:
     """Return an error of the same kind that says what was to be written, and what became of the file that was there."""
-    kept = "the file that was there is as it was" if os.path.exists(path) else "nothing is left of it"
+    kept = "the file that was there is as it was" if os.path.exists(path) else "no part of it is left"
     return type(error)(error.errno, f"{os.fspath(path)} could not be written ({error.strerror}); {kept}")

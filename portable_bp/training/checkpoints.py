@@ -18,6 +18,10 @@ from portable_bp.training.history import History, Training
 from portable_bp.training.step import Progress
 
 
+class AnotherTrainingError(ValueError):
+    """A checkpoint was written by a training with another network, optimizer, batches or callbacks; the message says which."""
+
+
 class Epoch(NamedTuple):
     """An epoch under way.
 
@@ -143,33 +147,36 @@ class Checkpoint:
         ------
         ModelFileError
             If the file is damaged, or no checkpoint.
-        ValueError
+        AnotherTrainingError
             If it is one of another training.
         """
         arrays, facts = read_arrays(self.path, "checkpoint")
-        self._refuse_another_run(facts.get("run"), callbacks, facts.get("callbacks"))
         try:
+            _check_facts(facts)
+            self._refuse_another_run(facts["run"], callbacks, facts["callbacks"])
             progress = _filled(begun.progress, put_together(facts["progress"], self._send, arrays))
             epoch = Epoch(progress, facts["drawn_before"], facts["batches"])
             np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
             finished = put_together(facts["finished"], self._send, arrays) if epoch.batches else progress.layers
             layers = _filled(progress.layers, finished)
-            losses = (arrays[name].astype("float64").reshape(-1).tolist() for name in ("loss", "validation_loss"))
-            history = History(*losses, facts["best_epoch"], facts["stop_reason"])
+            loss, validation_loss = (arrays[name].reshape(-1).tolist() for name in ("loss", "validation_loss"))
+            history = History(loss, validation_loss, facts["best_epoch"], facts["stop_reason"])
             for callback, kept in zip(callbacks, facts["callbacks"], strict=True):
                 if kept is not None:
                     callback.load_state_dict(put_together(kept, self._send, arrays))
+        except AnotherTrainingError:
+            raise
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ModelFileError(f"{os.fspath(self.path)} does not hold what a checkpoint does: {error}.") from None
         training.layers, training.state, training.history = layers, progress.state, history
         return epoch
 
-    def _refuse_another_run(self, run: Any, callbacks: Sequence[Any], kept: Any) -> None:
+    def _refuse_another_run(self, run: Mapping[str, Any], callbacks: Sequence[Any], kept: Sequence[Any]) -> None:
         mine = {**self.run, "callbacks with a state": [hasattr(callback, "state_dict") for callback in callbacks]}
         theirs = {**run, "callbacks with a state": [state is not None for state in kept]}
         for name in mine:
             if mine[name] != theirs.get(name):
-                raise ValueError(
+                raise AnotherTrainingError(
                     f"{os.fspath(self.path)} is the checkpoint of another training: its {name} is {theirs.get(name)}, and here "
                     f"it is {mine[name]}; train as it did, or name another path."
                 )
@@ -187,6 +194,13 @@ class Checkpoint:
     @property
     def _dtype(self) -> np.dtype:
         return np.dtype(dtype_name(self.backend.dtype))
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    kinds = {"run": dict, "callbacks": list, "batches": int, "best_epoch": int | None, "stop_reason": str | None}
+    for name, kind in kinds.items():
+        if not isinstance(facts[name], kind) or isinstance(facts[name], bool) or name == "batches" and facts[name] < 0:
+            raise ValueError(f"its {name} is {str(facts[name])[:40]}")
 
 
 def _filled(like: Any, kept: Any) -> Any:

@@ -121,8 +121,10 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
     learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data))
     if training.state is None:
         training.state = compiled(plan.backend, begin_state, plan.optimizer)(training.layers)
-    begun = _begin_epoch(plan, training, generator)
-    epoch = begun if plan.checkpoint is None else plan.checkpoint.begin(training, begun, plan.callbacks)
+    epoch = _begin_epoch(plan, training, generator)
+    if plan.checkpoint is not None:
+        epoch = plan.checkpoint.begin(training, epoch, plan.callbacks)
+        generator.bit_generator.state = epoch.drawn_before
     an_epoch = math.ceil(data.target.shape[0] / plan.batch_size)
     with bar(plan.progress, plan.epochs * an_epoch, "batch") as tell:
         tell(training.epoch * an_epoch + epoch.batches)

@@ -33,9 +33,10 @@ def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
         generator = np.random.default_rng(3)
         order = draw_order(generator, 10, 4)
         drawn = draw_batches(backend, generator, order, 10, 4, [2, 3, 2], [0.5, 0.0, 0.2], at_once)
-        for batches, steps in drawn:
+        for batches, steps, alike in drawn:
             indices, masks = backend.to_numpy(batches.indices), backend.to_numpy(batches.masks[2])
             assert batches.masks[1] is None and len(indices) == len(masks) == steps <= at_once
+            assert alike == (2 if indices.shape[-1] == 4 else 1)
             yield from zip(indices, masks, strict=True)
 
     found, expected = list(rows(way.backend(), 8)), list(rows(bp.select_backend("numpy", "float64"), 1))
