@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,10 +17,6 @@ from portable_bp.backends.selector import dtype_name
 from portable_bp.storage import ModelFileError, put_together, read_arrays, take_apart, write_arrays
 from portable_bp.training.history import History, Training
 from portable_bp.training.step import Progress
-
-
-class AnotherTrainingError(ValueError):
-    """A checkpoint was written by a training with another network, optimizer, batches or callbacks; the message says which."""
 
 
 class Epoch(NamedTuple):
@@ -115,12 +112,13 @@ class Checkpoint:
         history = training.history
         arrays = {name: np.asarray(getattr(history, name), "float64") for name in ("loss", "validation_loss")}
         tree = {
-            "progress": epoch.progress,
+            **epoch.progress._asdict(),
             "finished": training.layers if epoch.batches else None,
             "callbacks": [callback.state_dict() if hasattr(callback, "state_dict") else None for callback in callbacks],
         }
         facts = take_apart(tree, self._fetch, arrays)
-        if not all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("progress.")):
+        learned = (array for name, array in arrays.items() if name.startswith(("layers.", "total")))
+        if epoch.batches and not all(np.isfinite(array).all() for array in learned):
             return  # the end of the epoch will tell, and the file that is there has the last finite weights
         facts |= {"run": self.run, "batches": epoch.batches, "drawn_before": epoch.drawn_before}
         facts |= {"best_epoch": history.best_epoch, "stop_reason": history.stop_reason}
@@ -147,38 +145,43 @@ class Checkpoint:
         ------
         ModelFileError
             If the file is damaged, or no checkpoint.
-        AnotherTrainingError
+        ValueError
             If it is one of another training.
         """
         arrays, facts = read_arrays(self.path, "checkpoint")
-        try:
+        with self._told_of_the_file():
             _check_facts(facts)
-            self._refuse_another_run(facts["run"], callbacks, facts["callbacks"])
-            progress = _filled(begun.progress, put_together(facts["progress"], self._send, arrays))
+        self._refuse_another_training(facts["run"], callbacks, facts["callbacks"])
+        with self._told_of_the_file():
+            kept = [put_together(facts[name], self._send, arrays) for name in Progress._fields]
+            progress = _filled(begun.progress, kept)
             epoch = Epoch(progress, facts["drawn_before"], facts["batches"])
             np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
-            finished = put_together(facts["finished"], self._send, arrays) if epoch.batches else progress.layers
-            layers = _filled(progress.layers, finished)
-            loss, validation_loss = (arrays[name].reshape(-1).tolist() for name in ("loss", "validation_loss"))
-            history = History(loss, validation_loss, facts["best_epoch"], facts["stop_reason"])
-            for callback, kept in zip(callbacks, facts["callbacks"], strict=True):
-                if kept is not None:
-                    callback.load_state_dict(put_together(kept, self._send, arrays))
-        except AnotherTrainingError:
-            raise
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"{os.fspath(self.path)} does not hold what a checkpoint does: {error}.") from None
+            finished = put_together(facts["finished"], self._send, arrays)
+            layers = _filled(progress.layers, finished if epoch.batches else progress.layers)
+            losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
+            history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
+            for callback, state in zip(callbacks, facts["callbacks"], strict=True):
+                if state is not None:
+                    callback.load_state_dict(put_together(state, self._send, arrays))
         training.layers, training.state, training.history = layers, progress.state, history
         return epoch
 
-    def _refuse_another_run(self, run: Mapping[str, Any], callbacks: Sequence[Any], kept: Sequence[Any]) -> None:
+    @contextlib.contextmanager
+    def _told_of_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            raise ModelFileError(f"{os.fspath(self.path)} does not hold what a checkpoint does: {error}.") from None
+
+    def _refuse_another_training(self, run: Mapping[str, Any], callbacks: Sequence[Any], kept: Sequence[Any]) -> None:
         mine = {**self.run, "callbacks with a state": [hasattr(callback, "state_dict") for callback in callbacks]}
         theirs = {**run, "callbacks with a state": [state is not None for state in kept]}
         for name in mine:
             if mine[name] != theirs.get(name):
-                raise AnotherTrainingError(
-                    f"{os.fspath(self.path)} is the checkpoint of another training: its {name} is {theirs.get(name)}, and here "
-                    f"it is {mine[name]}; train as it did, or name another path."
+                raise ValueError(
+                    f"{os.fspath(self.path)} is the checkpoint of another training: its {name} is "
+                    f"{str(theirs.get(name))[:200]}, and here it is {mine[name]}; train as it did, or name another path."
                 )
 
     def _fetch(self, array: Array) -> np.ndarray:

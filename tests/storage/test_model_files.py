@@ -1,0 +1,157 @@
+"""Model files: written on any backend, read on any other, bit for bit."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.losses import LOSSES
+from portable_bp.storage import replace_file
+from tests.conftest import WAYS, why_unusable
+
+USABLE = sorted({WAYS[name] for name in WAYS if not why_unusable(name)})
+
+
+def bits(network):
+    return [None if part is None else part.tobytes() for layer in network._host_layers() for part in layer]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_backend_reads_what_every_other_wrote(way, dtype, bias, tmp_path):
+    network = way.network([3, 5, 2], ["tanh", "softmax"], bias=bias, dtype=dtype, seed=0)
+    network.fit(np.eye(3), np.eye(3)[:, :2], loss=bp.losses.Huber(0.5), epochs=3)
+    network.notes["made"] = 'in "spring" \u2603'
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    for flag in USABLE:
+        loaded = bp.load(path, flag)
+        assert bits(loaded) == bits(network)
+        assert type(loaded.layers[0].weight) is type(bp.select_backend(flag, dtype).asarray([0.0]))
+        assert loaded.backend is bp.select_backend(flag, dtype)
+        assert loaded.activations == network.activations and loaded.loss_function == bp.losses.Huber(0.5)
+        assert loaded.notes == network.notes
+        loaded.save(tmp_path / "again.safetensors")
+        assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("values", [[np.nan, -0.0], [np.inf, 5e-324], [1e-45, 3e38]])
+def test_numbers_of_every_kind_keep_their_bits(values, tmp_path):
+    network = bp.Network.from_weights([[values]], backend="numpy", dtype="float64", check_finite=False)
+    network.save(tmp_path / "model.safetensors")
+    assert bits(bp.load(tmp_path / "model.safetensors", "numpy")) == bits(network)
+
+
+def test_arrays_of_any_layout_are_written_as_they_read(tmp_path):
+    """safetensors itself writes the memory of a transposed array (its issue 825)."""
+    weight = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    network = bp.Network.from_weights([weight], backend="numpy", dtype="float64")
+    network.layers = (bp.Layer(weight, None),)
+    network.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(bp.load(tmp_path / "model.safetensors", "numpy").layers[0].weight, weight)
+
+
+ACTIVATIONS_SET_UP = [*(make() for make in ACTIVATIONS.values()), bp.activations.LeakyReLU(0.3), bp.activations.ELU(0.7)]
+LOSSES_SET_UP = [None, *(make() for make in LOSSES.values()), bp.losses.Huber(0.3), bp.losses.Quantile(0.9)]
+
+
+@hypothesis.given(
+    sizes=st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    activations=st.lists(st.sampled_from(ACTIVATIONS_SET_UP), min_size=4, max_size=4),
+    loss=st.sampled_from(LOSSES_SET_UP),
+    notes=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3),
+    bias=st.booleans(),
+)
+def test_what_a_network_is_comes_back(tmp_path_factory, sizes, activations, loss, notes, bias):
+    path = tmp_path_factory.mktemp("files") / "model.safetensors"
+    network = bp.Network(sizes, activations[: len(sizes) - 1], bias=bias, backend="numpy", seed=0)
+    network.loss_function, network.notes = loss, notes
+    network.save(path)
+    loaded = bp.load(path, "numpy")
+    assert (loaded.sizes, loaded.activations, loaded.loss_function, loaded.notes) == (
+        network.sizes,
+        network.activations,
+        loss,
+        notes,
+    )
+    assert bits(loaded) == bits(network)
+
+
+def test_training_goes_on_with_the_same_random_numbers(way, tmp_path):
+    """sgd remembers nothing, so half a training, saved and loaded, and the other half are the whole one."""
+    x = np.random.default_rng(0).normal(size=(20, 3))
+
+    def network():
+        return way.network([3, 8, 2], seed=1)
+
+    whole, half = network(), network()
+    whole.fit(x, x[:, :2], epochs=6, batch_size=6, dropout=0.2)
+    half.fit(x, x[:, :2], epochs=3, batch_size=6, dropout=0.2)
+    half.save(tmp_path / "model.safetensors")
+    loaded = bp.load(tmp_path / "model.safetensors", way.flag)
+    loaded.fit(x, x[:, :2], epochs=3, batch_size=6, dropout=0.2)
+    for mine, theirs in zip(loaded.layers, whole.layers, strict=True):
+        way.assert_close(mine.weight, way.values(theirs.weight), rtol=0.0 if "jax" not in way.name else 1e-6)
+
+
+def square(net):
+    return net * net
+
+
+def square_delta(slope, signal):
+    return 2.0 * slope * signal.net
+
+
+def test_activations_of_one_s_own_are_given_again(tmp_path):
+    path, own = tmp_path / "model.safetensors", (square, square_delta)
+    network = bp.Network([2, 3, 1], own, "identity", backend="numpy", seed=0)
+    network.save(path)
+    with pytest.raises(bp.ModelFileError, match=r"its writer's own \(.*Activation\): give them as activation"):
+        bp.load(path, "numpy")
+    loaded = bp.load(path, "numpy", activation=own, output_activation="identity")
+    np.testing.assert_array_equal(loaded.predict(np.eye(2)), network.predict(np.eye(2)))
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    """A limit on the size of files is a disk that becomes full in the middle of a write."""
+    program = """
+import errno, json, resource, sys
+import portable_bp as bp
+path = sys.argv[1]
+bp.Network([2, 3], backend="numpy", seed=0).save(path)
+before = open(path, "rb").read()
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    bp.Network([200, 300], backend="numpy").save(path)
+except OSError as error:
+    print(json.dumps([error.errno, str(error), open(path, "rb").read() == before]))
+"""
+    pytest.importorskip("resource")
+    path = tmp_path / "model.safetensors"
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    number, said, whole = json.loads(done.stdout)
+    assert number == errno.EFBIG and whole
+    assert f"{path} could not be written (File too large); the file that was there is as it was" in said
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("folder", ["none", "file"])
+def test_a_folder_that_takes_no_files_is_told(tmp_path, folder):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="model.safetensors could not be written .*no part of it is left"):
+        bp.Network([2, 3], backend="numpy").save(tmp_path / folder / "model.safetensors")
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    replace_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_bytes() == b"new"

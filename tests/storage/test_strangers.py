@@ -1,0 +1,71 @@
+"""Files of unknown origin: refused with a reason, within a second and 100 MB, and without running anything of them."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.description import describe_network, name_arrays
+from portable_bp.storage import write_arrays
+
+pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
+
+
+def test_ten_thousand_damaged_files_are_refused(tmp_path):
+    count = 10_000
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.storage.strangers", str(tmp_path), str(count)], capture_output=True, text=True, check=True
+    )
+    seen = json.loads(done.stdout)
+    assert seen["wrong"] == [] and seen["did"] == []
+    assert seen["refused"] + seen["same"] >= count and seen["same"] <= count // 1000
+    assert seen["lies and sizes refused"] > 300
+    assert seen["memory"] < 100e6
+
+
+def facts_and_arrays():
+    network = bp.Network([2, 4, 3, 2], "tanh", backend="numpy", seed=0)
+    layers = network._host_layers()
+    return describe_network(layers, network.activations, None, network._generator, {}), name_arrays(layers)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda facts, arrays: facts.update(sizes=[2, 4, 4, 2]), "its header|holds .* and says that it holds"),
+        (lambda facts, arrays: facts.update(dtype="float64"), "says that it holds"),
+        (lambda facts, arrays: arrays.pop("2.bias"), "holds nothing as 2.bias"),
+        (lambda facts, arrays: arrays.update(extra=np.zeros(3)), "as extra, and says that it holds nothing"),
+        (lambda facts, arrays: arrays.update({"0.weight": arrays["0.weight"].T}), "as 0.weight"),
+        (lambda facts, arrays: facts.update(activations=[{"name": "eval"}] * 3), "'eval'} is no activation"),
+        (lambda facts, arrays: facts.update(loss={"name": "huber", "threshold": -1}), "threshold of Huber is -1"),
+        (lambda facts, arrays: facts.update(format_version=2), "version 2 of the format.* install a newer one"),
+        (lambda facts, arrays: facts.update(kind="picture"), "is a picture of portable_bp, not a model"),
+        (lambda facts, arrays: facts.update(generator={"bit_generator": "PCG65"}), "no state of random numbers"),
+    ],
+)
+def test_the_reason_is_told(tmp_path, change, said):
+    facts, arrays = facts_and_arrays()
+    change(facts, arrays)
+    path = tmp_path / "model.safetensors"
+    write_arrays(path, "model", arrays, facts)
+    with pytest.raises(bp.ModelFileError, match=said) as caught:
+        bp.load(path, "numpy")
+    assert str(path) in str(caught.value)
+
+
+def test_files_of_others_are_refused(tmp_path):
+    numpy_files = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "model.safetensors"
+    numpy_files.save_file({"0.weight": np.zeros((2, 2), "float32")}, path)
+    with pytest.raises(bp.ModelFileError, match="not written by portable_bp"):
+        bp.load(path, "numpy")
+    path.write_bytes(b"weights")
+    with pytest.raises(bp.ModelFileError, match=re.escape("too short")):
+        bp.load(path, "numpy")
+    with pytest.raises(FileNotFoundError):
+        bp.load(tmp_path / "none.safetensors", "numpy")

@@ -1,0 +1,89 @@
+"""A training that may be killed at any moment, and gone on with: python -m tests.training.killed CHECKPOINT RESULT [MOMENT].
+
+At a moment of its 20th write, if one is named, it kills itself. Run by test_checkpoints.py.
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+import portable_bp as bp
+from portable_bp.storage import replacing
+
+WRITES = 20
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(moment):
+    """Have the process killed at a moment of a write: half written, all written, flushed or renamed."""
+    count, opened, fsync, replace = 0, open, os.fsync, os.replace
+
+    def open_counting(path, mode):
+        nonlocal count
+        count += 1
+        file = opened(path, mode)
+        if count == WRITES and moment == "half":
+            write = file.write
+
+            class Half:
+                def __enter__(self):
+                    return self
+
+                def __exit__(self, *error):
+                    file.close()
+
+                def write(self, content):
+                    write(content[: len(content) // 2])
+                    file.flush()
+                    die()
+
+            return Half()
+        return file
+
+    def fsync_counting(number):
+        if count == WRITES and moment == "written":
+            die()
+        fsync(number)
+
+    def replace_counting(source, target):
+        if count == WRITES and moment == "flushed":
+            die()
+        replace(source, target)
+        if count == WRITES and moment == "renamed":
+            die()
+
+    replacing.open = open_counting
+    os.fsync, os.replace = fsync_counting, replace_counting
+
+
+def main(checkpoint, result, moment=None):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(100, 20))
+    target = np.tanh(x[:, :5] + x[:, 5:10])
+    seed = None if os.path.exists(checkpoint) else 0  # what goes on has its weights and batches from the checkpoint alone
+    network = bp.Network([20, 40, 30, 5], ["relu", "tanh", "identity"], backend="numpy", seed=seed)
+    if moment:
+        arm(moment)
+    print("begun", flush=True)
+    network.fit(
+        x,
+        target,
+        optimizer=bp.optimizers.Clipped(bp.optimizers.Adam(bp.schedules.Cosine(0.01, over=300)), 0.5),
+        epochs=40,
+        batch_size=16,
+        dropout=0.1,
+        validation_data=(x[:20], target[:20]),
+        callbacks=[bp.EarlyStopping(patience=30)],
+        **({} if checkpoint == "none" else {"checkpoint": checkpoint, "checkpoint_every": 2, "resume": True}),
+    )
+    network.notes["history"] = repr(network.history)
+    network.save(result)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,426 @@
+"""Checkpoints: a training that was killed at any moment goes on with the same bits."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.algorithm.optimizers import OPTIMIZERS
+from portable_bp.storage import read_arrays, write_arrays
+from tests.storage.strangers import JUNK
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(23, 4))
+TARGET = np.tanh(X[:, :2])
+
+
+def bits(network):
+    return [None if part is None else part.tobytes() for layer in network._host_layers() for part in layer]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "tests.training.killed", *map(str, arguments)]
+
+
+def ending_of(*arguments):
+    return subprocess.run(command(*arguments), stdout=subprocess.DEVNULL).returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What the training of tests/training/killed.py ends with when it is left alone, without checkpoints."""
+    result = tmp_path_factory.mktemp("undisturbed") / "result.safetensors"
+    assert ending_of("none", result) == 0
+    return result.read_bytes()
+
+
+def kill_at_random(folder, generator, times, undisturbed):
+    """Kill a training so often, and let it go on each time; return how often it came to its end."""
+    checkpoint, result = folder / "run.safetensors", folder / "result.safetensors"
+    killed = ended = 0
+    while killed < times or not ended:
+        with subprocess.Popen(command(checkpoint, result), stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            if killed < times:
+                time.sleep(generator.uniform(0.0, 0.3))
+                process.kill()
+        killed += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            ended += 1
+            assert result.read_bytes() == undisturbed
+            checkpoint.unlink()
+    return ended
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process in this way")
+def test_fifty_random_kills_change_no_bit(tmp_path, undisturbed):
+    folders, generators = (tmp_path / "a", tmp_path / "b"), np.random.default_rng(0).spawn(2)
+    for folder in folders:
+        folder.mkdir()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        assert all(pool.map(kill_at_random, folders, generators, (25, 25), (undisturbed, undisturbed)))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process in this way")
+@pytest.mark.parametrize("moment", ["half", "written", "flushed", "renamed"])
+def test_a_kill_within_a_write_changes_no_bit(tmp_path, undisturbed, moment):
+    checkpoint, result = tmp_path / "run.safetensors", tmp_path / "result.safetensors"
+    assert ending_of(checkpoint, result, moment) == -signal.SIGKILL
+    assert (tmp_path / "run.safetensors.partial").exists() == (moment != "renamed")
+    arrays, facts = read_arrays(checkpoint, "checkpoint")
+    assert len(arrays["loss"]) > 2 and facts["batches"] in (0, 2, 4, 6)
+    assert ending_of(checkpoint, result) == 0
+    assert result.read_bytes() == undisturbed
+    assert sorted(os.listdir(tmp_path)) == ["result.safetensors", "run.safetensors"]
+
+
+def trained(way, path, epochs, seed, **options):
+    network = way.network([4, 6, 2], "tanh", seed=seed)
+    history = network.fit(X, TARGET, epochs=epochs, checkpoint=path, resume=path is not None, **options)
+    return network, history
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam", "batch_size": 5, "dropout": 0.3, "sample_weight": np.arange(1.0, 24.0)},
+        {"optimizer": bp.optimizers.Steered(bp.optimizers.Momentum(0.05)), "loss": "huber"},
+    ],
+)
+def test_two_halves_are_a_whole(way, tmp_path, epochs, options):
+    """On JAX a whole that was compiled for another number of batches may differ in the last bits."""
+    whole, history = trained(way, None, 2 * epochs, 1, **options)
+    trained(way, tmp_path / "run.safetensors", epochs, 1, **options)
+    halves, their_history = trained(way, tmp_path / "run.safetensors", 2 * epochs, 2, **options)
+    tolerance = 1e-6 if way.name.startswith("jax") else 0.0
+    for mine, theirs in zip(halves.layers, whole.layers, strict=True):
+        way.assert_close(mine.weight, way.values(theirs.weight), rtol=tolerance)
+        way.assert_close(mine.bias, way.values(theirs.bias), rtol=tolerance)
+    np.testing.assert_allclose(their_history.loss, history.loss, rtol=tolerance)
+    assert halves._generator.bit_generator.state == whole._generator.bit_generator.state
+
+
+class Interruption(Exception):
+    pass
+
+
+def interrupt_after(writes, monkeypatch):
+    """Have training end by an error right after so many checkpoints."""
+    from portable_bp.training import checkpoints
+
+    count = itertools.count(1)
+
+    def write_counting(*arguments):
+        write_arrays(*arguments)
+        if next(count) == writes:
+            raise Interruption
+
+    monkeypatch.setattr(checkpoints, "write_arrays", write_counting)
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(
+    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    batch_size=st.integers(1, 23),
+    every=st.one_of(st.none(), st.integers(1, 9)),
+    every_after=st.one_of(st.none(), st.integers(1, 9)),
+    epochs=st.integers(1, 5),
+    writes=st.integers(1, 12),
+    dropout=st.sampled_from([0.0, 0.4]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    stopping=st.booleans(),
+    validated=st.booleans(),
+)
+def test_a_training_goes_on_from_any_batch(
+    tmp_path_factory, optimizer, batch_size, every, every_after, epochs, writes, dropout, dtype, stopping, validated
+):
+    path = tmp_path_factory.mktemp("runs") / "run.safetensors"
+
+    def fit(seed, **where):
+        network = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype=dtype, seed=seed)
+        callbacks = [bp.EarlyStopping(patience=2)] if stopping else []
+        validation = (X[:7], TARGET[:7]) if validated else None
+        fixed = {"optimizer": optimizer, "batch_size": batch_size, "dropout": dropout, "epochs": epochs}
+        network.fit(X, TARGET, callbacks=callbacks, validation_data=validation, learning_rate=0.3, **fixed, **where)
+        return network
+
+    whole = fit(3, checkpoint=path.with_name("whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(writes, patch)
+        with contextlib.suppress(Interruption):
+            fit(3, checkpoint=path, checkpoint_every=every)
+    resumed = fit(4, checkpoint=path, checkpoint_every=every_after, resume=True)
+    assert bits(resumed) == bits(whole)
+    assert resumed.history == whole.history
+    again = fit(5, checkpoint=path, resume=True)  # there is nothing left to do, and it does nothing else
+    assert bits(again) == bits(whole) and again.history == whole.history
+    assert again._generator.bit_generator.state == whole._generator.bit_generator.state
+
+
+def test_a_training_moves_to_another_backend(way, tmp_path):
+    options = {"optimizer": "adam", "batch_size": 5, "callbacks": [bp.EarlyStopping(patience=1)], "learning_rate": 0.2}
+    whole = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype="float64", seed=0)
+    whole.fit(X, TARGET, epochs=30, **options)
+    assert whole.history.stop_reason
+    begun = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype="float64", seed=0)
+    begun.fit(X, TARGET, epochs=3, checkpoint=tmp_path / "run", **options)
+    network, history = trained(way, tmp_path / "run", 30, 9, **options)
+    assert len(history.loss) == len(whole.history.loss) and history.best_epoch == whole.history.best_epoch
+    for mine, theirs in zip(network.layers, whole.layers, strict=True):
+        way.assert_close(mine.weight, theirs.weight, rtol=1e-6, atol=1e-8)
+
+
+class Counting:
+    """A callback with a state: numbers, strings, lists and arrays."""
+
+    def __init__(self):
+        self.seen, self.first = [], None
+
+    def __call__(self, training):
+        self.seen.append(training.history.loss[-1])
+        self.first = training.layers[0].weight if self.first is None else self.first
+
+    def state_dict(self):
+        return {"seen": self.seen, "first": self.first, "name": "counting", "nothing": (None, True, {"inside": 1})}
+
+    def load_state_dict(self, state):
+        self.seen, self.first = state["seen"], state["first"]
+        assert state["name"] == "counting" and state["nothing"] == [None, True, {"inside": 1}]
+
+
+def test_a_callback_of_one_s_own_goes_on(way, tmp_path):
+    whole, before, after = Counting(), Counting(), Counting()
+    trained(way, None, 4, 0, callbacks=[whole])
+    trained(way, tmp_path / "run", 2, 0, callbacks=[before, lambda training: None])
+    trained(way, tmp_path / "run", 4, 1, callbacks=[after, lambda training: None])
+    np.testing.assert_allclose(after.seen, whole.seen, rtol=1e-12)
+    way.assert_close(after.first, way.values(whole.first))
+
+
+def test_an_optimizer_of_one_s_own_goes_on(tmp_path):
+    def init(layers):
+        return 0, [layer.weight * 0.0 for layer in layers]
+
+    def update(gradient, state, layers):
+        count, speeds = state
+        speeds = [0.5 * speed - 0.1 * slope.weight for speed, slope in zip(speeds, gradient, strict=True)]
+        moved = [bp.Layer(layer.weight + speed, layer.bias) for layer, speed in zip(layers, speeds, strict=True)]
+        return moved, (count + 1, speeds)
+
+    def fit(epochs, path):
+        network = bp.Network([4, 2], "tanh", backend="numpy", dtype="float64", seed=0)
+        network.fit(X, TARGET, optimizer=(init, update), epochs=epochs, checkpoint=path, resume=path is not None)
+        return bits(network)
+
+    fit(3, tmp_path / "run")
+    assert fit(6, tmp_path / "run") == fit(6, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sizes": [4, 7, 2]}, r"its sizes is \[4, 6, 2\], and here it is \[4, 7, 2\]"),
+        ({"activation": "relu"}, "its activations is"),
+        ({"bias": False}, "its bias is True"),
+        ({"dtype": "float64"}, "its dtype is float32"),
+        ({"loss": "huber"}, "its loss is"),
+        ({"optimizer": "adam"}, "its optimizer is"),
+        ({"learning_rate": 0.2}, "its optimizer is"),
+        ({"batch_size": 6}, "its batch_size is 5"),
+        ({"dropout": 0.5}, "its dropout is"),
+        ({"x": X[:20], "target": TARGET[:20]}, "its number of samples is 23"),
+        ({"validation_data": (X, TARGET)}, "its number of validation samples is 0"),
+        ({"callbacks": [bp.EarlyStopping()]}, "its callbacks with a state is"),
+    ],
+)
+def test_the_checkpoint_of_another_training_is_refused(tmp_path, change, said):
+    path = tmp_path / "run.safetensors"
+
+    def fit(**changes):
+        made = {"sizes": [4, 6, 2], "activation": "tanh", "bias": True, "dtype": "float32"}
+        given = {"x": X, "target": TARGET, "batch_size": 5, "loss": "squared_error", "optimizer": "sgd", "learning_rate": 0.1}
+        given |= {name: value for name, value in changes.items() if name not in made}
+        network = bp.Network(**{name: changes.get(name, value) for name, value in made.items()}, backend="numpy", seed=0)
+        before = bits(network)
+        try:
+            network.fit(**given, epochs=2, checkpoint=path, resume=True)
+        finally:
+            assert not changes or bits(network) == before
+        return network
+
+    fit()
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=f"is the checkpoint of another training: {said}"):
+        fit(**change)
+    assert path.read_bytes() == content
+
+
+def test_lies_are_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    def fit(where):
+        network = bp.Network([4, 6, 2], "tanh", backend="numpy", seed=0)
+        network.fit(X, TARGET, epochs=2, batch_size=5, callbacks=[bp.EarlyStopping()], checkpoint=where, resume=True)
+
+    fit(path)
+    arrays, facts = read_arrays(path, "checkpoint")
+    changed = [
+        {**facts, name: junk}
+        for name in ("layers", "state", "total", "drawn_before", "batches", "callbacks", "run")
+        for junk in JUNK
+    ]
+    changed += [{**facts, "callbacks": [junk]} for junk in JUNK]
+    changed += [{**facts, name: junk} for name in ("best_epoch", "stop_reason") for junk in ([], {}, 1.5)]
+    changed += [
+        {name: fact for name, fact in facts.items() if name != missing}
+        for missing in facts
+        if missing not in ("kind", "format_version")
+    ]
+    for lie in changed:
+        write_arrays(tmp_path / "lie", "checkpoint", arrays, lie)
+        if lie != facts:
+            with pytest.raises(ValueError, match="lie (does not hold what a checkpoint does|is the checkpoint of another)"):
+                fit(tmp_path / "lie")
+    for name in (name for name in arrays if not name.startswith("callbacks.")):
+        for lie in ({**arrays, name: np.zeros((3, 3, 3))}, {other: arrays[other] for other in arrays if other != name}):
+            write_arrays(tmp_path / "lie", "checkpoint", lie, facts)
+            with pytest.raises(bp.ModelFileError, match="does not hold what a checkpoint does"):
+                fit(tmp_path / "lie")
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+    network = bp.Network([4, 2], backend="numpy", seed=0)
+    network.save(tmp_path / "model")
+    with pytest.raises(bp.ModelFileError, match="is a model of portable_bp, not a checkpoint"):
+        network.fit(X, TARGET, checkpoint=tmp_path / "model", resume=True)
+    network.fit(X, TARGET, checkpoint=tmp_path / "run")
+    with pytest.raises(bp.ModelFileError, match="is a checkpoint of portable_bp, not a model"):
+        bp.load(tmp_path / "run", "numpy")
+    content = (tmp_path / "run").read_bytes()
+    (tmp_path / "run").write_bytes(content[:-7])
+    with pytest.raises(bp.ModelFileError, match="is damaged"):
+        network.fit(X, TARGET, checkpoint=tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_that_is_there_is_not_lost(tmp_path):
+    network, path = bp.Network([4, 2], backend="numpy", seed=0), tmp_path / "run"
+    network.fit(X, TARGET, checkpoint=path)
+    content, before = path.read_bytes(), bits(network)
+    with pytest.raises(FileExistsError, match="run is there already: give resume=True to go on from it, or delete it"):
+        network.fit(X, TARGET, checkpoint=path)
+    assert path.read_bytes() == content and bits(network) == before
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"checkpoint_every": 3}])
+def test_a_checkpoint_must_be_named(options):
+    with pytest.raises(ValueError, match="need a checkpoint: name the file"):
+        bp.Network([4, 2], backend="numpy").fit(X, TARGET, **options)
+
+
+def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path):
+    network = bp.Network([4, 2], backend="numpy", seed=0)
+    before = bits(network)
+    with pytest.raises(FileNotFoundError, match="could not be written"):
+        network.fit(X, TARGET, checkpoint=tmp_path / "none" / "run")
+    remembers = (lambda layers: {"a", "set"}, lambda gradient, state, layers: (layers, state))
+    with pytest.raises(TypeError, match="state is of type set, and a checkpoint keeps arrays, numbers"):
+        network.fit(X, TARGET, optimizer=remembers, checkpoint=tmp_path / "run")
+    assert bits(network) == before and os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_leaves_the_old_checkpoint_and_the_last_epoch(tmp_path):
+    pytest.importorskip("resource")
+    program = """
+import json, resource, sys
+import numpy as np
+import portable_bp as bp
+path, size = sys.argv[1], None
+network = bp.Network([4, 2], backend="numpy", seed=0)
+seen = []
+def fill(training):
+    seen.append([layer.weight.tolist() for layer in training.layers])
+    if training.epoch == 3:
+        size = len(open(path, "rb").read())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+try:
+    network.fit(np.eye(4), np.eye(4)[:, :2], epochs=5, checkpoint=path, callbacks=[fill])
+except OSError as error:
+    print(json.dumps([str(error), len(seen), [layer.weight.tolist() for layer in network.layers] == seen[2]]))
+"""
+    path = tmp_path / "run"
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    said, epochs, kept = json.loads(done.stdout)
+    assert "run could not be written (File too large); the file that was there is as it was" in said
+    assert epochs == 3 and kept
+    assert len(read_arrays(path, "checkpoint").arrays["loss"]) == 2 and os.listdir(tmp_path) == ["run"]
+
+
+def test_a_training_that_diverged_keeps_a_finite_checkpoint(tmp_path):
+    def fit(**options):
+        network = bp.Network([4, 6, 2], "identity", backend="numpy", seed=0)
+        with pytest.raises(bp.DivergenceError) as caught:
+            network.fit(X, TARGET, learning_rate=30.0, batch_size=2, epochs=9, **options)
+        return str(caught.value), bits(network)
+
+    path = tmp_path / "run"
+    plainly = fit()
+    assert fit(checkpoint=path, checkpoint_every=1) == plainly
+    arrays, facts = read_arrays(path, "checkpoint")
+    assert all(np.isfinite(array).all() for array in arrays.values()) and facts["batches"] > 0
+    assert fit(checkpoint=path, checkpoint_every=1, resume=True) == plainly
+
+
+def test_ctrl_c_leaves_the_last_finished_epoch_and_says_so(tmp_path):
+    program = """
+import sys
+import numpy as np
+import portable_bp as bp
+x = np.random.default_rng(0).normal(size=(200, 4))
+network = bp.Network([4, 300, 2], backend="numpy", seed=0)
+seen = []
+def tell(training):
+    seen.append(training.layers)
+    print(training.epoch, flush=True)
+try:
+    network.fit(x, x[:, :2], epochs=100_000, batch_size=8, callbacks=[tell], checkpoint=sys.argv[1])
+except KeyboardInterrupt as error:
+    same = [mine is theirs for mine, theirs in zip(network.layers, seen[-1])]
+    print("said", len(seen), all(same), len(network.history.loss), error)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.strip() == "5":
+            process.send_signal(signal.SIGINT)
+            break
+    *_, said = process.communicate()[0].splitlines()
+    _, epochs, same, losses, message = said.split(maxsplit=4)
+    assert same == "True" and epochs == losses and int(epochs) >= 5
+    assert f"training was interrupted; the network is as it was after {epochs} of 100000 epochs; resume=True goes on" in message
+
+
+def test_the_bar_begins_where_the_checkpoint_is(tmp_path, capsys):
+    for epochs in (1, 2):
+        network = bp.Network([4, 2], backend="numpy", seed=0)
+        network.fit(X, TARGET, epochs=epochs, batch_size=5, checkpoint=tmp_path / "run", resume=True, progress=True)
+    assert "10/10" in capsys.readouterr().err
+
+
+def test_facts_are_json_that_others_read(tmp_path):
+    safetensors = pytest.importorskip("safetensors")
+    network = bp.Network([4, 2], backend="numpy", seed=0)
+    network.fit(X, TARGET, checkpoint=tmp_path / "run")
+    with safetensors.safe_open(tmp_path / "run", "numpy") as file:
+        facts = json.loads(file.metadata()["portable_bp"])
+    assert facts["run"]["sizes"] == [4, 2] and facts["run"]["optimizer"] == {"name": "sgd", "learning_rate": 0.1}
