@@ -5,7 +5,6 @@ Run by test_strangers.py. Prints, as JSON, how many were refused, what else happ
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -92,6 +91,8 @@ def oversized():
 
 
 def main(folder, count):
+    import resource  # which Windows does not have
+
     path = os.path.join(folder, "model.safetensors")
     network = bp.Network([2, 4, 3, 2], ["tanh", "elu", "sigmoid"], backend="numpy", seed=0)
     network.notes["said"] = "by us"
