@@ -179,6 +179,7 @@ def _stop_diverged(
     generator: Any,
 ) -> NoReturn:
     """Run the epoch once more, looking at every batch: looking each time would have made the device wait each time."""
+    generator.bit_generator.state = epoch.drawn_before
     number, last = epoch.batches, epoch.progress
     for progress, _ in _learn(plan, learn, epoch, data, generator, at_once=1):
         number += 1
@@ -201,8 +202,6 @@ def _learn(
     at_once: int = MOST_STEPS,
 ) -> Iterator[tuple[Progress, int]]:
     """Yield the progress after every few batches that the epoch still has, and how many they were."""
-    if not plan.may_diverge:
-        generator.bit_generator.state = epoch.drawn_before
     progress = epoch.progress
     for batches, steps, alike in _draw(plan, progress.layers, data, generator, at_once, epoch.batches):
         # With checkpoints it may go on for more epochs than are known: nothing that is done may depend on their number.
