@@ -1,0 +1,1 @@
+"""Networks trained on tables and predicting them: CSV and Parquet files in, model files with a recipe of the columns out."""
