@@ -1,14 +1,20 @@
-"""The ``portable-bp`` command: what is here, and the article's example."""
+"""The ``portable-bp`` command: networks of tables, what is here, and the article's example."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.backends import BackendUnavailableError, available_backends
 from portable_bp.inspection import article, article_table, named_numbers
-from portable_bp.network import Network
+from portable_bp.network import Network, load
+from portable_bp.tables import TASKS, Settings, check_output, find_recipe, predict_table, tell_interface, train_table
+from portable_bp.training import DivergenceError
 from portable_bp.version import __version__
 
 
@@ -23,20 +29,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 where all went well, 1 where the example disagrees with the article, 2 for a wrong call.
+        The exit code: 0 where all went well, 1 where the example disagrees with the article, 2 for a wrong call or a table or
+        file that does not fit, 130 where the user interrupted it.
     """
     chosen = _parser().parse_args(arguments)
     try:
         return chosen.run(chosen)
-    except (ValueError, ImportError, BackendUnavailableError) as error:
-        print(f"portable-bp: {error}", file=sys.stderr)
-        return 2
+    except (ValueError, ImportError, BackendUnavailableError, DivergenceError, MemoryError) as error:
+        return _fail(str(error) or "there is not enough memory for it.", 2)
+    except BrokenPipeError:
+        # Who reads has read enough; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        said = f"{error.filename} cannot be used ({error.strerror}): check its name." if error.filename else error.strerror
+        return _fail(said or str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written.", 130)
+
+
+def _fail(said: str, code: int) -> int:
+    print(f"portable-bp: {said}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="portable-bp", description="Backpropagation on the array library that you have.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_predict(commands)
+    export = commands.add_parser("export", help="write a model as an ONNX file")
+    export.add_argument("model", metavar="MODEL", help="a model file")
+    export.add_argument("output", metavar="ONNX", help="where it goes: a name that ends in .onnx")
+    export.set_defaults(run=_export)
     info = commands.add_parser("info", help="the backends found here, and why the others are not usable")
     info.set_defaults(run=_info)
     example = commands.add_parser("example", help="the article's worked example, beside what the article prints")
@@ -48,11 +74,107 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_train(commands: Any) -> None:
+    """Add the command that trains; what is not given has no attribute, so that `Settings` has the only defaults."""
+    train = commands.add_parser(
+        "train",
+        argument_default=argparse.SUPPRESS,
+        help="train a network on a table",
+        description="Train a network to tell one column of a table from the others. Numbers are standardized, text becomes "
+        "categories; empty cells, NA, N/A, NaN and null are missing values. Ctrl-C ends the training and keeps the model.",
+    )
+    add = train.add_argument
+    add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file whose first line names the columns")
+    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add("-o", "--output", dest="model", required=True, metavar="MODEL", help="where the model goes: a .safetensors file")
+    add("--hidden", type=_sizes, metavar="SIZES", help="neurons of the hidden layers (default: 64,32)")
+    add("--task", choices=TASKS, help="what to learn, where the guess from the target is wrong")
+    add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="to leave out, with commas between them")
+    add("--held-out", type=_share, metavar="SHARE", help="share of rows for the score (default: 0.2)")
+    add("--seed", type=_whole, metavar="NUMBER", help="of rows, weights and batches drawn (default: 0)")
+    add("--epochs", type=_count, metavar="NUMBER", help="the most; it ends once validation gets no better (default: 500)")
+    add("--batch-size", type=_count, metavar="NUMBER", help="rows a step (default: a hundredth of them, from 32 to 256)")
+    add("--learning-rate", type=_rate, metavar="RATE", help="size of a step of Adam (default: 0.001)")
+    add("--activation", choices=list(ACTIVATIONS), metavar="NAME", help="of the hidden layers (default: relu)")
+    add("--backend", help="where it is trained: numpy, cupy, torch, jax, torch:cuda:0, ... (default: auto)")
+    add("--picture", metavar="FILE", help="picture of the losses: .png, .svg or .pdf (default: a .png beside the model)")
+    add("--quiet", action="store_false", dest="progress", help="show nothing but the score")
+    train.set_defaults(run=_train)
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a table with a trained model",
+        description="Predict a column for every row of a table, in their order: with the columns that the model was trained "
+        "with, in any order. For classes there is a column with the probability of each.",
+    )
+    add = predict.add_argument
+    add("model", metavar="MODEL", help="a file that 'portable-bp train' wrote")
+    add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file; its target, where it has one, is not looked at")
+    add("-o", "--output", metavar="FILE", help="a .csv, .tsv or .parquet file; without it, CSV is printed")
+    add("--ignore", action="append", default=[], metavar="COLUMNS", help="columns to leave out, with commas between them")
+    add("--backend", default="auto", help="where it is computed: numpy, cupy, torch, jax, torch:cuda:0, ... (default: auto)")
+    predict.set_defaults(run=_predict)
+
+
+def _checked(convert: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:
+    def check(given: str) -> Any:
+        try:
+            value = convert(given)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"{given!r} is not {wanted}")
+        return value
+
+    return check
+
+
+_whole = _checked(int, lambda number: number >= 0, "a whole number from 0 up")
+_count = _checked(int, lambda number: number >= 1, "a whole number from 1 up")
+_rate = _checked(float, lambda number: 0.0 < number < math.inf, "a number above 0")
+_share = _checked(float, lambda number: 0.0 < number < 1.0, "between 0 and 1")
+_sizes = _checked(
+    lambda given: [int(size) for size in given.split(",")],
+    lambda sizes: min(sizes) >= 1,
+    "whole numbers from 1 up with commas between them, such as 64,32",
+)
+
+
 def _decimals(given: str) -> int:
     decimals = int(given)
     if not 0 <= decimals <= 15:
         raise argparse.ArgumentTypeError(f"{decimals} is not between 0 and 15")
     return decimals
+
+
+def _train(chosen: argparse.Namespace) -> int:
+    given = {name: value for name, value in vars(chosen).items() if name != "run"}
+    settings = Settings(**{"picture": f"{os.path.splitext(chosen.model)[0]}.png", **given})
+    outcome = train_table(settings, print if settings.progress else lambda line: None)
+    print(outcome.score, end="\n" if outcome.score else "")
+    return 130 if outcome.interrupted else 0
+
+
+def _predict(chosen: argparse.Namespace) -> int:
+    def say(line: str) -> None:
+        print(f"portable-bp: {line}", file=sys.stderr)
+
+    predictions = predict_table(chosen.model, chosen.table, chosen.output, say, chosen.backend, chosen.ignore)
+    print(predictions, end="", flush=True)
+    return 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    check_output(chosen.output, [".onnx"], [chosen.model])
+    network: Any = load(chosen.model, "numpy")
+    recipe = find_recipe(chosen.model, network)
+    network.to_onnx(chosen.output)
+    print(f"Written: {chosen.output}.")
+    for line in tell_interface(recipe) if recipe else ():
+        print(line)
+    return 0
 
 
 def _info(chosen: argparse.Namespace) -> int:

@@ -50,6 +50,10 @@ def test_a_number_that_is_not_the_article_s_is_an_error():
         (["example", "--backend", "nunpy"], "unknown backend 'nunpy'"),
         (["example", "--decimals", "99"], "99 is not between 0 and 15"),
         (["exampel"], "invalid choice"),
+        (["train", "data.csv", "-o", "model.safetensors"], "required: --target"),
+        (["predict", "none.safetensors", "data.csv"], "none.safetensors cannot be used (No such file or directory)"),
+        (["export", "none.safetensors", "model.onnx"], "none.safetensors cannot be used (No such file or directory)"),
+        (["export", "none.safetensors", "model.pt"], "should end in .onnx"),
         ([], "required"),
     ],
 )

@@ -1,0 +1,43 @@
+"""Small tables to learn from, and the command run on them."""
+
+import numpy as np
+import polars
+
+from portable_bp.cli import main
+
+
+def flowers(rows=60, seed=0):
+    """Return a table whose classes are told by a number and a color, with a boolean that says nothing."""
+    generator = np.random.default_rng(seed)
+    kind = generator.integers(0, 3, rows)
+    return polars.DataFrame(
+        {
+            "length": kind + generator.normal(0.0, 0.1, rows),
+            "color": [["blue", "red", "red"][number] for number in kind],
+            "fresh": generator.random(rows) < 0.5,
+            "species": [["iris", "rose", "tulip"][number] for number in kind],
+        }
+    )
+
+
+def prices(rows=80, seed=0):
+    """Return a table whose price is told by a size and a town."""
+    generator = np.random.default_rng(seed)
+    size = generator.uniform(20.0, 200.0, rows)
+    town = generator.integers(0, 2, rows)
+    cost = 1000.0 * size + 50_000.0 * town + generator.normal(0.0, 1000.0, rows)
+    return polars.DataFrame({"size": size, "town": [["Bonn", "Kiel"][number] for number in town], "price": cost})
+
+
+def train(folder, table, target, *more):
+    """Write a table, train on it, and return the exit code."""
+    table.write_csv(folder / "data.csv")
+    fixed = ["--target", target, "-o", str(folder / "model.safetensors"), "--hidden", "16", "--learning-rate", "0.01"]
+    return main(["train", str(folder / "data.csv"), *fixed, *more])
+
+
+def predict(folder, table, *more, name="new.csv"):
+    """Write a table, predict it into out.csv, and return the exit code."""
+    path = folder / name
+    (table.write_parquet if name.endswith(".parquet") else table.write_csv)(path)
+    return main(["predict", str(folder / "model.safetensors"), str(path), "-o", str(folder / "out.csv"), *more])

@@ -1,0 +1,298 @@
+"""Training on tables, as a user calls it."""
+
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars
+import pytest
+from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
+
+import portable_bp as bp
+from portable_bp.cli import main
+from portable_bp.tables import Settings, find_recipe
+from portable_bp.tables.preparation import prepare_table
+from tests.tables.tables import flowers, predict, prices, train
+
+
+def held_out(tmp_path, target, **chosen):
+    """Return which rows of data.csv are held out."""
+    return prepare_table(Settings(str(tmp_path / "data.csv"), target, "", "", **chosen), lambda line: None).split.held_out
+
+
+@pytest.mark.parametrize("more", [[], ["--seed", "3", "--held-out", "0.4"]])
+def test_the_accuracy_is_scikit_learns(tmp_path, capsys, more):
+    table = flowers(100)
+    assert train(tmp_path, table, "species", *more) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    rows = held_out(tmp_path, "species", **({"seed": 3, "held_out": 0.4} if more else {}))
+    assert predict(tmp_path, table.drop("species")) == 0
+    predicted = polars.read_csv(tmp_path / "out.csv")
+    true = table["species"].to_numpy()[rows]
+    accuracy = accuracy_score(true, predicted["species"].to_numpy()[rows])
+    common = table["species"].gather(np.setdiff1d(np.arange(100), rows)).mode().to_list()
+    assert f"Accuracy {accuracy:.1%} on {len(rows)} held-out rows" in last and accuracy > 0.9
+    named = re.search("guessing '(.*)', the most common class, would reach (.*)\\.$", last)
+    assert named and named[1] in common and named[2] == f"{(true == named[1]).mean():.1%}"
+    probabilities = predicted.drop("species")
+    assert probabilities.columns == [f"species_probability_{name}" for name in ("iris", "rose", "tulip")]
+    np.testing.assert_allclose(probabilities.sum_horizontal(), 1.0)
+    assert [name[20:] for name in np.array(probabilities.columns)[probabilities.to_numpy().argmax(1)]] == predicted[
+        "species"
+    ].to_list()
+
+
+def test_r2_and_rmse_are_scikit_learns(tmp_path, capsys):
+    table = prices()
+    assert train(tmp_path, table, "price", "--activation", "tanh", "--batch-size", "16") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    rows = held_out(tmp_path, "price")
+    assert predict(tmp_path, table) == 0
+    predicted = polars.read_csv(tmp_path / "out.csv")
+    assert predicted.columns == ["price"]
+    true, guess = table["price"].to_numpy()[rows], predicted["price"].to_numpy()[rows]
+    r2 = r2_score(true, guess)
+    assert (
+        last
+        == f"R2 {r2:.3f} and RMSE {root_mean_squared_error(true, guess):.4g} (in the units of 'price') on 16 held-out rows."
+    )
+    assert r2 > 0.9
+
+
+def test_what_is_held_out_teaches_nothing(tmp_path):
+    """What stands in the rows held out changes neither the weights nor the recipe."""
+    table = prices()
+    assert train(tmp_path, table, "price", "--epochs", "5", "--quiet") == 0
+    model = bp.load(tmp_path / "model.safetensors", "numpy")
+    rows = held_out(tmp_path, "price")
+    other = table.to_dict(as_series=False)
+    for row in rows:
+        other["size"][row], other["town"][row] = 1e6, "Rome"
+    other["price"] = [1.0 if row in rows else price for row, price in enumerate(other["price"])]
+    assert train(tmp_path, polars.DataFrame(other), "price", "--epochs", "5", "--quiet") == 0
+    again = bp.load(tmp_path / "model.safetensors", "numpy")
+    assert again.notes == model.notes
+    for before, after in zip(model.layers, again.layers, strict=True):
+        np.testing.assert_array_equal(before.weight, after.weight)
+
+
+def test_all_is_said_and_drawn(tmp_path, capsys):
+    table = flowers().to_dict(as_series=False)
+    table["length"][3] = table["color"][4] = table["fresh"][5] = table["fresh"][6] = table["species"][7] = None
+    table["same"] = [7] * 60
+    assert train(tmp_path, polars.DataFrame(table), "species", "--epochs", "3") == 0
+    told = capsys.readouterr()
+    for line in (
+        "data.csv: 59 rows with a value of 'species'.",
+        "1 row without one left out.",
+        "Column 'length': 1 missing value, taken as the mean.",
+        "Column 'color': 1 missing value, taken as a category by itself.",
+        "Column 'fresh': 2 missing values, taken as the share of true.",
+        "Task: classification into 3 classes, since 'species' is text.",
+        "Ended after epoch 3, all that --epochs allows; the model is that of epoch",
+    ):
+        assert line in told.out
+    assert "batch" in told.err
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(os.listdir(tmp_path)) == ["data.csv", "model.png", "model.safetensors"]
+    recipe = find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy"))
+    assert [column.width for column in recipe.columns] in ([1, 3, 1, 1], [1, 2, 1, 1])
+
+
+def test_quiet_says_the_score_alone(tmp_path, capsys):
+    picture = tmp_path / "a$b$.svg"
+    assert (
+        train(tmp_path, flowers().rename({"species": "sp$e$\n\u82b1"}), "sp$e$\n\u82b1", "--quiet", "--picture", str(picture))
+        == 0
+    )
+    told = capsys.readouterr()
+    assert told.out.startswith("Accuracy ") and told.out.count("\n") == 1 and told.err == ""
+    assert b"<svg" in picture.read_bytes() and not (tmp_path / "model.png").exists()
+
+
+@pytest.mark.parametrize("backend", ["torch", "strict"])
+def test_any_backend_will_do(tmp_path, backend, capsys):
+    if not next(row.usable for row in bp.available_backends() if row.name == backend):
+        pytest.skip(f"{backend} is not usable")
+    said = []
+    for chosen in ("numpy", backend):
+        assert train(tmp_path, flowers(), "species", "--backend", chosen, "--epochs", "20", "--quiet") == 0
+        assert predict(tmp_path, flowers(), "--backend", chosen) == 0
+        said.append((capsys.readouterr().out, polars.read_csv(tmp_path / "out.csv").drop("species").to_numpy()))
+    assert said[0][0] == said[1][0]
+    np.testing.assert_allclose(said[0][1], said[1][1], atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["whole", "truth", "half"])
+def test_labels_come_back_in_their_kind(tmp_path, target):
+    rows = np.arange(40) % 2
+    table = polars.DataFrame({"x": rows + 0.5, "whole": 3 * rows, "truth": rows == 1, "half": rows + 0.5})
+    table = table.select("x", target)
+    assert train(tmp_path, table, target, "--task", "classification", "--quiet") == 0
+    assert predict(tmp_path, table.drop(target)) == 0
+    predicted = polars.read_csv(tmp_path / "out.csv")
+    assert predicted[target].dtype == table[target].dtype and predicted[target].to_list() == table[target].to_list()
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "said"),
+    [
+        (None, ["--target", "specie"], "did you mean 'species'?"),
+        (None, ["--ignore", "colour"], "did you mean 'color'?"),
+        (None, ["--ignore", "species"], "is the target and cannot be ignored"),
+        (None, ["--ignore", "color,length", "--ignore", "fresh"], "no column left besides the target"),
+        (None, ["--task", "regression"], "regression is of numbers"),
+        (None, ["--backend", "nunpy"], "unknown backend 'nunpy'"),
+        (None, ["--learning-rate", "1e30"], "training stopped in epoch 1"),
+        (None, ["--held-out", "0.999"], "cannot be shared out"),
+        (lambda table: table.head(9), [], "has 9 rows, and 10 are the fewest"),
+        (
+            lambda table: table.with_columns(name=polars.Series([f"n{k}" for k in range(60)])),
+            [],
+            "too many different texts in 'name'",
+        ),
+        (lambda table: table.with_columns(empty=None), [], "has nothing in 'empty'"),
+        (lambda table: table.with_columns(species=None), [], "0 rows with a value of 'species'"),
+        (lambda table: table.with_columns(species=polars.lit("rose")), [], "has one value, 'rose', in every row"),
+        (lambda table: table.with_columns(day=polars.date(2024, 1, 1)), [], "'day' (Date)"),
+        (lambda table: table.with_columns(far=polars.lit(float("inf"))), [], "has infinity in 'far'"),
+        (lambda table: table.with_columns(far=polars.Series([1e308, -1e308] * 30)), [], "too large to standardize"),
+        (lambda table: table.select("species"), [], "has one column, 'species'"),
+    ],
+)
+def test_what_cannot_be_learned_leaves_everything_as_it_was(tmp_path, capsys, change, more, said):
+    kept = {name: f"{name} of old".encode() for name in ("model.safetensors", "model.png")}
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    assert train(tmp_path, change(flowers()) if change else flowers(), "species", *more) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("portable-bp: ") and said in error
+    assert sorted(os.listdir(tmp_path)) == ["data.csv", *sorted(kept)]
+    assert all((tmp_path / name).read_bytes() == content for name, content in kept.items())
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "said"),
+    [
+        ("data.csv", [], "should end in .safetensors"),
+        ("none/model.safetensors", [], "cannot be written (No such file or directory)"),
+        ("folder.safetensors", [], "is a folder"),
+        ("model.safetensors", ["--picture", "data.csv"], "should end in .png or .svg or .pdf"),
+        ("model.safetensors", ["--picture", "none/model.png"], "cannot be written (No such file or directory)"),
+        ("data.csv/model.safetensors", [], "cannot be written (Not a directory)"),
+    ],
+)
+def test_what_cannot_be_written_is_found_before_training(tmp_path, monkeypatch, capsys, output, more, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bp.Network, "fit", None)
+    (tmp_path / "folder.safetensors").mkdir()
+    flowers().write_csv("data.csv")
+    assert main(["train", "data.csv", "--target", "species", "-o", output, *more]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
+    assert sorted(os.listdir(tmp_path)) == ["data.csv", "folder.safetensors"]
+
+
+def test_a_recipe_too_long_for_a_model_file_is_found_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bp.Network, "fit", None)
+    monkeypatch.setattr("portable_bp.storage.arrays.LONGEST_HEADER", 1000)
+    assert train(tmp_path, flowers(), "species") == 2
+    assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["data.csv"]
+
+
+def test_a_link_leads_to_where_the_model_goes(tmp_path):
+    (tmp_path / "there").mkdir()
+    os.symlink(tmp_path / "there" / "real.safetensors", tmp_path / "model.safetensors")
+    assert train(tmp_path, flowers(), "species", "--epochs", "1", "--quiet") == 0
+    assert os.listdir(tmp_path / "there") == ["real.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--hidden", "8,0"],
+        ["--hidden", "eight"],
+        ["--held-out", "1"],
+        ["--held-out", "nan"],
+        ["--epochs", "0"],
+        ["--batch-size", "1.5"],
+        ["--learning-rate", "-1"],
+        ["--learning-rate", "inf"],
+        ["--seed", "-1"],
+        ["--activation", "rellu"],
+        ["--task", "guessing"],
+    ],
+)
+def test_wrong_options_are_refused(tmp_path, capsys, wrong):
+    with pytest.raises(SystemExit) as caught:
+        train(tmp_path, flowers(), "species", *wrong)
+    assert caught.value.code == 2
+    assert wrong[1] in capsys.readouterr().err.splitlines()[-1]
+
+
+def run(tmp_path, *more):
+    flowers(300).write_csv(tmp_path / "data.csv")
+    command = [sys.executable, "-m", "portable_bp", "train", "data.csv", "--target", "species", "-o", "model.safetensors"]
+    return subprocess.Popen([*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_keeps_the_last_finished_epoch(tmp_path):
+    # Many epochs without a better validation loss would end it: a small rate gets better for long.
+    process = run(tmp_path, "--epochs", "1000000", "--learning-rate", "1e-7")
+    seen = ""
+    while "loss=" not in seen:
+        seen += process.stderr.read(1)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    lines = out.splitlines()
+    assert re.fullmatch(r"Interrupted: the model is that of epoch \d+, the last that was finished\.", lines[-3])
+    assert lines[-1].startswith("Accuracy ")
+    assert sorted(os.listdir(tmp_path)) == ["data.csv", "model.png", "model.safetensors"]
+    assert predict(tmp_path, flowers()) == 0
+
+
+def test_interrupted_before_an_epoch_writes_nothing(tmp_path, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bp.Network, "fit", interrupt)
+    assert train(tmp_path, flowers(), "species") == 130
+    assert "nothing is written" in capsys.readouterr().out
+    monkeypatch.setattr("portable_bp.tables.trainer.prepare_table", interrupt)
+    assert train(tmp_path, flowers(), "species") == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["data.csv"]
+
+
+def test_what_is_needed_is_told_before_training(tmp_path, monkeypatch, capsys):
+    real = importlib.import_module
+    for package, extra in (("polars", "table"), ("matplotlib", "plot"), ("tqdm", "progress"), ("safetensors", "files")):
+
+        def absent(name, package=package):
+            if name.partition(".")[0] == package:
+                raise ModuleNotFoundError(name=package)
+            return real(name)
+
+        flowers().write_csv(tmp_path / "data.csv")
+        with monkeypatch.context() as patched:
+            patched.setattr(importlib, "import_module", absent)
+            arguments = ["train", str(tmp_path / "data.csv"), "--target", "species", "-o", str(tmp_path / "model.safetensors")]
+            assert main(arguments) == 2
+        assert f"is needed here and is not installed: pip install 'portable-bp[{extra}]'" in capsys.readouterr().err
+        assert os.listdir(tmp_path) == ["data.csv"]
+
+
+def test_nothing_is_imported_before_it_is_asked_for():
+    script = (
+        "import sys, portable_bp, portable_bp.cli; print({'polars', 'matplotlib', 'tqdm', 'safetensors'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"
