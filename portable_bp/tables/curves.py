@@ -12,7 +12,7 @@ from portable_bp.storage import replace_file
 from portable_bp.training import History
 
 ENDINGS = (".png", ".svg", ".pdf")
-LOSSES = {"classification": "cross-entropy, nats", "regression": "half the squared error, of standardized values"}
+LOSSES = {"classification": "cross-entropy, nats", "regression": "half the squared error, standardized"}
 
 
 def draw_losses(history: History, title: str, task: str, path: str) -> None:
@@ -59,8 +59,17 @@ def _draw_curves(axes: Any, history: History) -> None:
     axes.plot(epochs, history.loss, label="training, with dropout", marker=marker)
     axes.plot(epochs, history.validation_loss, label="validation", marker=marker)
     if min(history.loss + history.validation_loss) > 0.0:
-        axes.set_yscale("log")
+        _scale_by_powers(axes)
     axes.xaxis.get_major_locator().set_params(integer=True)
     if history.best_epoch:
         best = history.validation_loss[history.best_epoch - 1]
         axes.plot([history.best_epoch], [best], "o", color="C1", label=f"kept: epoch {history.best_epoch}")
+
+
+def _scale_by_powers(axes: Any) -> None:
+    """Make the losses a logarithmic axis with plain numbers, 0.02 and not 2 x 10^-2; where it is short, with some between."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    between = "25" if high < 100.0 * low else ""
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(lambda loss, _: f"{loss:.3g}" if f"{loss:.0e}"[0] in between else "")

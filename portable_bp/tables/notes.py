@@ -69,14 +69,7 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
     ValueError
         If it is no recipe, or none of such a network; the message is the end of a sentence.
     """
-    try:
-        facts = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    if not isinstance(facts, dict) or facts.keys() != {"version", "columns", "target"}:
-        raise ValueError(f"it is {_short(facts)}")
-    if type(facts["version"]) is not int or facts["version"] != VERSION:
-        raise ValueError(f"it has version {_short(facts['version'])}, and this portable_bp reads {VERSION}")
+    facts = _read_facts(text)
     columns = facts["columns"]
     if not isinstance(columns, list) or not columns:
         raise ValueError(f"its columns are {_short(columns)}")
@@ -89,6 +82,18 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
             f"it has {recipe.inputs} inputs and {recipe.target.outputs} outputs, and the network has {inputs} and {outputs}"
         )
     return recipe
+
+
+def _read_facts(text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(facts, dict) or facts.keys() != {"version", "columns", "target"}:
+        raise ValueError(f"it is {_short(facts)}")
+    if type(facts["version"]) is not int or facts["version"] != VERSION:
+        raise ValueError(f"it has version {_short(facts['version'])}, and this portable_bp reads {VERSION}")
+    return facts
 
 
 def _read_column(facts: Any) -> NumberColumn | BooleanColumn | CategoryColumn:
@@ -145,7 +150,7 @@ def _scale(given: Any) -> float:
 
 
 def _is_number(given: Any) -> bool:
-    return type(given) in (int, float) and math.isfinite(given) if not isinstance(given, int) else _is_near(given, LARGEST)
+    return type(given) in (int, float) and -LARGEST <= given <= LARGEST
 
 
 def _is_near(given: Any, most: float) -> bool:

@@ -69,8 +69,8 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     columns, target = take_rows(columns, present), Column(target.kind, target.values[present])
     _check_columns(settings.table, columns)
     task = choose_task(settings.target, target, settings.task)
-    groups = np.unique(target.values.astype(str), return_inverse=True)[1] if task.name == "classification" else None
-    groups = np.zeros(len(target.values), dtype=int) if groups is None else groups
+    labels = target.values if task.name == "classification" else np.zeros(len(target.values))
+    groups = np.unique(labels, return_inverse=True)[1]
     split = split_rows(groups, settings.held_out, np.random.default_rng(settings.seed))
     learned = learn_columns(take_rows(columns, split.training))
     recipe = Recipe(learned, learn_target(settings.target, Column(target.kind, target.values[split.training]), task.name))

@@ -64,12 +64,7 @@ def train_table(settings: Settings, say: Callable[[str], None]) -> Outcome:
     DivergenceError
         If the loss becomes infinite; nothing is written then.
     """
-    check_output(settings.model, [".safetensors"], [settings.table])
-    check_output(settings.picture, PICTURES, [settings.table, settings.model])
-    for path in (settings.model, settings.picture):
-        rehearse(path, write_nothing)
-    for module, extra in (("matplotlib.figure", "plot"), *([("tqdm", "progress")] if settings.progress else [])):
-        require(module, extra)
+    _check_ways(settings)
     prepared = prepare_table(settings, say)
     network = _make(settings, prepared)
     dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
@@ -80,12 +75,18 @@ def train_table(settings: Settings, say: Callable[[str], None]) -> Outcome:
     if network.history is None or not network.history.loss:
         say("Interrupted before the first epoch was finished: nothing is written.")
         return Outcome("", interrupted)
-    network.save(settings.model)
-    say(_tell_end(network.history, interrupted))
-    title = f"{os.path.basename(settings.table)}: learning {settings.target} ({'-'.join(map(str, network.sizes))})"
-    draw_losses(network.history, title, prepared.recipe.target.task, settings.picture)
-    say(f"Written: {settings.model}, and its losses as a picture, {settings.picture}.")
+    _write(settings, prepared, network, network.history, interrupted, say)
     return Outcome(_score(prepared, network), interrupted)
+
+
+def _check_ways(settings: Settings) -> None:
+    """Raise unless all can be written, by name and folder, and what it takes is installed."""
+    check_output(settings.model, [".safetensors"], [settings.table])
+    check_output(settings.picture, PICTURES, [settings.table, settings.model])
+    for path in (settings.model, settings.picture):
+        rehearse(path, write_nothing)
+    for module, extra in (("matplotlib.figure", "plot"), *([("tqdm", "progress")] if settings.progress else [])):
+        require(module, extra)
 
 
 def _make(settings: Settings, prepared: Prepared) -> Network:
@@ -125,6 +126,16 @@ def _fit(settings: Settings, prepared: Prepared, network: Network) -> bool:
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _write(
+    settings: Settings, prepared: Prepared, network: Network, history: History, interrupted: bool, say: Callable[[str], None]
+) -> None:
+    network.save(settings.model)
+    say(_tell_end(history, interrupted))
+    title = f"{os.path.basename(settings.table)}: learning {settings.target} ({'-'.join(map(str, network.sizes))})"
+    draw_losses(history, title, prepared.recipe.target.task, settings.picture)
+    say(f"Written: {settings.model}, and its losses as a picture, {settings.picture}.")
 
 
 def _tell_end(history: History, interrupted: bool) -> str:

@@ -121,7 +121,7 @@ def test_any_backend_will_do(tmp_path, backend, capsys):
         pytest.skip(f"{backend} is not usable")
     said = []
     for chosen in ("numpy", backend):
-        assert train(tmp_path, flowers(), "species", "--backend", chosen, "--epochs", "20", "--quiet") == 0
+        assert train(tmp_path, flowers(), "species", "--backend", chosen, "--epochs", "5", "--quiet") == 0
         assert predict(tmp_path, flowers(), "--backend", chosen) == 0
         said.append((capsys.readouterr().out, polars.read_csv(tmp_path / "out.csv").drop("species").to_numpy()))
     assert said[0][0] == said[1][0]
