@@ -180,6 +180,7 @@ def test_weights_of_no_use_are_found(tmp_path, capsys):
     assert "gives infinity or NaN for rows of" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
 def test_a_reader_may_stop_reading(folder):
     flowers(20_000).write_csv(folder / "new.csv")
     script = f"{sys.executable} -m portable_bp predict model.safetensors new.csv | head -2"

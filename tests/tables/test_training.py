@@ -206,6 +206,7 @@ def test_a_recipe_too_long_for_a_model_file_is_found_before_training(tmp_path, m
     assert os.listdir(tmp_path) == ["data.csv"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links and signals")
 def test_a_link_leads_to_where_the_model_goes(tmp_path):
     (tmp_path / "there").mkdir()
     os.symlink(tmp_path / "there" / "real.safetensors", tmp_path / "model.safetensors")
@@ -242,6 +243,7 @@ def run(tmp_path, *more):
     return subprocess.Popen([*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links and signals")
 def test_ctrl_c_keeps_the_last_finished_epoch(tmp_path):
     # Many epochs without a better validation loss would end it: a small rate gets better for long.
     process = run(tmp_path, "--epochs", "1000000", "--learning-rate", "1e-7")
