@@ -103,6 +103,48 @@ def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
     return make(**settings)
 
 
+def remake_activations(descriptions: Sequence[Any]) -> list[Any]:
+    """Return the activations that were described; a name in the place of one that is its writer's own.
+
+    Parameters
+    ----------
+    descriptions : sequence of object
+        As `describe` gives them; they may be anything.
+
+    Raises
+    ------
+    ValueError
+        If one is no such description.
+    """
+    return [remake(description, "activation", ACTIVATIONS) for description in descriptions]
+
+
+def describe_named(activations: Sequence[Any], reader: str) -> list[dict[str, Any]]:
+    """Return what JSON can say of activations that all have names here, for a reader that knows no others.
+
+    Parameters
+    ----------
+    activations : sequence of activation
+        One a layer.
+    reader : str
+        What the message calls it.
+
+    Raises
+    ------
+    ValueError
+        If one is the user's own.
+    """
+    descriptions = [describe(activation) for activation in activations]
+    for number, description in enumerate(descriptions, start=1):
+        if is_own(description):
+            known = ", ".join(sorted(set(_NAMES.values()) & ACTIVATIONS.keys()))
+            raise ValueError(
+                f"the activation of layer {number} is your own ({description['name']}), which {reader} does not know: "
+                f"use a named one ({known})."
+            )
+    return descriptions
+
+
 def describe_network(
     layers: Sequence[Layer], activations: Sequence[Any], loss: Any, generator: np.random.Generator, notes: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -178,7 +220,7 @@ def read_network(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> 
         raise ValueError(f"its notes are {_short(notes)}")
     return Described(
         [Layer(arrays[f"{2 * number}.weight"], arrays.get(f"{2 * number}.bias")) for number in range(len(sizes) - 1)],
-        [remake(activation, "activation", ACTIVATIONS) for activation in activations],
+        remake_activations(activations),
         None if loss is None else remake(loss, "loss", LOSSES),
         facts.get("generator"),
         notes,

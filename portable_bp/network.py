@@ -27,7 +27,14 @@ from portable_bp.choices import (
     resolve_loss,
     resolve_optimizer,
 )
-from portable_bp.description import describe, describe_network, name_arrays, read_network
+from portable_bp.description import (
+    describe,
+    describe_named,
+    describe_network,
+    name_arrays,
+    read_network,
+    remake_activations,
+)
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
@@ -152,6 +159,51 @@ class Network:
         )
         network.layers = tuple(compiled(chosen, _copied)(layers))
         return network
+
+    @classmethod
+    def from_torch(
+        cls,
+        module: Any,
+        *,
+        backend: str | Backend = "auto",
+        dtype: Any = None,
+        seed: int | None = None,
+        check_finite: bool = True,
+    ) -> Network:
+        """Make a network of a PyTorch module; its weights are copied, through main memory.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential or torch.nn.Linear
+            Of Linear and the activations that have names here, nested or not. Dropout is left out: it does nothing when
+            predicting. GELU must be in its tanh form.
+        backend, seed, check_finite
+            As the class takes them.
+        dtype : str, optional
+            "float32" or "float64"; the module's own without it.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        ValueError
+            If the module holds something else; the message says what, and where.
+        TypeError
+            If it is no module.
+        """
+        # PyTorch takes a second to import.
+        from portable_bp.backends.torch_modules import read_modules
+
+        weights, biases, descriptions = read_modules(module)
+        return cls.from_weights(
+            weights,
+            biases,
+            remake_activations(descriptions),
+            backend=backend,
+            dtype=weights[0].dtype if dtype is None else dtype,
+            seed=seed,
+            check_finite=check_finite,
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -432,6 +484,24 @@ class Network:
         layers = self._host_layers()
         facts = describe_network(layers, self.activations, self.loss_function, self._generator, self.notes)
         write_arrays(path, "model", name_arrays(layers), facts)
+
+    def to_torch(self) -> Any:
+        """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` of copies of the weights.
+
+        Its state has the names of the arrays of a file of `save`, which it loads too. It is on the network's device where its
+        backend is PyTorch, else on the CPU.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        ValueError
+            If an activation is your own.
+        """
+        from portable_bp.backends.torch_modules import make_sequential
+
+        descriptions = describe_named(self.activations, "PyTorch")
+        return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)

@@ -1,0 +1,178 @@
+"""PyTorch's modules, read as arrays and descriptions of activations, and made of them.
+
+A description is what JSON can say of an activation: ``{"name": "leaky_relu", "negative_slope": 0.01}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.contract import Backend
+from portable_bp.extras import require
+
+torch = require("torch", "torch")
+nn = torch.nn
+
+
+class Exp(nn.Module):
+    """out = exp(net), for which PyTorch has no module."""
+
+    def forward(self, net: Any) -> Any:
+        """Return the exponential of net."""
+        return torch.exp(net)
+
+
+MODULES = {
+    "identity": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "softmax": nn.Softmax,
+    "exp": Exp,
+}
+# Above its threshold PyTorch's softplus is net itself: at 20, its default, 2e-9 too little, and at 40 nothing.
+MADE_WITH = {"gelu": {"approximate": "tanh"}, "softplus": {"threshold": 40.0}, "softmax": {"dim": -1}}
+SETTINGS = {"leaky_relu": ("negative_slope",), "elu": ("alpha",)}
+# What a module must be to mean the same as here, in words and as a function.
+MEANS_THE_SAME = {
+    nn.GELU: ("GELU(approximate='tanh')", lambda module: module.approximate == "tanh"),
+    nn.Softplus: (
+        "Softplus(beta=1), with a threshold of 20 or more",
+        lambda module: module.beta == 1 and module.threshold >= 20,
+    ),
+    nn.Softmax: ("Softmax(dim=-1)", lambda module: module.dim in (-1, 1)),
+}
+NAMES = {module: name for name, module in MODULES.items()}
+NOTHING_WHEN_PREDICTING = (nn.Identity, nn.Dropout, nn.AlphaDropout)
+DTYPES = (torch.float32, torch.float64)
+
+
+def read_modules(module: Any) -> tuple[list[np.ndarray], list[np.ndarray] | None, list[dict[str, Any]]]:
+    """Return the weights, the biases and the descriptions of the activations of a module.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential or torch.nn.Linear
+        Of Linear and activation modules, nested or not. Dropout and Identity are left out.
+
+    Returns
+    -------
+    weights : list of numpy.ndarray, each of shape (fan_out, fan_in)
+        They may share memory with the module.
+    biases : list of numpy.ndarray, each of shape (fan_out,), or None
+        None where no Linear has one.
+    descriptions : list of dict
+        One a Linear: the identity where no activation follows.
+
+    Raises
+    ------
+    ValueError
+        If a part of it is something else, or is where a network has no such part; the message names it and its place.
+    TypeError
+        If it is no module.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module is a {type(module).__name__}, and should be a torch.nn.Sequential, or a torch.nn.Linear.")
+    linears, descriptions = [], []
+    for place, part in _parts(module):
+        if type(part) is nn.Linear:
+            _check_linear(place, part, linears[0] if linears else part)
+            linears.append(part)
+            descriptions.append({"name": "identity"})
+            continue
+        description = _describe(place, part)
+        if not linears:
+            raise _refused(place, part, "and comes before the first Linear: apply it to the inputs yourself, and leave it out.")
+        if descriptions[-1]["name"] != "identity":
+            raise _refused(place, part, "and follows another activation: leave one out, or put a Linear between.")
+        descriptions[-1] = description
+    if not linears:
+        raise ValueError("the module holds no Linear: give one with at least one.")
+    biases = None if linears[0].bias is None else [_to_numpy(linear.bias) for linear in linears]
+    return [_to_numpy(linear.weight) for linear in linears], biases, descriptions
+
+
+def make_sequential(arrays: Mapping[str, np.ndarray], descriptions: Sequence[Mapping[str, Any]], backend: Backend) -> Any:
+    """Return ``Sequential(Linear, activation, Linear, activation, ...)``.
+
+    Parameters
+    ----------
+    arrays : mapping of str to numpy.ndarray
+        By the names of its state: 0.weight, 0.bias, 2.weight, and so on. They are copied.
+    descriptions : sequence of dict
+        Of the activations, one a Linear.
+    backend : Backend
+        Where it is of PyTorch, the module goes to its device; else to the CPU.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        In the dtype of the arrays.
+    """
+    device = backend.device if backend.name == "torch" else "cpu"
+    state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+    modules = []
+    for number, description in enumerate(descriptions):
+        weight = state[f"{2 * number}.weight"]
+        bias = f"{2 * number}.bias" in state
+        # A Linear that is made in the usual way draws weights, and so moves the random numbers of the whole process on.
+        linear = nn.utils.skip_init(nn.Linear, *reversed(weight.shape), bias=bias, device=device, dtype=weight.dtype)
+        modules += [linear, _make(**description)]
+    sequential = nn.Sequential(*modules)
+    sequential.load_state_dict(state)
+    return sequential
+
+
+def _parts(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what counts within nested Sequentials, with its place; a module that is there twice comes twice."""
+    for place, part in module.named_modules(remove_duplicate=False):
+        # A class of the user's own may do something else with what it holds.
+        sequential = isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
+        if not sequential and type(part) not in NOTHING_WHEN_PREDICTING:
+            yield place, part
+
+
+def _describe(place: str, module: Any) -> dict[str, Any]:
+    if type(module) not in NAMES:
+        known = ", ".join(kind.__name__ for kind in MODULES.values())
+        raise _refused(
+            place, module, f"and a network is made of Linear, {known} and Dropout: make it one of these, in Sequential."
+        )
+    expected, fits = MEANS_THE_SAME.get(type(module), ("", lambda module: True))
+    if not fits(module):
+        raise _refused(place, module, f"and a network has {expected}: use that.")
+    name = NAMES[type(module)]
+    return {"name": name, **{setting: float(getattr(module, setting)) for setting in SETTINGS.get(name, ())}}
+
+
+def _check_linear(place: str, linear: Any, first: Any) -> None:
+    """Raise if a Linear holds what a network does not, or has no bias where the first has one."""
+    if (linear.bias is None) != (first.bias is None):
+        raise _refused(place, linear, "and the first Linear differs in having a bias: give all of them one, or none.")
+    for parameter in linear.parameters():
+        if parameter.dtype not in DTYPES or parameter.dtype != first.weight.dtype:
+            remedy = "convert it first, as with module.float()."
+            raise _refused(place, linear, f"and holds {parameter.dtype}; a network is float32 or float64 throughout: {remedy}")
+        if parameter.is_meta:
+            raise _refused(place, linear, "and is on the meta device, which holds no numbers: load its weights first.")
+
+
+def _make(name: str, **settings: float) -> Any:
+    return MODULES[name](**settings, **MADE_WITH.get(name, {}))
+
+
+def _to_numpy(parameter: Any) -> np.ndarray:
+    return parameter.detach().cpu().numpy()
+
+
+def _refused(place: str, module: Any, reason: str) -> ValueError:
+    where = f"module {place}" if place else "the module"
+    return ValueError(f"{where} is {type(module).__name__}({module.extra_repr()}), {reason}")
