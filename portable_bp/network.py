@@ -37,6 +37,7 @@ from portable_bp.description import (
 )
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.perceptrons import read_perceptron
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 
@@ -205,10 +206,65 @@ class Network:
             check_finite=check_finite,
         )
 
+    @classmethod
+    def from_sklearn(
+        cls,
+        model: Any,
+        *,
+        backend: str | Backend = "auto",
+        dtype: Any = None,
+        seed: int | None = None,
+        check_finite: bool = True,
+    ) -> Network:
+        """Make a network of a fitted perceptron of scikit-learn or `estimators`; its weights are copied, through main memory.
+
+        Its `predict` gives what the model's ``predict_proba`` gives, of two classes the second's column alone, or what a
+        regressor's ``predict`` gives, in rows.
+
+        Parameters
+        ----------
+        model : MLPClassifier or MLPRegressor
+            A fitted one.
+        backend, seed, check_finite
+            As the class takes them.
+        dtype : str, optional
+            "float32" or "float64"; the model's own without it.
+
+        Raises
+        ------
+        ValueError
+            If it is not fitted.
+        TypeError
+            If it is something else.
+        """
+        weights, biases, activations = read_perceptron(model)
+        return cls.from_weights(
+            weights,
+            biases,
+            activations,
+            backend=backend,
+            dtype=weights[0].dtype if dtype is None else dtype,
+            seed=seed,
+            check_finite=check_finite,
+        )
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of inputs, then of neurons in each layer."""
         return (self.layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in self.layers))
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """A copy of every layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
+        return [layer.weight.mT for layer in compiled(self.backend, _copied)(self.layers)]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """A copy of every layer's bias, of shape (fan_out,): zeros in a network without biases."""
+        return [
+            self.backend.asarray(np.zeros(layer.weight.shape[0])) if layer.bias is None else layer.bias
+            for layer in compiled(self.backend, _copied)(self.layers)
+        ]
 
     def __repr__(self) -> str:
         """Return the sizes, the activations and where the network is."""

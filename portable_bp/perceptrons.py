@@ -1,0 +1,51 @@
+"""What a fitted multilayer perceptron of scikit-learn holds, told by its attributes: scikit-learn itself is not needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portable_bp.algorithm.arrays import Array
+from portable_bp.backends import backend_of
+
+
+def read_perceptron(model: Any) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
+    """Return the weights, the biases and the names of the activations of a fitted model.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor
+        Of scikit-learn, or of `portable_bp.estimators` on arrays of any backend.
+
+    Returns
+    -------
+    weights : list of numpy.ndarray, each of shape (fan_out, fan_in)
+        They may share memory with the model.
+    biases : list of numpy.ndarray, each of shape (fan_out,)
+        The same.
+    activations : list of str
+        One a layer.
+
+    Raises
+    ------
+    ValueError
+        If it is not fitted.
+    TypeError
+        If it is something else.
+    """
+    kind = type(model).__name__
+    if not all(hasattr(model, name) for name in ("hidden_layer_sizes", "activation")):
+        raise TypeError(
+            f"model is a {kind}, and should be a fitted MLPClassifier or MLPRegressor: of a pipeline give the last step, "
+            "of a search best_estimator_."
+        )
+    if not all(hasattr(model, name) for name in ("coefs_", "intercepts_", "out_activation_")):
+        raise ValueError(f"this {kind} is not fitted yet, and should be: call its fit first.")
+    hidden = [model.activation] * (len(model.coefs_) - 1)
+    weights = [_to_numpy(coef).mT for coef in model.coefs_]
+    return weights, [_to_numpy(intercept) for intercept in model.intercepts_], [*hidden, model.out_activation_]
+
+
+def _to_numpy(array: Array) -> np.ndarray:
+    return backend_of(array).to_numpy(array)
