@@ -38,7 +38,7 @@ from portable_bp.description import (
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.perceptrons import read_perceptron
-from portable_bp.storage import ModelFileError, read_arrays, write_arrays
+from portable_bp.storage import ModelFileError, read_arrays, write_arrays, write_onnx
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 
 
@@ -558,6 +558,32 @@ class Network:
 
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX file, for onnxruntime and others to run, which takes "x" and gives "out", batches of any size.
+
+        It is in the network's dtype, of opset 13. The sizes, the activations, `loss_function`, the dtype and `notes` are in its
+        metadata, as JSON.
+
+        Parameters
+        ----------
+        path : path
+            Where it goes. A file that is there is replaced once the new one is whole.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed.
+        ValueError
+            If an activation is your own, or the weights take 2 GB or more.
+        OSError
+            If it cannot be written; the file that was there is as it was.
+        """
+        activations = describe_named(self.activations, "ONNX")
+        layers = self._host_layers()
+        facts = describe_network(layers, self.activations, self.loss_function, self._generator, self.notes)
+        del facts["generator"]
+        write_onnx(path, name_arrays(layers), activations, facts)
 
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)

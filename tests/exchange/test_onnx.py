@@ -1,0 +1,157 @@
+import json
+import sys
+
+import hypothesis
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import strategies as st
+
+import portable_bp as bp
+from tests.oracles import ACTIVATIONS
+
+FAR = np.concatenate([np.linspace(-100.0, 100.0, 401), np.linspace(-2.0, 2.0, 401), [-800.0, 800.0]])
+BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def session(path):
+    # onnxruntime writes of what it cannot read to the error stream of the process.
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run(path, x):
+    return session(path).run(None, {"x": x})[0]
+
+
+def assert_near(found, expected, dtype):
+    assert found.dtype == expected.dtype == dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+# exp of exp is beyond any dtype, so it is an output alone.
+@hypothesis.settings(max_examples=60)
+@hypothesis.given(
+    inputs=st.integers(1, 5),
+    hidden=st.lists(st.tuples(st.integers(1, 6), st.sampled_from([n for n in ACTIVATIONS if n != "exp"])), max_size=4),
+    outputs=st.tuples(st.integers(1, 4), st.sampled_from(ACTIVATIONS)),
+    bias=st.booleans(),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_onnxruntime_gives_what_the_network_gives(tmp_path_factory, inputs, hidden, outputs, bias, dtype):
+    sizes, names = zip(*hidden, outputs, strict=True)
+    network = bp.Network([inputs, *sizes], names, bias=bias, backend="numpy", dtype=dtype, seed=0)
+    network.fit(np.ones((2, inputs)), np.ones((2, outputs[0])))  # biases are no longer zero
+    path = tmp_path_factory.getbasetemp() / "model.onnx"
+    network.to_onnx(path)
+    x = np.random.default_rng(0).normal(size=(7, inputs)).astype(dtype)
+    reader = session(path)
+    for batch in (x, x[:1]):
+        assert_near(reader.run(None, {"x": batch})[0], network.predict(batch), dtype)
+    assert reader.run(["out"], {"x": x[:0]})[0].shape == (0, outputs[0])
+
+
+@BOTH
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, bp.activations.LeakyReLU(0.3), bp.activations.ELU(2.0)], ids=str)
+def test_far_nets(tmp_path, activation, dtype):
+    network = bp.Network.from_weights([np.eye(2)], activation=activation, backend="numpy", dtype=dtype)
+    network.to_onnx(tmp_path / "model.onnx")
+    far = FAR[np.abs(FAR) < 80] if activation == "exp" and dtype == "float32" else FAR[FAR < 700]
+    x = np.column_stack([far, far[::-1]]).astype(dtype)
+    found = run(tmp_path / "model.onnx", x)
+    assert np.isfinite(found).all()
+    assert_near(found, network.predict(x), dtype)
+
+
+@BOTH
+def test_float64_is_no_float32_in_disguise(tmp_path, dtype):
+    x = np.linspace(-5.0, 5.0, 101, dtype=dtype)[:, None]
+    for activation in ACTIVATIONS:
+        network = bp.Network.from_weights([[[1.0]]], activation=activation, backend="numpy", dtype=dtype)
+        network.to_onnx(tmp_path / "model.onnx")
+        rounding = 20 * float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(run(tmp_path / "model.onnx", x), network.predict(x), rtol=rounding, atol=rounding)
+
+
+def test_from_every_backend(tmp_path, way):
+    network = way.network([3, 4, 2], "silu", "softmax", seed=0)
+    network.to_onnx(tmp_path / "model.onnx")
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), way.values(network.predict(x)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_the_file_says(tmp_path, bias):
+    network = bp.Network([3, 4, 2], ["elu", "softmax"], bias=bias, backend="numpy", seed=0)
+    network.fit(np.ones((2, 3)), np.ones((2, 2)), "huber")
+    network.notes["of"] = "café"
+    network.to_onnx(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert (model.opset_import[0].version, model.ir_version, model.producer_name) == (13, 7, "portable_bp")
+    reader = session(tmp_path / "model.onnx")
+    (taken,), (given,) = reader.get_inputs(), reader.get_outputs()
+    assert (taken.name, taken.shape, taken.type) == ("x", ["samples", 3], "tensor(float)")
+    assert (given.name, given.shape, given.type) == ("out", ["samples", 2], "tensor(float)")
+    held = {array.name: onnx.numpy_helper.to_array(array) for array in model.graph.initializer}
+    for number, layer in enumerate(network.layers):
+        np.testing.assert_array_equal(held[f"{2 * number}.weight"], layer.weight)
+        assert (f"{2 * number}.bias" in held) == bias
+    facts = json.loads(reader.get_modelmeta().custom_metadata_map["portable_bp"])
+    assert facts == {
+        "sizes": [3, 4, 2],
+        "bias": bias,
+        "activations": [{"name": "elu", "alpha": 1.0}, {"name": "softmax"}],
+        "loss": {"name": "huber", "threshold": 1.0},
+        "dtype": "float32",
+        "notes": {"of": "café"},
+    }
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path):
+    contents = []
+    for name in ("one.onnx", "two.onnx"):
+        bp.Network([3, 4, 2], "gelu", backend="numpy", seed=0).to_onnx(tmp_path / name)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file that is there, and must stay as it is where nothing can be written."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    yield path
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_more_weights_than_a_file_holds(old):
+    network = bp.Network([2, 2], backend="numpy")
+    weight = np.broadcast_to(np.float32(0.0), (2**15, 2**14))
+    network.layers = (bp.Layer(weight, np.zeros(2**15, np.float32)),)
+    with pytest.raises(ValueError, match="take 2,147,614,720 bytes, and an ONNX file holds 2,146,435,072 at most"):
+        network.to_onnx(old)
+
+
+def test_an_activation_of_the_user_s_own(old):
+    class Mine(bp.activations.Tanh):
+        pass
+
+    with pytest.raises(
+        ValueError, match="the activation of layer 1 is your own .*Mine.*, which ONNX does not know: use a named"
+    ):
+        bp.Network([3, 4, 2], [Mine(), "relu"], backend="numpy").to_onnx(old)
+
+
+def test_without_onnx(old, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"onnx is needed here and is not installed: pip install 'portable-bp\[onnx\]'"):
+        bp.Network([3, 2], backend="numpy").to_onnx(old)
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(OSError, match="could not be written"):
+        bp.Network([3, 2], backend="numpy").to_onnx(tmp_path / "missing" / "model.onnx")
+    assert not list(tmp_path.iterdir())
