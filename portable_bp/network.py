@@ -168,8 +168,6 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | None = None,
-        check_finite: bool = True,
     ) -> Network:
         """Make a network of a PyTorch module; its weights are copied, through main memory.
 
@@ -178,8 +176,8 @@ class Network:
         module : torch.nn.Sequential or torch.nn.Linear
             Of Linear and the activations that have names here, nested or not. Dropout is left out: it does nothing when
             predicting. GELU must be in its tanh form.
-        backend, seed, check_finite
-            As the class takes them.
+        backend : str or Backend
+            As the class takes it.
         dtype : str, optional
             "float32" or "float64"; the module's own without it.
 
@@ -196,14 +194,9 @@ class Network:
         from portable_bp.backends.torch_modules import read_modules
 
         weights, biases, descriptions = read_modules(module)
+        activations = remake_activations(descriptions)
         return cls.from_weights(
-            weights,
-            biases,
-            remake_activations(descriptions),
-            backend=backend,
-            dtype=weights[0].dtype if dtype is None else dtype,
-            seed=seed,
-            check_finite=check_finite,
+            weights, biases, activations, backend=backend, dtype=weights[0].dtype if dtype is None else dtype
         )
 
     @classmethod
@@ -213,8 +206,6 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | None = None,
-        check_finite: bool = True,
     ) -> Network:
         """Make a network of a fitted perceptron of scikit-learn or `estimators`; its weights are copied, through main memory.
 
@@ -225,8 +216,8 @@ class Network:
         ----------
         model : MLPClassifier or MLPRegressor
             A fitted one.
-        backend, seed, check_finite
-            As the class takes them.
+        backend : str or Backend
+            As the class takes it.
         dtype : str, optional
             "float32" or "float64"; the model's own without it.
 
@@ -239,13 +230,7 @@ class Network:
         """
         weights, biases, activations = read_perceptron(model)
         return cls.from_weights(
-            weights,
-            biases,
-            activations,
-            backend=backend,
-            dtype=weights[0].dtype if dtype is None else dtype,
-            seed=seed,
-            check_finite=check_finite,
+            weights, biases, activations, backend=backend, dtype=weights[0].dtype if dtype is None else dtype
         )
 
     @property
