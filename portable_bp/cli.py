@@ -13,7 +13,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.backends import BackendUnavailableError, available_backends
 from portable_bp.inspection import article, article_table, named_numbers
 from portable_bp.network import Network, load
-from portable_bp.tables import TASKS, Settings, check_output, find_recipe, predict_table, tell_interface, train_table
+from portable_bp.tables import TABLES, TASKS, Settings, check_output, find_recipe, predict_table, train_table, write_table
 from portable_bp.training import DivergenceError
 from portable_bp.version import __version__
 
@@ -59,7 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
-    export = commands.add_parser("export", help="write a model as an ONNX file")
+    export = commands.add_parser(
+        "export",
+        help="write a model as an ONNX file",
+        description="Write a model as an ONNX file, and print what its inputs and outputs are: it has the network alone.",
+    )
     export.add_argument("model", metavar="MODEL", help="a model file")
     export.add_argument("output", metavar="ONNX", help="where it goes: a name that ends in .onnx")
     export.set_defaults(run=_export)
@@ -80,19 +84,26 @@ def _add_train(commands: Any) -> None:
         "train",
         argument_default=argparse.SUPPRESS,
         help="train a network on a table",
-        description="Train a network to tell one column of a table from the others. Numbers are standardized, text becomes "
-        "categories; empty cells, NA, N/A, NaN and null are missing values. Ctrl-C ends the training and keeps the model.",
+        description="Train a network to predict one column of a table from the others. Numbers are standardized, text becomes "
+        "categories; empty cells, NA, N/A, NaN and null are missing values. Between semicolons, a comma is a decimal point. "
+        "Ctrl-C ends the training and keeps the model.",
+        epilog="Example: portable-bp train iris.csv --target species -o iris.safetensors",
     )
     add = train.add_argument
-    add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file whose first line names the columns")
+    add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file; the first line of a CSV names its columns")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("-o", "--output", dest="model", required=True, metavar="MODEL", help="where the model goes: a .safetensors file")
     add("--hidden", type=_sizes, metavar="SIZES", help="neurons of the hidden layers (default: 64,32)")
-    add("--task", choices=TASKS, help="what to learn, where the guess from the target is wrong")
-    add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="to leave out, with commas between them")
-    add("--held-out", type=_share, metavar="SHARE", help="share of rows for the score (default: 0.2)")
-    add("--seed", type=_whole, metavar="NUMBER", help="of rows, weights and batches drawn (default: 0)")
-    add("--epochs", type=_count, metavar="NUMBER", help="the most; it ends once validation gets no better (default: 500)")
+    add("--task", choices=TASKS, help="without it, guessed from the target")
+    add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="columns to leave out, with commas between them")
+    add("--held-out", type=_share, metavar="SHARE", help="share of rows that only the final score looks at (default: 0.2)")
+    add("--seed", type=_whole, metavar="NUMBER", help="of all that is drawn at random (default: 0)")
+    add(
+        "--epochs",
+        type=_count,
+        metavar="NUMBER",
+        help="the most; it ends before, once validation gets no better (default: 500)",
+    )
     add("--batch-size", type=_count, metavar="NUMBER", help="rows a step (default: a hundredth of them, from 32 to 256)")
     add("--learning-rate", type=_rate, metavar="RATE", help="size of a step of Adam (default: 0.001)")
     add("--activation", choices=list(ACTIVATIONS), metavar="NAME", help="of the hidden layers (default: relu)")
@@ -108,6 +119,7 @@ def _add_predict(commands: Any) -> None:
         help="predict the rows of a table with a trained model",
         description="Predict a column for every row of a table, in their order: with the columns that the model was trained "
         "with, in any order. For classes there is a column with the probability of each.",
+        epilog="Example: portable-bp predict iris.safetensors new.csv -o predicted.csv",
     )
     add = predict.add_argument
     add("model", metavar="MODEL", help="a file that 'portable-bp train' wrote")
@@ -161,8 +173,13 @@ def _predict(chosen: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(f"portable-bp: {line}", file=sys.stderr)
 
-    predictions = predict_table(chosen.model, chosen.table, chosen.output, say, chosen.backend, chosen.ignore)
-    print(predictions, end="", flush=True)
+    if chosen.output:
+        check_output(chosen.output, list(TABLES), [chosen.model, chosen.table])
+    predictions = predict_table(chosen.model, chosen.table, say, chosen.backend, chosen.ignore)
+    if chosen.output:
+        write_table(predictions, chosen.output)
+    else:
+        print(predictions.write_csv(), end="", flush=True)
     return 0
 
 
@@ -172,7 +189,7 @@ def _export(chosen: argparse.Namespace) -> int:
     recipe = find_recipe(chosen.model, network)
     network.to_onnx(chosen.output)
     print(f"Written: {chosen.output}.")
-    for line in tell_interface(recipe) if recipe else ():
+    for line in recipe.tell() if recipe else ():
         print(line)
     return 0
 

@@ -1,134 +1,72 @@
-"""A column of a table, and how each kind of it becomes numbers that a network takes."""
+"""The columns of a table, and how those of each kind become the numbers that a network takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.words import quoted
-
+# Squares of such numbers, and what float32 gives times such a scale, are finite in float64.
+LARGEST = 1e100
 # Beyond it float32 would soon be infinite.
 FARTHEST = 1e30
-# Numbers of such sizes can be standardized, and brought back from float32, without becoming infinite.
-LARGEST, SMALLEST_SCALE, LARGEST_SCALE = 1e300, 1e-300, 1e250
+MOST_NAMED = 20
 
 
-class Column(NamedTuple):
-    """What a table has under one name.
-
-    Attributes
-    ----------
-    kind : {"number", "boolean", "text", "missing"}
-        What it holds; "missing" where it holds nothing.
-    values : array, shape (rows,)
-        Text as objects, with None where it is missing; else float64, with NaN, and 0 and 1 for booleans.
-    """
-
-    kind: str
-    values: np.ndarray
-
-    @property
-    def missing(self) -> np.ndarray:
-        """Which values are missing: an array of bool, of shape (rows,)."""
-        if self.kind == "text":
-            return np.array([value is None for value in self.values], dtype=bool)
-        return np.isnan(self.values)
+def find_kind(series: Any) -> str:
+    """Return what a polars series holds: "number", "boolean", "text", "missing" where it is nothing, or "" for all else."""
+    plain = {"Boolean": "boolean", "String": "text", "Null": "missing"}
+    return "number" if series.dtype.is_numeric() else plain.get(str(series.dtype), "")
 
 
-def take_rows(table: Mapping[str, Column], rows: Any) -> dict[str, Column]:
-    """Return some rows of every column.
-
-    Parameters
-    ----------
-    table : mapping of str to Column
-        By name.
-    rows : slice, or array of int or bool
-        Which.
-    """
-    return {name: Column(column.kind, column.values[rows]) for name, column in table.items()}
+def quoted(names: Sequence[Any]) -> str:
+    """Return names for a sentence, with quotes and commas; of very many, the first ones. None is a missing value."""
+    told = ", ".join("a missing value" if name is None else repr(name) for name in names[:MOST_NAMED])
+    return told if len(names) <= MOST_NAMED else f"{told} and {len(names) - MOST_NAMED:,} more"
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """Numbers less their mean, by their standard deviation; one that is missing is the mean.
+    """Numbers, and booleans as 0 and 1: less their mean, by their standard deviation; one that is missing is the mean.
 
     Parameters
     ----------
     name : str
         Of the column.
+    kind : {"number", "boolean"}
+        What it holds.
     mean, scale : float
         In its own units. A column of one number alone has a scale of 1.
     """
 
     name: str
+    kind: str
     mean: float
     scale: float
-    kind = "number"
     width = 1
 
-    def prepare(self, values: np.ndarray) -> np.ndarray:
-        """Return the numbers that the network takes.
-
-        Parameters
-        ----------
-        values : array of float64, shape (rows,)
-            In the column's own units.
-
-        Returns
-        -------
-        array of float64, shape (rows, 1)
-            Standardized.
+    def prepare(self, series: Any) -> np.ndarray:
+        """Return the numbers that the network takes, float64 of shape (rows, 1).
 
         Raises
         ------
         ValueError
             If one is too far away for float32.
         """
-        with np.errstate(over="ignore"):
-            scaled = (np.where(np.isnan(values), self.mean, values) - self.mean) / self.scale
-        if scaled.size and not np.abs(scaled).max() <= FARTHEST:
-            farthest = float(values[np.abs(scaled).argmax()])
+        scaled = (series.cast(float).fill_null(self.mean).to_numpy() - self.mean) / self.scale
+        if (np.abs(scaled) > FARTHEST).any():
             raise ValueError(
-                f"column {self.name!r} holds {farthest!r}, too far from the mean of {self.mean!r} and the standard deviation "
-                f"of {self.scale!r} that were trained with: correct that cell, or clear it."
+                f"column {self.name!r} holds {series[int(np.abs(scaled).argmax())]!r}, too far from the mean of {self.mean!r} "
+                f"and the standard deviation of {self.scale!r} that were trained with: correct that cell, or clear it."
             )
         return scaled[:, None]
 
-
-@dataclass(frozen=True)
-class BooleanColumn:
-    """Booleans as 0 and 1; one that is missing is the share of those that are true.
-
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    mean : float
-        The share of true.
-    """
-
-    name: str
-    mean: float
-    kind = "boolean"
-    width = 1
-
-    def prepare(self, values: np.ndarray) -> np.ndarray:
-        """Return the numbers that the network takes.
-
-        Parameters
-        ----------
-        values : array of float64, shape (rows,)
-            0 and 1, and NaN.
-
-        Returns
-        -------
-        array of float64, shape (rows, 1)
-            Without NaN.
-        """
-        return np.where(np.isnan(values), self.mean, values)[:, None]
+    def tell(self) -> str:
+        """Return in words what `prepare` does."""
+        read = ", with 1 for true and 0 for false" if self.kind == "boolean" else ""
+        return f"({self.name!r} - {self.mean!r}) / {self.scale!r}, and 0 where it is missing{read}"
 
 
 @dataclass(frozen=True)
@@ -152,73 +90,28 @@ class CategoryColumn:
         """How many inputs it makes."""
         return len(self.categories)
 
-    def prepare(self, values: np.ndarray) -> np.ndarray:
-        """Return the numbers that the network takes.
+    def prepare(self, series: Any) -> np.ndarray:
+        """Return the numbers that the network takes, float64 of shape (rows, categories)."""
+        text = series.cast(str)
+        return np.column_stack([text.eq_missing(category).to_numpy() for category in self.categories]).astype(np.float64)
 
-        Parameters
-        ----------
-        values : array of object, shape (rows,)
-            Text, and None.
-
-        Returns
-        -------
-        array of float64, shape (rows, categories)
-            0 and 1.
-        """
-        places = {category: place for place, category in enumerate(self.categories)}
-        found = np.array([places.get(value, -1) for value in values], dtype=np.intp)
-        hot = np.zeros((len(values), self.width))
-        (known,) = np.nonzero(found >= 0)
-        hot[known, found[known]] = 1.0
-        return hot
+    def tell(self) -> str:
+        """Return in words what `prepare` does."""
+        return f"1 for what {self.name!r} is, and 0 for the others, of {quoted(self.categories)}"
 
 
-def learn_column(name: str, column: Column) -> NumberColumn | BooleanColumn | CategoryColumn:
-    """Return how a column becomes numbers, learned from the rows that a network is trained with.
-
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    column : Column
-        Those rows.
-
-    Raises
-    ------
-    ValueError
-        If its numbers are too large to standardize.
-    """
-    if column.kind == "text":
-        held = set(column.values.tolist())
-        return CategoryColumn(name, (*([None] if None in held else []), *sorted(held - {None})))
-    present = column.values[~np.isnan(column.values)]
-    if column.kind == "boolean":
-        return BooleanColumn(name, float(present.mean()) if present.size else 0.0)
-    return NumberColumn(name, *measure_spread(name, present))
+def learn_column(series: Any) -> NumberColumn | CategoryColumn:
+    """Return how a column becomes numbers, learned from the rows that a network is trained with."""
+    if find_kind(series) == "text":
+        return CategoryColumn(series.name, tuple(series.unique().sort().to_list()))
+    return NumberColumn(series.name, find_kind(series), *measure_spread(series))
 
 
-def measure_spread(name: str, numbers: np.ndarray) -> tuple[float, float]:
-    """Return the mean and the standard deviation, or 1 where that is nothing.
-
-    Parameters
-    ----------
-    name : str
-        Of the column, for the message.
-    numbers : array of float64, shape (rows,)
-        Without NaN; there may be none.
-
-    Raises
-    ------
-    ValueError
-        If they are too large.
-    """
+def measure_spread(series: Any) -> tuple[float, float]:
+    """Return the mean and the standard deviation of numbers or booleans, or 1 where that is nothing."""
+    numbers = series.cast(float).drop_nulls().to_numpy()
+    # The mean of equal numbers may differ from them in its last digit.
     if not numbers.size or numbers.min() == numbers.max():
         return (float(numbers[0]) if numbers.size else 0.0), 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(numbers.mean()), float(numbers.std())
-    if not (abs(mean) <= LARGEST and scale <= LARGEST_SCALE):
-        raise ValueError(
-            f"column {quoted([name])} holds numbers up to {np.abs(numbers).max():g}, which are too large to standardize: "
-            "correct them, or leave the column out with --ignore."
-        )
-    return mean, scale if scale >= SMALLEST_SCALE else 1.0
+    scale = float(numbers.std())
+    return float(numbers.mean()), scale if scale >= 1.0 / LARGEST else 1.0

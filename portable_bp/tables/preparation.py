@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from portable_bp.lookup import find
-from portable_bp.tables.columns import Column, take_rows
-from portable_bp.tables.reading import check_ignored, read_frame, take_columns
-from portable_bp.tables.recipe import Recipe, learn_columns
+from portable_bp.tables.columns import find_kind, learn_column, quoted
+from portable_bp.tables.files import find_ignored, read_table, take_columns
+from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.settings import Settings
-from portable_bp.tables.split import Split, split_rows
-from portable_bp.tables.targets import learn_target
-from portable_bp.tables.task import Task, choose_task
-from portable_bp.tables.words import counted, quoted
+from portable_bp.tables.targets import choose_task, learn_target
 
 FEWEST_ROWS = 10
 # A text column of more is an identifier, or free text.
 MOST_CATEGORIES, SMALL_TABLE = 1000, 20
+# Of the rows that are not held out.
+VALIDATION = 0.1
+MISSING = {"number": "the mean", "boolean": "the share of true", "text": "a category by itself"}
 
 
 class Prepared(NamedTuple):
-    """A table made ready.
+    """A table made ready, as polars frames of rows that have a target; no row is in two of them.
 
     Attributes
     ----------
-    columns : dict of str to Column
-        All but the target, of the rows that have one.
-    target : Column
-        The target of these rows.
-    split : Split
-        Which of them are for what.
+    training : polars.DataFrame
+        To learn from: weights, means and categories.
+    validation : polars.DataFrame
+        To stop by.
+    held_out : polars.DataFrame
+        Seen by nothing but the score.
     recipe : Recipe
         Learned from the rows for training alone.
     """
 
-    columns: dict[str, Column]
-    target: Column
-    split: Split
+    training: Any
+    validation: Any
+    held_out: Any
     recipe: Recipe
 
 
@@ -62,78 +62,89 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     OSError
         If it cannot be read.
     """
-    columns = _read_columns(settings, say)
-    target = columns.pop(settings.target)
-    present = ~target.missing
-    _check_rows(settings, len(present), int(present.sum()), say)
-    columns, target = take_rows(columns, present), Column(target.kind, target.values[present])
-    _check_columns(settings.table, columns)
-    task = choose_task(settings.target, target, settings.task)
-    labels = target.values if task.name == "classification" else np.zeros(len(target.values))
-    groups = np.unique(labels, return_inverse=True)[1]
-    split = split_rows(groups, settings.held_out, np.random.default_rng(settings.seed))
-    learned = learn_columns(take_rows(columns, split.training))
-    recipe = Recipe(learned, learn_target(settings.target, Column(target.kind, target.values[split.training]), task.name))
-    _tell(columns, recipe, split, task, say)
-    return Prepared(columns, target, split, recipe)
+    table = _read_columns(settings)
+    frame = table.filter(table[settings.target].is_not_null())
+    _check_columns(settings, frame)
+    _tell_missing(settings, table, frame, say)
+    target = frame[settings.target]
+    task, reason = choose_task(target, settings.task)
+    labels = target.to_numpy() if task == "classification" else np.zeros(len(target))
+    rows = split_rows(labels, settings.held_out, np.random.default_rng(settings.seed))
+    training, validation, held_out = (frame[part] for part in rows)
+    learned = learn_target(training[settings.target], task)
+    say(f"Task: {task}{f' into {learned.outputs} classes' if task == 'classification' else ''}, {reason}.")
+    say(f"Rows: {len(rows[0]):,} to learn from, {len(rows[1]):,} to stop by, {len(rows[2]):,} held out for the score.")
+    return Prepared(training, validation, held_out, Recipe(tuple(map(learn_column, training.drop(settings.target))), learned))
 
 
-def _read_columns(settings: Settings, say: Callable[[str], None]) -> dict[str, Column]:
-    frame = read_frame(settings.table, (), say)
-    if frame.width < 2:
+def split_rows(labels: np.ndarray, held_out: float, generator: np.random.Generator) -> list[np.ndarray]:
+    """Return which rows are to learn from, to stop by, and held out: of each label the same share, as nearly as can be.
+
+    Parameters
+    ----------
+    labels : array, shape (rows,)
+        The last row of each is one to learn from.
+    held_out : float
+        The share of rows for the score.
+    generator : numpy.random.Generator
+        Of the order.
+
+    Raises
+    ------
+    ValueError
+        If there are not enough rows.
+    """
+    names, groups, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    # Each label's rows, in any order, are laid out evenly from 0 to 1, and from there they are taken in turn.
+    order = generator.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    places = np.concatenate([(np.arange(count) + generator.random()) / count for count in counts])
+    places[np.cumsum(counts) - 1] = 1.0
+    order = order[np.argsort(places, kind="stable")]
+    score = max(1, round(len(order) * held_out))
+    stop = score + max(1, round((len(order) - score) * VALIDATION))
+    if len(order) - stop < len(names):
         raise ValueError(
-            f"{settings.table} has one column, {quoted(frame.columns)}, and a table has a target and columns to tell it from: "
-            "separate them with commas, semicolons, tabs or vertical bars."
+            f"{len(order):,} rows cannot be shared out with {score:,} of them held out: give more rows of each class, or a "
+            "smaller --held-out."
         )
+    return [order[stop:], order[score:stop], order[:score]]
+
+
+def _read_columns(settings: Settings) -> Any:
+    frame = read_table(settings.table)
     find("column", settings.target, dict.fromkeys(frame.columns))
-    ignored = check_ignored(settings.ignored, frame.columns)
+    ignored = find_ignored(settings.ignored, frame.columns)
     if settings.target in ignored:
         raise ValueError(f"{settings.target!r} is the target and cannot be ignored: give another one of the two.")
     names = [name for name in frame.columns if name not in ignored]
     if len(names) < 2:
-        raise ValueError(f"{settings.table} has no column left besides the target {settings.target!r}: ignore fewer.")
+        raise ValueError(f"{settings.table} has no column besides the target {settings.target!r} to learn from.")
     return take_columns(settings.table, frame, names)
 
 
-def _check_rows(settings: Settings, rows: int, present: int, say: Callable[[str], None]) -> None:
-    without = f" with a value of {settings.target!r}" if present < rows else ""
-    if present < FEWEST_ROWS:
-        raise ValueError(
-            f"{settings.table} has {counted(present, 'row')}{without}, and {FEWEST_ROWS} are the fewest: add some."
-        )
-    say(f"{settings.table}: {counted(present, 'row')}{without}.")
-    if present < rows:
-        say(f"{counted(rows - present, 'row')} without one left out.")
-
-
-def _check_columns(path: str, columns: dict[str, Column]) -> None:
-    empty = [name for name, column in columns.items() if column.missing.all()]
+def _check_columns(settings: Settings, frame: Any) -> None:
+    path, rows = settings.table, frame.height
+    if rows < FEWEST_ROWS:
+        raise ValueError(f"{path} has {rows} rows with a value of {settings.target!r}, and {FEWEST_ROWS} are the fewest.")
+    columns = frame.drop(settings.target)
+    empty = [series.name for series in columns if series.null_count() == rows]
     if empty:
-        raise ValueError(f"{path} has nothing in {quoted(empty)}: leave them out with --ignore.")
-    different = {name: len(set(column.values.tolist())) for name, column in columns.items() if column.kind == "text"}
-    rows = len(next(iter(columns.values())).values)
+        raise ValueError(f"{path} has nothing in {quoted(empty)}: leave out with --ignore {','.join(empty)!r}.")
     most = min(MOST_CATEGORIES, rows / 2 if rows > SMALL_TABLE else rows)
-    many = [name for name, values in different.items() if values > most]
+    many = [series.name for series in columns if find_kind(series) == "text" and series.n_unique() > most]
     if many:
         raise ValueError(
-            f"{path} has too many different texts in {quoted(many)} to take them as categories ({max(different.values()):,} in "
-            f"{counted(rows, 'row')}; identifiers, or free text?): leave them out with --ignore, or make numbers of them."
+            f"{path} has too many different texts in {quoted(many)} to take them as categories (identifiers, or free text?): "
+            f"leave out with --ignore {','.join(many)!r}, or make numbers of them."
         )
 
 
-def _tell(columns: dict[str, Column], recipe: Recipe, split: Split, task: Task, say: Callable[[str], None]) -> None:
-    for column in recipe.columns:
-        missing = int(columns[column.name].missing.sum())
-        taken = {
-            "number": "taken as the mean",
-            "boolean": "taken as the share of true",
-            "text": "taken as a category by itself",
-        }
-        if missing:
-            say(f"Column {column.name!r}: {counted(missing, 'missing value')}, {taken[column.kind]}.")
-    of_what = f"classification into {recipe.target.outputs} classes" if task.name == "classification" else "regression"
-    say(f"Task: {of_what}, {task.reason}.")
+def _tell_missing(settings: Settings, table: Any, frame: Any, say: Callable[[str], None]) -> None:
+    left_out = table.height - frame.height
     say(
-        f"Rows: {len(split.training):,} to learn from, {len(split.validation):,} to stop by, {len(split.held_out):,} held out "
-        "for the score."
+        f"{settings.table}: {table.height:,} rows" + (f", {left_out:,} of them without a target left out." if left_out else ".")
     )
+    for series in frame:
+        if series.null_count():
+            say(f"Column {series.name!r}: missing in {series.null_count():,} rows, taken as {MISSING[find_kind(series)]}.")

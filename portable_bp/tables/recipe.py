@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.columns import BooleanColumn, CategoryColumn, Column, NumberColumn, learn_column
+from portable_bp.tables.columns import CategoryColumn, NumberColumn, find_kind, quoted
 from portable_bp.tables.targets import ClassTarget, NumberTarget
-from portable_bp.tables.words import quoted
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Recipe:
 
     Parameters
     ----------
-    columns : tuple of NumberColumn, BooleanColumn or CategoryColumn
+    columns : tuple of NumberColumn or CategoryColumn
         In the order of the inputs.
     target : ClassTarget or NumberTarget
         What the outputs are.
     """
 
-    columns: tuple[NumberColumn | BooleanColumn | CategoryColumn, ...]
+    columns: tuple[NumberColumn | CategoryColumn, ...]
     target: ClassTarget | NumberTarget
 
     @property
@@ -37,111 +37,63 @@ class Recipe:
         """The columns that hold text."""
         return {column.name for column in self.columns if column.kind == "text"}
 
-    def prepare(self, table: Mapping[str, Column]) -> np.ndarray:
-        """Return the inputs that a network takes.
+    def prepare(self, frame: Any) -> np.ndarray:
+        """Return the inputs that a network takes, float64 of shape (rows, inputs).
 
         Parameters
         ----------
-        table : mapping of str to Column
+        frame : polars.DataFrame
             With every column of the recipe, of its kind, in any order.
-
-        Returns
-        -------
-        array of float64, shape (rows, inputs)
-            A row for each of the table's.
 
         Raises
         ------
         ValueError
             If a number is too far from those that the recipe was learned from.
         """
-        return np.concatenate([column.prepare(_values(column.kind, table[column.name])) for column in self.columns], axis=1)
+        return np.concatenate([column.prepare(frame[column.name]) for column in self.columns], axis=1)
 
-    def refuse(self, path: str, table: Mapping[str, Column]) -> None:
-        """Raise unless a table has the columns of the recipe and no others.
-
-        Parameters
-        ----------
-        path : str
-            What the message calls the table.
-        table : mapping of str to Column
-            What was read.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, additional, or holds something else.
-        """
-        names = {column.name for column in self.columns}
-        lacking = [column.name for column in self.columns if column.name not in table]
-        besides = [name for name in table if name not in names]
-        others = [
-            f"{column.name!r} holds {_held(table[column.name], column.kind)} where the model knows {column.kind}s"
-            for column in self.columns
-            if column.name in table and table[column.name].kind not in (column.kind, "missing")
-        ]
-        wrong = [f"it lacks {quoted(lacking)}, which the model was trained with"] if lacking else []
-        wrong += (
-            [f"it has {quoted(besides)}, which the model was not trained with (--ignore leaves columns out)"] if besides else []
-        )
-        if wrong or others:
-            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong + others[:10])}.")
-
-    def find_unseen(self, table: Mapping[str, Column]) -> dict[str, list[str]]:
-        """Return the categories that the recipe does not know.
-
-        Parameters
-        ----------
-        table : mapping of str to Column
-            As `prepare` takes it.
-
-        Returns
-        -------
-        dict of str to list of str
-            By column, sorted, and "a missing value" where it is one; columns without any are left out.
-        """
-        unseen = {}
+    def refuse(self, path: str, frame: Any) -> None:
+        """Raise ValueError, which calls the table `path`, unless a frame has the columns of the recipe and no others."""
+        names = [column.name for column in self.columns]
+        lacking = [name for name in names if name not in frame.columns]
+        besides = [name for name in frame.columns if name not in names]
+        wrong = []
+        if lacking:
+            wrong.append(f"it lacks {quoted(lacking)}, which the model was trained with")
+        if besides:
+            wrong.append(f"the model was not trained with {quoted(besides)} (leave out with --ignore {','.join(besides)!r})")
         for column in self.columns:
-            if isinstance(column, CategoryColumn):
-                values = set(_values("text", table[column.name]).tolist()) - set(column.categories)
-                unseen[column.name] = [repr(value) for value in sorted(values - {None})] + ["a missing value"] * (
-                    None in values
+            kind = find_kind(frame[column.name]) if column.name in frame.columns else "missing"
+            if kind not in (column.kind, "missing"):
+                wrong.append(
+                    f"{column.name!r} is {kind}{_example(frame[column.name])}, and the model knows it as {column.kind}"
                 )
+        if wrong:
+            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong[:10])}.")
+
+    def find_unseen(self, frame: Any) -> dict[str, list[str | None]]:
+        """Return the categories in a frame that the recipe does not know, sorted, by column; None is a missing value."""
+        unseen = {
+            column.name: [value for value in frame[column.name].unique().sort() if value not in column.categories]
+            for column in self.columns
+            if isinstance(column, CategoryColumn)
+        }
         return {name: values for name, values in unseen.items() if values}
 
-
-def learn_columns(table: Mapping[str, Column]) -> tuple[NumberColumn | BooleanColumn | CategoryColumn, ...]:
-    """Return how each column of a table becomes numbers.
-
-    Parameters
-    ----------
-    table : mapping of str to Column
-        The rows that a network is trained with.
-
-    Raises
-    ------
-    ValueError
-        If a column's numbers are too large to standardize.
-    """
-    return tuple(learn_column(name, column) for name, column in table.items())
+    def tell(self) -> Iterator[str]:
+        """Yield lines that say what the inputs and outputs of the network are, for whoever holds the network alone."""
+        yield "Its inputs are the columns, prepared so:"
+        first = 0
+        for column in self.columns:
+            last = first + column.width - 1
+            yield f"  {first if last == first else f'{first} to {last}'}: {column.tell()}"
+            first = last + 1
+        yield f"Its output is {self.target.tell()}."
 
 
-def _values(kind: str, column: Column) -> np.ndarray:
-    """Return the values of a column, in the form of its kind where it is missing as a whole."""
-    if column.kind == "missing" and kind == "text":
-        return np.full(len(column.values), None, dtype=object)
-    return column.values
-
-
-def _held(column: Column, wanted: str) -> str:
-    if column.kind != "text":
-        return f"{column.kind}s"
-    example = next((value for value in column.values if value is not None and not _is(wanted, value)), "")
-    return f"text, such as {example[:40]!r},"
-
-
-def _is(wanted: str, value: str) -> bool:
-    try:
-        return wanted == "number" and float(value) is not None
-    except ValueError:
-        return False
+def _example(series: Any) -> str:
+    """Return the first text that is no number, which says why a column is text."""
+    if find_kind(series) != "text":
+        return ""
+    strange = series.filter(series.is_not_null() & series.cast(float, strict=False).is_null())
+    return f" (such as {strange[0][:40]!r})" if len(strange) else ""

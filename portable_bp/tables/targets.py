@@ -7,7 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.columns import Column, measure_spread
+from portable_bp.tables.columns import find_kind, measure_spread, quoted
+
+TASKS = ("classification", "regression")
+# Whole numbers of so few values, each in so many rows on average, are classes.
+FEW, ROWS_EACH = 20, 5
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -18,14 +23,11 @@ class ClassTarget:
     ----------
     name : str
         Of the column.
-    kind : {"text", "whole", "number", "boolean"}
-        What the labels are.
     classes : tuple of str, int, float or bool
         The labels, sorted; one an output.
     """
 
     name: str
-    kind: str
     classes: tuple[Any, ...]
     task = "classification"
     loss = "cross_entropy"
@@ -35,42 +37,34 @@ class ClassTarget:
         """How many outputs the network has."""
         return len(self.classes)
 
-    def prepare(self, values: np.ndarray) -> np.ndarray:
-        """Return the number of each row's class.
-
-        Parameters
-        ----------
-        values : array, shape (rows,)
-            As a `Column` has them, and every one a class.
-
-        Returns
-        -------
-        array of int64, shape (rows,)
-            From 0 up.
-        """
+    def prepare(self, series: Any) -> np.ndarray:
+        """Return the number of each row's class, int64 of shape (rows,)."""
         places = {label: place for place, label in enumerate(self.classes)}
-        return np.array([places[value] for value in values.tolist()], dtype=np.int64)
+        return np.array([places[label] for label in series], dtype=np.int64)
 
     def restore(self, outputs: np.ndarray) -> dict[str, list[Any]]:
-        """Return the columns of predictions.
-
-        Parameters
-        ----------
-        outputs : array, shape (rows, classes)
-            What the network gives.
-
-        Returns
-        -------
-        dict of str to list
-            The classes under the target's name, then the probabilities of each class.
-        """
+        """Return the classes that outputs of shape (rows, classes) say, under the target's name, then their probabilities."""
         nets = outputs.astype(np.float64)
         powers = np.exp(nets - nets.max(axis=-1, keepdims=True))
         probabilities = powers / powers.sum(axis=-1, keepdims=True)
-        # Of the outputs, which rounding has not made alike.
+        # Of the nets, which rounding has not made alike.
         predicted: dict[str, list[Any]] = {self.name: [self.classes[place] for place in nets.argmax(axis=-1)]}
-        names = [f"{self.name}_probability_{_written(label)}" for label in self.classes]
+        written = [str(label).lower() if isinstance(label, bool) else str(label) for label in self.classes]
+        names = [f"{self.name}_probability_{label}" for label in written]
         return predicted | dict(zip(names, probabilities.T.tolist(), strict=True))
+
+    def score(self, outputs: np.ndarray, true: Any, seen: Any) -> str:
+        """Return how good outputs are, beside guessing the class that most of the rows seen in training have."""
+        predicted, common = self.restore(outputs)[self.name], seen.mode().sort()[0]
+        accuracy = np.mean([guess == label for guess, label in zip(predicted, true, strict=True)])
+        return (
+            f"Accuracy {accuracy:.1%} on {len(true):,} held-out rows; always guessing {common!r}, the most common class, would "
+            f"reach {(true == common).mean():.1%}."
+        )
+
+    def tell(self) -> str:
+        """Return in words what the outputs are."""
+        return f"a net for each class of {self.name!r}, the largest for the likeliest: {quoted(self.classes)}"
 
 
 @dataclass(frozen=True)
@@ -92,76 +86,69 @@ class NumberTarget:
     loss = "squared_error"
     outputs = 1
 
-    def prepare(self, values: np.ndarray) -> np.ndarray:
-        """Return what the outputs should be.
-
-        Parameters
-        ----------
-        values : array of float64, shape (rows,)
-            In the target's own units.
-
-        Returns
-        -------
-        array of float64, shape (rows, 1)
-            Standardized.
-        """
-        return ((values - self.mean) / self.scale)[:, None]
+    def prepare(self, series: Any) -> np.ndarray:
+        """Return what the outputs should be, float64 of shape (rows, 1)."""
+        return ((series.cast(float).to_numpy() - self.mean) / self.scale)[:, None]
 
     def restore(self, outputs: np.ndarray) -> dict[str, list[Any]]:
-        """Return the column of predictions.
-
-        Parameters
-        ----------
-        outputs : array, shape (rows, 1)
-            What the network gives.
-
-        Returns
-        -------
-        dict of str to list
-            In the target's own units, under its name.
-        """
+        """Return what outputs of shape (rows, 1) say, in the target's own units, under its name."""
         return {self.name: (outputs[:, 0].astype(np.float64) * self.scale + self.mean).tolist()}
 
+    def score(self, outputs: np.ndarray, true: Any, seen: Any) -> str:
+        """Return how good outputs are."""
+        numbers = true.cast(float).to_numpy()
+        squares = ((np.array(self.restore(outputs)[self.name]) - numbers) ** 2).sum()
+        spread = ((numbers - numbers.mean()) ** 2).sum()
+        error = np.sqrt(squares / len(numbers))
+        r2 = f"R2 {1.0 - squares / spread:.3f}" if spread > 0.0 else "R2 not defined, since they have one value,"
+        written = f"{error:,.0f}" if 1e4 <= error < 1e15 else f"{error:.4g}"
+        return f"{r2} and RMSE {written} (in the units of {self.name!r}) on {len(numbers):,} held-out rows."
 
-def learn_target(name: str, column: Column, task: str) -> ClassTarget | NumberTarget:
-    """Return what a network learns of a target.
+    def tell(self) -> str:
+        """Return in words what the output is."""
+        return f"({self.name!r} - {self.mean!r}) / {self.scale!r}"
+
+
+def learn_target(series: Any, task: str) -> ClassTarget | NumberTarget:
+    """Return what a network learns of a target, from the rows that it is trained with, none of them missing."""
+    if task == "regression":
+        return NumberTarget(series.name, *measure_spread(series))
+    return ClassTarget(series.name, tuple(series.unique().sort().to_list()))
+
+
+def choose_task(series: Any, wanted: str | None) -> tuple[str, str]:
+    """Return what a target asks for, "classification" or "regression", and why, as the end of a sentence.
 
     Parameters
     ----------
-    name : str
-        Of the column.
-    column : Column
-        The rows that a network is trained with, none of them missing.
-    task : {"classification", "regression"}
-        Which of the two.
+    series : polars.Series
+        The target, none of it missing.
+    wanted : {"classification", "regression"} or None
+        What the user says.
 
     Raises
     ------
     ValueError
-        If its numbers are too large to standardize.
+        If the target is constant, has too many classes, or is not what the user says.
     """
-    if task == "regression":
-        return NumberTarget(name, *measure_spread(name, column.values))
-    labels = sorted(set(column.values.tolist()))
-    if column.kind == "boolean":
-        return ClassTarget(name, "boolean", tuple(map(bool, labels)))
-    if column.kind == "text":
-        return ClassTarget(name, "text", tuple(labels))
-    if are_whole(column.values):
-        return ClassTarget(name, "whole", tuple(map(int, labels)))
-    return ClassTarget(name, "number", tuple(labels))
+    name, kind, values = series.name, find_kind(series), series.n_unique()
+    if values == 1:
+        raise ValueError(f"the target {name!r} has one value, {series[0]!r}, in every row: there is nothing to learn of it.")
+    task, reason = (wanted, "as you said") if wanted else _infer(series, kind, values)
+    if task == "regression" and kind != "number":
+        raise ValueError(f"the target {name!r} is {kind}, and regression is of numbers: leave --task out, or convert it.")
+    if task == "classification" and (values > MOST_CLASSES or 2 * values > len(series)):
+        raise ValueError(
+            f"the target {name!r} has {values:,} different values in {len(series):,} rows, too many for classes: give another "
+            "target" + (", or --task regression." if kind == "number" else ".")
+        )
+    return task, reason
 
 
-def are_whole(numbers: np.ndarray) -> bool:
-    """Return whether numbers have no fractions.
-
-    Parameters
-    ----------
-    numbers : array of float64
-        Finite.
-    """
-    return bool((numbers == np.floor(numbers)).all())
-
-
-def _written(label: Any) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
+def _infer(series: Any, kind: str, values: int) -> tuple[str, str]:
+    if kind != "number":
+        return "classification", f"since {series.name!r} is {kind}"
+    if not (series == series.floor()).all():
+        return "regression", f"since {series.name!r} holds numbers with fractions"
+    few = values <= max(2, min(FEW, len(series) // ROWS_EACH))
+    return TASKS[not few], f"since {series.name!r} holds {values:,} different whole numbers in {len(series):,} rows"

@@ -8,14 +8,11 @@ from typing import NamedTuple
 
 from portable_bp.extras import require
 from portable_bp.network import Network
-from portable_bp.tables.columns import take_rows
-from portable_bp.tables.curves import ENDINGS as PICTURES
-from portable_bp.tables.curves import draw_losses
+from portable_bp.tables.files import check_output
 from portable_bp.tables.notes import NOTE, write_recipe
-from portable_bp.tables.outputs import check_output, rehearse, write_nothing
+from portable_bp.tables.picture import PICTURES, draw_losses
 from portable_bp.tables.predictor import run_network
 from portable_bp.tables.preparation import Prepared, prepare_table
-from portable_bp.tables.scores import tell_score
 from portable_bp.tables.settings import Settings
 from portable_bp.training import EarlyStopping, History
 
@@ -64,29 +61,25 @@ def train_table(settings: Settings, say: Callable[[str], None]) -> Outcome:
     DivergenceError
         If the loss becomes infinite; nothing is written then.
     """
-    _check_ways(settings)
+    check_output(settings.model, [".safetensors"], [settings.table])
+    check_output(settings.picture, PICTURES, [settings.table, settings.model])
+    for module, extra in (("matplotlib.figure", "plot"), *([("tqdm", "progress")] if settings.progress else [])):
+        require(module, extra)
     prepared = prepare_table(settings, say)
     network = _make(settings, prepared)
     dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
     say(f"Network: {'-'.join(map(str, network.sizes))}, {settings.activation}, {dropout}, on {network.backend.name}.")
-    # The whole of it, since a recipe may be too long for a model file.
-    rehearse(settings.model, network.save)
+    _rehearse(settings.model, network)
     interrupted = _fit(settings, prepared, network)
     if network.history is None or not network.history.loss:
         say("Interrupted before the first epoch was finished: nothing is written.")
         return Outcome("", interrupted)
-    _write(settings, prepared, network, network.history, interrupted, say)
+    network.save(settings.model)
+    say(_tell_end(network.history, interrupted))
+    title = f"{os.path.basename(settings.table)}: learning {settings.target} ({'-'.join(map(str, network.sizes))})"
+    draw_losses(network.history, title, prepared.recipe.target.task, settings.picture)
+    say(f"Written: {settings.model}, and its losses as a picture, {settings.picture}.")
     return Outcome(_score(prepared, network), interrupted)
-
-
-def _check_ways(settings: Settings) -> None:
-    """Raise unless all can be written, by name and folder, and what it takes is installed."""
-    check_output(settings.model, [".safetensors"], [settings.table])
-    check_output(settings.picture, PICTURES, [settings.table, settings.model])
-    for path in (settings.model, settings.picture):
-        rehearse(path, write_nothing)
-    for module, extra in (("matplotlib.figure", "plot"), *([("tqdm", "progress")] if settings.progress else [])):
-        require(module, extra)
 
 
 def _make(settings: Settings, prepared: Prepared) -> Network:
@@ -102,14 +95,21 @@ def _make(settings: Settings, prepared: Prepared) -> Network:
     return network
 
 
+def _rehearse(path: str, network: Network) -> None:
+    """Write the model beside where it will go, and take it away: the disk may be full, or the recipe too long for a file."""
+    trial = f"{os.path.realpath(path)}.trial"
+    network.save(trial)
+    os.remove(trial)
+
+
 def _fit(settings: Settings, prepared: Prepared, network: Network) -> bool:
     """Train, and return whether the user ended it."""
-    recipe, split = prepared.recipe, prepared.split
+    recipe = prepared.recipe
     training, validation = (
-        (recipe.prepare(take_rows(prepared.columns, rows)), recipe.target.prepare(prepared.target.values[rows]))
-        for rows in (split.training, split.validation)
+        (recipe.prepare(rows), recipe.target.prepare(rows[settings.target]))
+        for rows in (prepared.training, prepared.validation)
     )
-    batch_size = settings.batch_size or min(max(len(split.training) // 100, 32), 256)
+    batch_size = settings.batch_size or min(max(prepared.training.height // 100, 32), 256)
     try:
         network.fit(
             *training,
@@ -128,16 +128,6 @@ def _fit(settings: Settings, prepared: Prepared, network: Network) -> bool:
     return False
 
 
-def _write(
-    settings: Settings, prepared: Prepared, network: Network, history: History, interrupted: bool, say: Callable[[str], None]
-) -> None:
-    network.save(settings.model)
-    say(_tell_end(history, interrupted))
-    title = f"{os.path.basename(settings.table)}: learning {settings.target} ({'-'.join(map(str, network.sizes))})"
-    draw_losses(history, title, prepared.recipe.target.task, settings.picture)
-    say(f"Written: {settings.model}, and its losses as a picture, {settings.picture}.")
-
-
 def _tell_end(history: History, interrupted: bool) -> str:
     epochs = len(history.loss)
     if interrupted:
@@ -147,8 +137,6 @@ def _tell_end(history: History, interrupted: bool) -> str:
 
 
 def _score(prepared: Prepared, network: Network) -> str:
-    rows = prepared.split.held_out
     target = prepared.recipe.target
-    outputs = run_network(network, prepared.recipe, take_rows(prepared.columns, rows))
-    predicted = target.restore(outputs)[target.name]
-    return tell_score(target, predicted, prepared.target.values[rows], prepared.target.values[prepared.split.training])
+    outputs = run_network(network, prepared.recipe, prepared.held_out)
+    return target.score(outputs, prepared.held_out[target.name], prepared.training[target.name])

@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import polars
 import pytest
 
 import portable_bp as bp
 from portable_bp.cli import main
-from portable_bp.tables import predictor
+from portable_bp.tables import find_recipe, predictor
+from portable_bp.tables.files import read_table
 from tests.tables.tables import flowers, predict, prices, train
 
 
@@ -91,7 +93,7 @@ def test_what_is_missing_or_new_is_told(folder, capsys):
     assert out(folder).height == 4
     assert capsys.readouterr().err == (
         "portable-bp: column 'color' has categories that training had not, taken as none of the known ones: "
-        "'azure', 'green\\x1b[31m', a missing value.\n"
+        "a missing value, 'azure', 'green\\x1b[31m'.\n"
     )
 
 
@@ -99,23 +101,26 @@ def test_what_is_missing_or_new_is_told(folder, capsys):
     ("change", "said"),
     [
         (lambda table: table.drop("length", "fresh"), "it lacks 'length', 'fresh', which the model was trained with"),
-        (lambda table: table.with_columns(more=1), "it has 'more', which the model was not trained with (--ignore leaves"),
+        (lambda table: table.with_columns(more=1), "the model was not trained with 'more' (leave out with --ignore 'more')"),
         (
             lambda table: table.rename({"color": "colour"}),
-            "it lacks 'color', which the model was trained with; it has 'colour'",
+            "it lacks 'color', which the model was trained with; the model was not trained with 'colour'",
         ),
         (
             lambda table: table.with_columns(length=polars.Series(["1", "2", "3 cm", "4"])),
-            "'length' holds text, such as '3 cm',",
+            "'length' is text (such as '3 cm'), and the model knows it as number",
         ),
         (
             lambda table: table.with_columns(fresh=polars.Series([0, 1, 1, 0])),
-            "'fresh' holds numbers where the model knows booleans",
+            "'fresh' is number, and the model knows it as boolean",
         ),
-        (lambda table: table.with_columns(length=polars.Series([True, False] * 2)), "'length' holds booleans where the model"),
+        (
+            lambda table: table.with_columns(length=polars.Series([True, False] * 2)),
+            "'length' is boolean, and the model knows it as number",
+        ),
         (lambda table: table.with_columns(length=polars.date(2024, 1, 2)), "'length' (Date)"),
-        (lambda table: table.with_columns(length=1e300), "column 'length' holds 1e+300, too far"),
-        (lambda table: table.with_columns(length=float("inf")), "has infinity in 'length'"),
+        (lambda table: table.with_columns(length=1e99), "column 'length' holds 1e+99, too far"),
+        (lambda table: table.with_columns(length=float("inf")), "has infinity, or numbers beyond 1e+100, in 'length'"),
         (lambda table: table.head(0), "has the names of columns and no rows"),
     ],
 )
@@ -130,9 +135,46 @@ def test_a_table_that_does_not_fit_is_refused(folder, capsys, change, said):
 def test_text_in_parquet_stays_text(folder, capsys):
     table = flowers(4).with_columns(color=polars.Series([1, 2, 3, 4]))
     assert predict(folder, table, name="new.parquet") == 2
-    assert "'color' holds numbers where the model knows texts" in capsys.readouterr().err
+    assert "'color' is number, and the model knows it as text" in capsys.readouterr().err
     assert predict(folder, table) == 0
     assert "'1', '2', '3', '4'" in capsys.readouterr().err
+
+
+def exported(folder):
+    """Return the outputs of the exported model for out.csv's rows, and its recipe."""
+    model = str(folder / "model.safetensors")
+    assert main(["export", model, str(folder / "model.onnx")]) == 0
+    recipe = find_recipe(model, bp.load(model, "numpy"))
+    x = recipe.prepare(read_table(str(folder / "new.csv"), recipe.text)).astype(np.float32)
+    return onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"x": x})[0], recipe
+
+
+def test_what_is_exported_predicts_the_same_classes(folder, capsys):
+    assert predict(folder, flowers(50, seed=1)) == 0
+    nets, recipe = exported(folder)
+    restored = polars.DataFrame(recipe.target.restore(nets))
+    assert restored["species"].equals(out(folder)["species"])
+    np.testing.assert_allclose(restored.drop("species").to_numpy(), out(folder).drop("species").to_numpy(), atol=1e-6)
+    told = capsys.readouterr().out
+    assert "0: ('length' - " in told and "'color' is, and 0 for the others, of 'blue', 'red'" in told
+    assert "3: ('fresh' - " in told and "1 for true" in told
+    assert "a net for each class of 'species', the largest for the likeliest: 'iris', 'rose', 'tulip'." in told
+
+
+def test_what_is_exported_predicts_the_same_numbers(tmp_path, capsys):
+    assert train(tmp_path, prices(), "price", "--epochs", "5", "--quiet") == 0
+    assert predict(tmp_path, prices(50, seed=1)) == 0
+    given, recipe = exported(tmp_path)
+    np.testing.assert_allclose(given, recipe.target.prepare(out(tmp_path)["price"]), rtol=0.0, atol=1e-6)
+    assert f"Its output is ('price' - {recipe.target.mean!r}) / {recipe.target.scale!r}." in capsys.readouterr().out
+
+
+def test_any_model_can_be_exported_and_none_is_written_over(tmp_path, capsys):
+    bp.Network([3, 2], backend="numpy").save(tmp_path / "model.safetensors")
+    assert main(["export", str(tmp_path / "model.safetensors"), str(tmp_path / "model.onnx")]) == 0
+    assert capsys.readouterr().out == f"Written: {tmp_path / 'model.onnx'}.\n"
+    assert main(["export", str(tmp_path / "model.onnx"), str(tmp_path / "model.onnx")]) == 2
+    assert "would be written over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -140,7 +182,7 @@ def test_text_in_parquet_stays_text(folder, capsys):
     [
         ("new.csv", "would be written over, and it is needed"),
         ("model.safetensors", "should end in .csv or .tsv or .parquet"),
-        ("none/out.csv", "cannot be written (No such file or directory)"),
+        ("none/out.csv", "cannot be written: give the name of a file, in a folder that is there"),
         ("out.xlsx", "should end in .csv"),
     ],
 )
@@ -161,7 +203,7 @@ def test_models_of_something_else_are_refused(folder, capsys):
     network.notes["table"] = "[" * 100_000
     network.save(folder / "model.safetensors")
     assert predict(folder, flowers(4)) == 2
-    assert "has a recipe of a table that cannot be true: it is nested too deep" in capsys.readouterr().err
+    assert "has a recipe of a table that cannot be true: maximum recursion depth exceeded" in capsys.readouterr().err
     (folder / "model.safetensors").write_bytes(b"nothing")
     assert predict(folder, flowers(4)) == 2
     (folder / "model.safetensors").unlink()

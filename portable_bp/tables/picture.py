@@ -11,8 +11,8 @@ from portable_bp.extras import require
 from portable_bp.storage import replace_file
 from portable_bp.training import History
 
-ENDINGS = (".png", ".svg", ".pdf")
-LOSSES = {"classification": "cross-entropy, nats", "regression": "half the squared error, standardized"}
+PICTURES = (".png", ".svg", ".pdf")
+LOSSES = {"classification": "cross-entropy", "regression": "half the squared error, of the standardized target"}
 
 
 def draw_losses(history: History, title: str, task: str, path: str) -> None:
@@ -36,8 +36,7 @@ def draw_losses(history: History, title: str, task: str, path: str) -> None:
     OSError
         If it cannot be written.
     """
-    figure_class: Any = require("matplotlib.figure", "plot").Figure
-    figure = figure_class(figsize=(7, 4), layout="constrained")
+    figure = require("matplotlib.figure", "plot").Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     _draw_curves(axes, history)
     # A dollar sign would begin a formula.
@@ -58,18 +57,11 @@ def _draw_curves(axes: Any, history: History) -> None:
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, history.loss, label="training, with dropout", marker=marker)
     axes.plot(epochs, history.validation_loss, label="validation", marker=marker)
-    if min(history.loss + history.validation_loss) > 0.0:
-        _scale_by_powers(axes)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if min(history.loss + history.validation_loss) > 0.0:
+        axes.set_yscale("log", subs=[])
+        axes.yaxis.set_major_locator(require("matplotlib.ticker", "plot").LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
     if history.best_epoch:
         best = history.validation_loss[history.best_epoch - 1]
         axes.plot([history.best_epoch], [best], "o", color="C1", label=f"kept: epoch {history.best_epoch}")
-
-
-def _scale_by_powers(axes: Any) -> None:
-    """Make the losses a logarithmic axis with plain numbers, 0.02 and not 2 x 10^-2; where it is short, with some between."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    between = "25" if high < 100.0 * low else ""
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(lambda loss, _: f"{loss:.3g}" if f"{loss:.0e}"[0] in between else "")

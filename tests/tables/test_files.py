@@ -1,0 +1,140 @@
+import os
+
+import numpy as np
+import polars
+import pytest
+
+from portable_bp.tables.columns import find_kind
+from portable_bp.tables.files import check_output, read_table, take_columns
+
+
+def read(tmp_path, content, name="data.csv", text=()):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    frame = read_table(str(path), text)
+    return take_columns(str(path), frame, frame.columns)
+
+
+def test_kinds_are_inferred_from_the_whole_file(tmp_path):
+    many = "\n".join(["1,true,a,"] * 2000)
+    frame = read(tmp_path, f"a,b,c,d\n{many}\n2.5,FALSE,,\n,,NA,\n")
+    assert list(map(find_kind, frame)) == ["number", "boolean", "text", "missing"]
+    assert frame["a"][-2:].to_list() == [2.5, None]
+    assert frame["c"][-2:].to_list() == [None, None]
+    assert find_kind(read(tmp_path, "a,b\n1,true\n2,no\n3,\n")["b"]) == "text"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a;b\n1,5;x\n-2,25;y\n",
+        "a;b\n1.5;x, y\n-2.25;y\n",
+        "a\tb\n1.5\tx\n-2.25\ty\n",
+        "a|b\n1.5|x\n-2.25|y\n",
+        '"a" ,  b\n 1.5, x\n -2.25, y\n',
+        "\ufeffa,b\r\n1.5,x\r\n-2.25,y\r\n",
+    ],
+)
+def test_separators_are_found_out(tmp_path, content):
+    frame = read(tmp_path, content)
+    assert frame["a"].to_list() == [1.5, -2.25]
+    assert frame["b"].to_list() in (["x", "y"], ["x, y", "y"])
+
+
+def test_commas_of_thousands_are_no_decimal_points(tmp_path):
+    assert find_kind(read(tmp_path, "a\tb\n1,234\tx\n2\ty\n", "data.tsv")["a"]) == "text"
+    assert find_kind(read(tmp_path, 'a,b\n"1,234",x\n2,y\n')["a"]) == "text"
+
+
+def test_a_separator_in_a_name(tmp_path):
+    assert read(tmp_path, "a, b\tc\n1\t2\n", "data.tsv").columns == ["a, b", "c"]
+    assert read(tmp_path, '"a;b",c\n1,2\n').columns == ["a;b", "c"]
+    assert read(tmp_path, '"a\nb",c\n1,2\n').columns == ["a\nb", "c"]
+
+
+def test_parquet_has_its_own_types(tmp_path):
+    frame = polars.DataFrame(
+        {
+            "whole": polars.Series([1, None, 3], dtype=polars.UInt8),
+            "small": polars.Series([1.5, float("nan"), 2.5], dtype=polars.Float32),
+            "exact": polars.Series(["1.10", "2.20", None]).cast(polars.Decimal(10, 2)),
+            "kind": polars.Series(["a", "b", None], dtype=polars.Categorical),
+            "of": polars.Series(["a", "b", None], dtype=polars.Enum(["a", "b"])),
+            "is": [True, None, False],
+            "no": polars.Series([None, None, None], dtype=polars.List(int)),
+            "nan": [float("nan")] * 3,
+        }
+    )
+    frame.write_parquet(tmp_path / "data.parquet")
+    columns = read(tmp_path, (tmp_path / "data.parquet").read_bytes(), "data.parquet")
+    assert list(map(find_kind, columns)) == ["number"] * 3 + ["text", "text", "boolean", "missing", "missing"]
+    assert columns["small"].to_list() == [1.5, None, 2.5] and columns["exact"].to_list() == [1.1, 2.2, None]
+    assert columns["kind"].to_list() == columns["of"].to_list() == ["a", "b", None]
+
+
+def test_text_stays_text_where_it_should(tmp_path):
+    assert read(tmp_path, "a,b\n1,007\n3, 4\n", text={"b"})["b"].to_list() == ["007", "4"]
+    assert read(tmp_path, "a, b\n1,2024-01-02\n3,4\n", text={"b"})["b"].to_list() == ["2024-01-02", "4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        (b"", "data.csv", "cannot be read as a .csv table: empty CSV"),
+        (b"\n\na,b\n1,2\n", "data.csv", "has 0 names in its first line and 2 columns"),
+        (b"a,b\n", "data.csv", "has the names of columns and no rows"),
+        (b"a,b, a\n1,2,3\n", "data.csv", "more than one column called 'a'"),
+        (b",b\n1,2\n", "data.csv", "no name for column 1 of 2"),
+        (b"a,b\n1,\xe9\n", "data.csv", "cannot be read as a .csv table: 'utf-8' codec can't decode"),
+        (b"a,b\n" + b"1,2\n" * 2**20 + b"1,\xe9\n", "data.csv", "cannot be read as a .csv table: invalid utf-8"),
+        (b"a,b\n1,2,3\n", "data.csv", "cannot be read as a .csv table"),
+        (b'a,b\n"1,2\n3,4\n', "data.csv", "cannot be read as a .csv table"),
+        (b'"' + b"a" * 2**18 + b'",b\n1,2\n', "data.csv", "cannot be read as a .csv table: field larger than"),
+        (b"hello", "data.parquet", "cannot be read as a .parquet table"),
+        (b"", "data.parquet", "cannot be read as a .parquet table"),
+        (b"a,b\n1,2\n", "data.xlsx", "should end in .csv or .tsv or .parquet"),
+        (b"a,b\n1,2\n", "data", "should end in .csv or .tsv or .parquet"),
+        (b"a,b\n1,inf\n2,3\n", "data.csv", "has infinity, or numbers beyond 1e+100, in 'b'"),
+        (b"a,b\n1,-1e101\n2,3\n", "data.csv", "has infinity, or numbers beyond 1e+100, in 'b'"),
+        (b"a,b,c\n1,2024-01-02,12:30:00\n2,2024-01-03,12:31:00\n", "data.csv", "'b' (Date), 'c' (Time); leave them out"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, content, name, said):
+    with pytest.raises(ValueError) as caught:
+        read(tmp_path, content, name)
+    assert said in str(caught.value) and str(caught.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_of_lists_are_refused_together(tmp_path):
+    frame = polars.DataFrame({"a": [1, 2], "b": [[1], [2]], "c": [{"d": 1}, {"d": 2}], "e": [b"f", b"g"]})
+    frame.write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match="'b' .*'c' .*'e' .*--ignore 'b,c,e'"):
+        read(tmp_path, (tmp_path / "data.parquet").read_bytes(), "data.parquet")
+
+
+def test_whole_numbers_beyond_int64_are_refused(tmp_path):
+    polars.DataFrame({"a": [1], "id": np.array([2**64 - 1], dtype=np.uint64)}).write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match="cannot be read as a .parquet table: conversion .* failed in column 'id'"):
+        read_table(str(tmp_path / "data.parquet"))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    for name in ("data.csv", "data.parquet", "data[1].csv", "*.parquet"):
+        with pytest.raises(FileNotFoundError):
+            read_table(str(tmp_path / name))
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(IsADirectoryError if os.name != "nt" else PermissionError):
+        read_table(str(tmp_path / "folder.csv"))
+
+
+def test_stars_and_brackets_in_a_name_are_taken_as_they_are(tmp_path):
+    (tmp_path / "data1.csv").write_text("x,y\n1,2\n")
+    assert read(tmp_path, "a,b\n1,2\n", "data[1].csv").columns == ["a", "b"]
+
+
+def test_a_folder_that_may_not_be_changed(tmp_path, monkeypatch):
+    check_output(str(tmp_path / "out.csv"), [".csv"], [])
+    monkeypatch.setattr(os, "access", lambda folder, mode: False)
+    with pytest.raises(ValueError, match="out.csv cannot be written: "):
+        check_output(str(tmp_path / "out.csv"), [".csv"], [])
