@@ -12,7 +12,7 @@ from portable_bp.storage import replace_file
 from portable_bp.training import History
 
 PICTURES = (".png", ".svg", ".pdf")
-LOSSES = {"classification": "cross-entropy", "regression": "half the squared error, of the standardized target"}
+LOSSES = {"classification": "cross-entropy", "regression": "half the squared error, standardized"}
 
 
 def draw_losses(history: History, title: str, task: str, path: str) -> None:
@@ -57,6 +57,7 @@ def _draw_curves(axes: Any, history: History) -> None:
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, history.loss, label="training, with dropout", marker=marker)
     axes.plot(epochs, history.validation_loss, label="validation", marker=marker)
+    axes.set_xlim(0, len(epochs) + 1)
     axes.xaxis.get_major_locator().set_params(integer=True)
     if min(history.loss + history.validation_loss) > 0.0:
         axes.set_yscale("log", subs=[])

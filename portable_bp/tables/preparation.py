@@ -73,7 +73,9 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     training, validation, held_out = (frame[part] for part in rows)
     learned = learn_target(training[settings.target], task)
     say(f"Task: {task}{f' into {learned.outputs} classes' if task == 'classification' else ''}, {reason}.")
-    say(f"Rows: {len(rows[0]):,} to learn from, {len(rows[1]):,} to stop by, {len(rows[2]):,} held out for the score.")
+    say(
+        f"Rows: {len(rows[0]):,} to learn from, {len(rows[1]):,} to tell when to stop, {len(rows[2]):,} held out for the score."
+    )
     return Prepared(training, validation, held_out, Recipe(tuple(map(learn_column, training.drop(settings.target))), learned))
 
 
@@ -146,5 +148,7 @@ def _tell_missing(settings: Settings, table: Any, frame: Any, say: Callable[[str
         f"{settings.table}: {table.height:,} rows" + (f", {left_out:,} of them without a target left out." if left_out else ".")
     )
     for series in frame:
-        if series.null_count():
-            say(f"Column {series.name!r}: missing in {series.null_count():,} rows, taken as {MISSING[find_kind(series)]}.")
+        missing = series.null_count()
+        if missing:
+            taken = MISSING[find_kind(series)]
+            say(f"Column {series.name!r}: missing in {missing:,} of {len(series):,} rows, taken as {taken}.")

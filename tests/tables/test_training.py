@@ -83,9 +83,9 @@ def test_all_is_said_and_drawn(tmp_path, capsys):
     told = capsys.readouterr()
     for line in (
         "data.csv: 60 rows, 1 of them without a target left out.",
-        "Column 'length': missing in 1 rows, taken as the mean.",
-        "Column 'color': missing in 1 rows, taken as a category by itself.",
-        "Column 'fresh': missing in 2 rows, taken as the share of true.",
+        "Column 'length': missing in 1 of 59 rows, taken as the mean.",
+        "Column 'color': missing in 1 of 59 rows, taken as a category by itself.",
+        "Column 'fresh': missing in 2 of 59 rows, taken as the share of true.",
         "Task: classification into 3 classes, since 'species' is text.",
         "Ended after epoch 3, all that --epochs allows; the model is that of epoch",
     ):
