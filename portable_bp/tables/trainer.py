@@ -61,15 +61,9 @@ def train_table(settings: Settings, say: Callable[[str], None]) -> Outcome:
     DivergenceError
         If the loss becomes infinite; nothing is written then.
     """
-    check_output(settings.model, [".safetensors"], [settings.table])
-    check_output(settings.picture, PICTURES, [settings.table, settings.model])
-    for module, extra in (("matplotlib.figure", "plot"), *([("tqdm", "progress")] if settings.progress else [])):
-        require(module, extra)
+    _check(settings)
     prepared = prepare_table(settings, say)
-    network = _make(settings, prepared)
-    dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
-    say(f"Network: {'-'.join(map(str, network.sizes))}, {settings.activation}, {dropout}, on {network.backend.name}.")
-    _rehearse(settings.model, network)
+    network = _make(settings, prepared, say)
     interrupted = _fit(settings, prepared, network)
     if network.history is None or not network.history.loss:
         say("Interrupted before the first epoch was finished: nothing is written.")
@@ -82,7 +76,16 @@ def train_table(settings: Settings, say: Callable[[str], None]) -> Outcome:
     return Outcome(_score(prepared, network), interrupted)
 
 
-def _make(settings: Settings, prepared: Prepared) -> Network:
+def _check(settings: Settings) -> None:
+    """Raise unless all can be written, by name and folder, and what it takes is installed."""
+    check_output(settings.model, [".safetensors"], [settings.table])
+    check_output(settings.picture, PICTURES, [settings.table, settings.model])
+    require("matplotlib.figure", "plot")
+    if settings.progress:
+        require("tqdm", "progress")
+
+
+def _make(settings: Settings, prepared: Prepared, say: Callable[[str], None]) -> Network:
     network = Network(
         [prepared.recipe.inputs, *settings.hidden, prepared.recipe.target.outputs],
         settings.activation,
@@ -92,14 +95,13 @@ def _make(settings: Settings, prepared: Prepared) -> Network:
         initializer="he_uniform" if settings.activation in HALVING else "glorot_uniform",
     )
     network.notes[NOTE] = write_recipe(prepared.recipe)
-    return network
-
-
-def _rehearse(path: str, network: Network) -> None:
-    """Write the model beside where it will go, and take it away: the disk may be full, or the recipe too long for a file."""
-    trial = f"{os.path.realpath(path)}.trial"
+    dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
+    say(f"Network: {'-'.join(map(str, network.sizes))}, {settings.activation}, {dropout}, on {network.backend.name}.")
+    # Written once for trial: the disk may be full, or the recipe too long for a model file.
+    trial = f"{os.path.realpath(settings.model)}.trial"
     network.save(trial)
     os.remove(trial)
+    return network
 
 
 def _fit(settings: Settings, prepared: Prepared, network: Network) -> bool:

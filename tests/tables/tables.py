@@ -36,8 +36,8 @@ def train(folder, table, target, *more):
     return main(["train", str(folder / "data.csv"), *fixed, *more])
 
 
-def predict(folder, table, *more, name="new.csv"):
-    """Write a table, predict it into out.csv, and return the exit code."""
+def predict(folder, table, *more, name="new.csv", output="out.csv"):
+    """Write a table, predict it into a file, and return the exit code."""
     path = folder / name
     (table.write_parquet if name.endswith(".parquet") else table.write_csv)(path)
-    return main(["predict", str(folder / "model.safetensors"), str(path), "-o", str(folder / "out.csv"), *more])
+    return main(["predict", str(folder / "model.safetensors"), str(path), "-o", str(folder / output), *more])

@@ -73,8 +73,8 @@ def test_parquet_has_its_own_types(tmp_path):
 
 
 def test_text_stays_text_where_it_should(tmp_path):
-    assert read(tmp_path, "a,b\n1,007\n3, 4\n", text={"b"})["b"].to_list() == ["007", "4"]
-    assert read(tmp_path, "a, b\n1,2024-01-02\n3,4\n", text={"b"})["b"].to_list() == ["2024-01-02", "4"]
+    assert read(tmp_path, "a, b\n1,007\n3, 4\n", text={"b"})["b"].to_list() == ["007", "4"]
+    assert read(tmp_path, "a, b\n1,007\n3,2024-01-02\n", text={"b"})["b"].to_list() == ["007", "2024-01-02"]
 
 
 @pytest.mark.parametrize(

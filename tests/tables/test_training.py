@@ -99,10 +99,8 @@ def test_all_is_said_and_drawn(tmp_path, capsys):
 
 def test_quiet_says_the_score_alone(tmp_path, capsys):
     picture = tmp_path / "a$b$.svg"
-    assert (
-        train(tmp_path, flowers().rename({"species": "sp$e$\n\u82b1"}), "sp$e$\n\u82b1", "--quiet", "--picture", str(picture))
-        == 0
-    )
+    table = flowers().rename({"species": "sp$e$\n\u82b1"})
+    assert train(tmp_path, table, "sp$e$\n\u82b1", "--quiet", "--picture", str(picture)) == 0
     told = capsys.readouterr()
     assert told.out.startswith("Accuracy ") and told.out.count("\n") == 1 and told.err == ""
     assert b"<svg" in picture.read_bytes() and not (tmp_path / "model.png").exists()
@@ -139,25 +137,14 @@ def test_labels_come_back_in_their_kind(tmp_path, target):
         (None, ["--ignore", "colour"], "did you mean 'color'?"),
         (None, ["--ignore", "species"], "is the target and cannot be ignored"),
         (None, ["--ignore", "color,length", "--ignore", "fresh"], "no column besides the target"),
-        (None, ["--task", "regression"], "regression is of numbers"),
         (None, ["--backend", "nunpy"], "unknown backend 'nunpy'"),
         (None, ["--learning-rate", "1e30"], "training stopped in epoch 1"),
         (None, ["--held-out", "0.999"], "cannot be shared out"),
         (lambda table: table.head(9), [], "has 9 rows with a value of 'species', and 10 are the fewest"),
-        (
-            lambda table: table.with_columns(name=polars.Series([f"n{k}" for k in range(60)])),
-            [],
-            "too many different texts in 'name'",
-        ),
+        (lambda table: table.with_columns(name=polars.Series(map(str, range(60))) + "n"), [], "too many different texts"),
         (lambda table: table.with_columns(empty=None), [], "has nothing in 'empty'"),
         (lambda table: table.with_columns(species=None), [], "0 rows with a value of 'species'"),
-        (lambda table: table.with_columns(species=polars.lit("rose")), [], "has one value, 'rose', in every row"),
         (lambda table: table.with_columns(day=polars.date(2024, 1, 1)), [], "'day' (Date)"),
-        (
-            lambda table: table.with_columns(far=polars.lit(float("inf"))),
-            [],
-            "has infinity, or numbers beyond 1e+100, in 'far'",
-        ),
         (lambda table: table.select("species"), [], "no column besides the target"),
     ],
 )
@@ -202,30 +189,11 @@ def test_a_recipe_too_long_for_a_model_file_is_found_before_training(tmp_path, m
     assert os.listdir(tmp_path) == ["data.csv"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links and signals")
-def test_a_link_leads_to_where_the_model_goes(tmp_path):
-    (tmp_path / "there").mkdir()
-    os.symlink(tmp_path / "there" / "real.safetensors", tmp_path / "model.safetensors")
-    assert train(tmp_path, flowers(), "species", "--epochs", "1", "--quiet") == 0
-    assert os.listdir(tmp_path / "there") == ["real.safetensors"]
+WRONG = """--hidden 8,0 | --hidden eight | --held-out 1 | --held-out nan | --epochs 0 | --batch-size 1.5 | --learning-rate -1
+| --learning-rate inf | --seed -1 | --activation rellu | --task guessing"""
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ["--hidden", "8,0"],
-        ["--hidden", "eight"],
-        ["--held-out", "1"],
-        ["--held-out", "nan"],
-        ["--epochs", "0"],
-        ["--batch-size", "1.5"],
-        ["--learning-rate", "-1"],
-        ["--learning-rate", "inf"],
-        ["--seed", "-1"],
-        ["--activation", "rellu"],
-        ["--task", "guessing"],
-    ],
-)
+@pytest.mark.parametrize("wrong", [part.split() for part in WRONG.split("|")], ids=" ".join)
 def test_wrong_options_are_refused(tmp_path, capsys, wrong):
     with pytest.raises(SystemExit) as caught:
         train(tmp_path, flowers(), "species", *wrong)
@@ -239,7 +207,7 @@ def run(tmp_path, *more):
     return subprocess.Popen([*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links and signals")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_ctrl_c_keeps_the_last_finished_epoch(tmp_path):
     # Many epochs without a better validation loss would end it: a small rate gets better for long.
     process = run(tmp_path, "--epochs", "1000000", "--learning-rate", "1e-7")
