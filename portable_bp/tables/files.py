@@ -16,13 +16,15 @@ from portable_bp.tables.columns import LARGEST, find_kind, quoted
 # The separator that each ending stands for, unless another one is more often in the first line.
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
 SEPARATORS = ",;\t|"
+# Types of whole numbers, which int64 has all of.
+WHOLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32")
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]
 
 
 def read_table(path: str, text: Collection[str] = ()) -> Any:
     """Return a table as a polars frame.
 
-    Whole numbers are int64 in it, other numbers float64 without NaN, and columns without a value have the type Null.
+    Numbers that int64 cannot hold are float64 in it, without NaN, and columns without a value have the type Null.
 
     Parameters
     ----------
@@ -205,8 +207,7 @@ def _simplify(frame: Any) -> Any:
     polars = require("polars", "table")
     kinds = polars.selectors
     simple = frame.with_columns(
-        kinds.integer().cast(int),
-        (kinds.float() | kinds.decimal()).cast(float).fill_nan(None),
+        (kinds.numeric() - kinds.by_dtype(*(getattr(polars, name) for name in WHOLE))).cast(float).fill_nan(None),
         kinds.by_dtype(polars.Categorical, polars.Enum).cast(str),
     )
     return simple.with_columns(polars.lit(None).alias(series.name) for series in simple if series.null_count() == len(series))

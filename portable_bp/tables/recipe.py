@@ -65,9 +65,8 @@ class Recipe:
         for column in self.columns:
             kind = find_kind(frame[column.name]) if column.name in frame.columns else "missing"
             if kind not in (column.kind, "missing"):
-                wrong.append(
-                    f"{column.name!r} is {kind}{_example(frame[column.name])}, and the model knows it as {column.kind}"
-                )
+                example = _example(frame[column.name])
+                wrong.append(f"{column.name!r} is of kind {kind}{example}, and was of kind {column.kind} in training")
         if wrong:
             raise ValueError(f"{path} does not fit the model: {'; '.join(wrong[:10])}.")
 

@@ -5,7 +5,7 @@ import polars
 import pytest
 
 from portable_bp.tables.columns import find_kind
-from portable_bp.tables.files import check_output, read_table, take_columns
+from portable_bp.tables.files import check_output, find_ignored, read_table, take_columns
 
 
 def read(tmp_path, content, name="data.csv", text=()):
@@ -113,10 +113,16 @@ def test_columns_of_lists_are_refused_together(tmp_path):
         read(tmp_path, (tmp_path / "data.parquet").read_bytes(), "data.parquet")
 
 
-def test_whole_numbers_beyond_int64_are_refused(tmp_path):
+def test_whole_numbers_beyond_int64_are_rounded(tmp_path):
     polars.DataFrame({"a": [1], "id": np.array([2**64 - 1], dtype=np.uint64)}).write_parquet(tmp_path / "data.parquet")
-    with pytest.raises(ValueError, match="cannot be read as a .parquet table: conversion .* failed in column 'id'"):
-        read_table(str(tmp_path / "data.parquet"))
+    assert read_table(str(tmp_path / "data.parquet")).rows() == [(1, 2.0**64)]
+    assert read(tmp_path, f"a\n1\n{10**25}\n")["a"].to_list() == [1.0, 1e25]
+
+
+def test_ignored_columns_may_have_commas_in_their_names():
+    assert find_ignored(["a, c", "b,c"], ["a", "b,c", "c", "d"]) == {"a", "c", "b,c"}
+    with pytest.raises(ValueError, match="did you mean 'town'"):
+        find_ignored(["size,twon"], ["size", "town"])
 
 
 def test_a_file_that_is_not_there(tmp_path):

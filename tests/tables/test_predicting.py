@@ -95,15 +95,15 @@ def test_what_is_missing_or_new_is_told(folder, capsys):
         ),
         (
             lambda table: table.with_columns(length=polars.Series(["1", "2", "3 cm", "4"])),
-            "'length' is text (such as '3 cm'), and the model knows it as number",
+            "'length' is of kind text (such as '3 cm'), and was of kind number in training",
         ),
         (
             lambda table: table.with_columns(fresh=polars.Series([0, 1, 1, 0])),
-            "'fresh' is number, and the model knows it as boolean",
+            "'fresh' is of kind number, and was of kind boolean in training",
         ),
         (
             lambda table: table.with_columns(length=polars.Series([True, False] * 2)),
-            "'length' is boolean, and the model knows it as number",
+            "'length' is of kind boolean, and was of kind number in training",
         ),
         (lambda table: table.with_columns(length=polars.date(2024, 1, 2)), "'length' (Date)"),
         (lambda table: table.with_columns(length=1e99), "column 'length' holds 1e+99, too far"),
@@ -122,7 +122,7 @@ def test_a_table_that_does_not_fit_is_refused(folder, capsys, change, said):
 def test_text_in_parquet_stays_text(folder, capsys):
     table = flowers(4).with_columns(color=polars.Series([1, 2, 3, 4]))
     assert predict(folder, table, name="new.parquet") == 2
-    assert "'color' is number, and the model knows it as text" in capsys.readouterr().err
+    assert "'color' is of kind number, and was of kind text in training" in capsys.readouterr().err
     assert predict(folder, table) == 0
     assert "'1', '2', '3', '4'" in capsys.readouterr().err
 

@@ -129,6 +129,7 @@ def test_classes_come_back_as_they_were(classes):
     names = [f"a_probability_{str(label).lower() if label in (False, True) else label}" for label in classes]
     assert list(restored) == ["a", *names]
     np.testing.assert_allclose(np.sum([restored[name] for name in names], axis=0), 1.0)
+    assert target.restore(np.array([[3e38, -3e38]], dtype=np.float32))[names[0]] == [1.0]
     assert read_recipe(write_recipe(Recipe((NumberColumn("x", "boolean", 0.5, 0.5),), target)), 1, 2).target == target
 
 
@@ -229,6 +230,7 @@ LIES = {
     "classes of two kinds": replaced("target", "classes", by=["1", 2]),
     "a kind that is none": replaced("columns", 0, "kind", by=["number"]),
     "a true class among whole ones": replaced("target", "classes", by=[True, 0]),
+    "an infinite class": replaced("target", "classes", by=[0.5, math.inf]),
     "classes twice": replaced("target", "classes", by=["a", "a"]),
     "classes of lists": replaced("target", "classes", by=[["a"], ["b"]]),
     "wholes too large": replaced("target", "classes", by=[2**63, 0]),
