@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from portable_bp.extras import require
@@ -157,20 +157,12 @@ def _read_csv(path: str, file: Any, text: Collection[str]) -> Any:
     separator, raw = _read_header(path)
     names = [name.strip() for name in raw]
     _check_names(path, names)
-    frame = polars.read_csv(
-        file,
-        separator=separator,
-        infer_schema_length=None,
-        try_parse_dates=True,
-        null_values=MISSING,
-        schema_overrides={name: polars.String for name in raw if name.strip() in text},
-    )
+    # All as text: its own inference is slow where it looks at every row, and takes ' 2.5' and '2,5' for text.
+    frame = polars.read_csv(file, separator=separator, infer_schema_length=0)
     if frame.width != len(names):
         raise ValueError(f"{path} has {len(names)} names in its first line and {frame.width} columns: it is no CSV file.")
     frame.columns = names
-    return frame.with_columns(
-        _tidy(series, series.name in text, separator == ";") for series in frame if series.dtype == polars.String
-    )
+    return frame.with_columns(_read_text(series, series.name in text, separator == ";") for series in frame)
 
 
 def _read_header(path: str) -> tuple[str, list[str]]:
@@ -194,13 +186,21 @@ def _check_names(path: str, names: list[str]) -> None:
         )
 
 
-def _tidy(series: Any, is_text: bool, decimal_comma: bool) -> Any:
-    """Return text without spaces around it, or numbers where it was nothing else: polars takes ' 2.5' and '2,5' for text."""
-    stripped = series.str.strip_chars().replace(MISSING, None)
+def _read_text(series: Any, is_text: bool, decimal_comma: bool) -> Any:
+    """Return what text says, in the first of the kinds that all of it can be read as."""
+    text = series.str.strip_chars().replace(MISSING, None)
     if is_text:
-        return stripped
-    numbers = (stripped.str.replace(",", ".", literal=True) if decimal_comma else stripped).cast(float, strict=False)
-    return numbers if numbers.null_count() == stripped.null_count() else stripped
+        return text
+    return next(values for values in _readings(text, decimal_comma) if values.null_count() == text.null_count())
+
+
+def _readings(text: Any, decimal_comma: bool) -> Iterator[Any]:
+    yield text.cast(int, strict=False)
+    yield (text.str.replace(",", ".", literal=True) if decimal_comma else text).cast(float, strict=False)
+    yield text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=bool)
+    # Dates, and dates with a time, which are refused by name.
+    yield text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    yield text
 
 
 def _simplify(frame: Any) -> Any:

@@ -68,7 +68,7 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     _tell_missing(settings, table, frame, say)
     target = frame[settings.target]
     task, reason = choose_task(target, settings.task)
-    labels = target.to_numpy() if task == "classification" else np.zeros(len(target))
+    labels = learn_target(target, task).prepare(target) if task == "classification" else np.zeros(len(target))
     rows = split_rows(labels, settings.held_out, np.random.default_rng(settings.seed))
     training, validation, held_out = (frame[part] for part in rows)
     learned = learn_target(training[settings.target], task)

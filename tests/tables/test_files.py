@@ -96,7 +96,7 @@ def test_text_stays_text_where_it_should(tmp_path):
         (b"a,b\n1,2\n", "data", "should end in .csv or .tsv or .parquet"),
         (b"a,b\n1,inf\n2,3\n", "data.csv", "has infinity, or numbers beyond 1e+100, in 'b'"),
         (b"a,b\n1,-1e101\n2,3\n", "data.csv", "has infinity, or numbers beyond 1e+100, in 'b'"),
-        (b"a,b,c\n1,2024-01-02,12:30:00\n2,2024-01-03,12:31:00\n", "data.csv", "'b' (Date), 'c' (Time); leave them out"),
+        (b"a,b,c\n1,2024-01-02,2024-01-02T12:30:00\n2,,2024-01-03 12:31\n", "data.csv", "'b' (Date), 'c' (Date); leave them"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, content, name, said):
