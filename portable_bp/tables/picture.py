@@ -39,8 +39,7 @@ def draw_losses(history: History, title: str, task: str, path: str) -> None:
     figure = require("matplotlib.figure", "plot").Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     _draw_curves(axes, history)
-    # A dollar sign would begin a formula.
-    axes.set_title(title.replace("$", r"\$"), loc="left")
+    axes.set_title(title, loc="left", parse_math=False)
     axes.set(xlabel="epoch", ylabel=LOSSES[task])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

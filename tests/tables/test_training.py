@@ -97,10 +97,19 @@ def test_all_is_said_and_drawn(tmp_path, capsys):
     assert [column.width for column in recipe.columns] in ([1, 3, 1, 1], [1, 2, 1, 1])
 
 
+def test_training_ends_when_validation_gets_no_better(tmp_path, capsys):
+    noise = prices().with_columns(price=np.random.default_rng(0).normal(size=80))
+    assert train(tmp_path, noise, "price") == 0
+    ended = re.search(
+        r"Ended after epoch (\d+), since .* 30 epochs; the model is that of epoch (\d+), the best", capsys.readouterr().out
+    )
+    assert ended and int(ended[1]) == int(ended[2]) + 30
+
+
 def test_quiet_says_the_score_alone(tmp_path, capsys):
     picture = tmp_path / "a$b$.svg"
-    table = flowers().rename({"species": "sp$e$\n\u82b1"})
-    assert train(tmp_path, table, "sp$e$\n\u82b1", "--quiet", "--picture", str(picture)) == 0
+    table = flowers().rename({"species": "sp$\\frac$\n\u82b1"})
+    assert train(tmp_path, table, "sp$\\frac$\n\u82b1", "--quiet", "--picture", str(picture)) == 0
     told = capsys.readouterr()
     assert told.out.startswith("Accuracy ") and told.out.count("\n") == 1 and told.err == ""
     assert b"<svg" in picture.read_bytes() and not (tmp_path / "model.png").exists()
