@@ -242,7 +242,7 @@ def check_checkpoint(
                 "resume and checkpoint_every need a checkpoint: name the file, as in checkpoint='run.safetensors'."
             )
         return None, None
-    path = os.fspath(checkpoint)
+    path = os.path.abspath(checkpoint)
     if os.path.exists(path) and not resume:
         raise FileExistsError(
             f"{path} is there already: give resume=True to go on from it, or delete it, or name another file as checkpoint."

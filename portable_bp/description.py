@@ -23,8 +23,6 @@ class Described(NamedTuple):
 
     Attributes
     ----------
-    layers : list of Layer
-        On the host.
     activations : list
         One a layer: an activation, or the name of one that is the writer's own.
     loss : loss, str or None
@@ -35,7 +33,6 @@ class Described(NamedTuple):
         What its users wrote.
     """
 
-    layers: list[Layer]
     activations: list[Any]
     loss: Any
     generator: Any
@@ -162,7 +159,14 @@ def describe_network(
         Its random numbers.
     notes : mapping of str to str
         What its users wrote.
+
+    Raises
+    ------
+    TypeError
+        If the notes are no text.
     """
+    if not isinstance(notes, Mapping) or not all(isinstance(text, str) for note in notes.items() for text in note):
+        raise TypeError(f"notes is {_short(notes)}, and should be a dict of text to text.")
     return {
         "sizes": [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)],
         "bias": layers[0].bias is not None,
@@ -186,15 +190,15 @@ def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     return named | {f"{2 * number}.bias": layer.bias for number, layer in enumerate(layers) if layer.bias is not None}
 
 
-def read_network(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Described:
-    """Return the network that a file describes.
+def read_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, ...], str]]) -> Described:
+    """Return what a file says of a network.
 
     Parameters
     ----------
-    arrays : mapping of str to numpy.ndarray
-        As `name_arrays` gives them.
     facts : mapping
         As `describe_network` gives them; they may be anything.
+    forms : mapping of str to tuple
+        The shape and the dtype of each of its arrays, by the names that `name_arrays` gives.
 
     Raises
     ------
@@ -210,19 +214,22 @@ def read_network(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> 
         raise ValueError(f"it says {_short(activations)} of the activations of {len(sizes) - 1} layers")
     shapes = {f"{2 * number}.weight": (above, below) for number, (below, above) in enumerate(itertools.pairwise(sizes))}
     shapes |= {f"{2 * number}.bias": (above,) for number, above in enumerate(sizes[1:])} if bias else {}
-    for name in shapes.keys() | arrays.keys():
-        found = (arrays[name].shape, arrays[name].dtype.name) if name in arrays else "nothing"
+    for name in shapes.keys() | forms.keys():
+        found = forms.get(name, "nothing")
         said = (shapes[name], dtype) if name in shapes else "nothing"
         if found != said:
             raise ValueError(f"it holds {found} as {name[:40]}, and says that it holds {said}")
     loss, notes = facts.get("loss"), facts.get("notes")
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise ValueError(f"its notes are {_short(notes)}")
+    try:
+        np.random.default_rng().bit_generator.state = facts["generator"]
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"its state of random numbers is none that NumPy takes ({error})") from None
     return Described(
-        [Layer(arrays[f"{2 * number}.weight"], arrays.get(f"{2 * number}.bias")) for number in range(len(sizes) - 1)],
         remake_activations(activations),
         None if loss is None else remake(loss, "loss", LOSSES),
-        facts.get("generator"),
+        facts["generator"],
         notes,
     )
 

@@ -465,18 +465,20 @@ class Network:
             progress=progress,
         )
         if path is not None:
-            run = self._describe_run(plan, samples, validation)
+            run = self._describe_run(plan, data, validation)
             plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, every, resume))
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)
         except KeyboardInterrupt:
-            goes_on = "" if path is None else f"; resume=True goes on from {path}"
+            goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""
             raise KeyboardInterrupt(
                 f"training was interrupted; the network is as it was after {training.epoch} of {plan.epochs} epochs{goes_on}"
             ) from None
         finally:
-            self.layers, self.loss_function, self.history = tuple(training.layers), chosen, training.history
+            self.layers = tuple(training.layers)
+            if training.epoch:
+                self.loss_function, self.history = chosen, training.history
         return training.history
 
     def to(self, backend: str | Backend, dtype: Any = None) -> Network:
@@ -573,7 +575,7 @@ class Network:
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)
 
-    def _describe_run(self, plan: Plan, samples: int, validation: Data | None) -> dict[str, Any]:
+    def _describe_run(self, plan: Plan, data: Data, validation: Data | None) -> dict[str, Any]:
         """Return what must be the same when a training goes on from a checkpoint."""
         return {
             "sizes": list(self.sizes),
@@ -582,7 +584,9 @@ class Network:
             "activations": describe(plan.activations),
             "loss": describe(plan.objective.loss),
             "optimizer": describe(plan.optimizer),
-            "number of samples": samples,
+            "number of samples": data.inputs.shape[0],
+            "shape of a target": list(data.target.shape[1:]),
+            "sample_weight": data.sample_weight is not None,
             "batch_size": plan.batch_size,
             "dropout": list(plan.rates),
             "number of validation samples": 0 if validation is None else validation.target.shape[0],
@@ -627,31 +631,27 @@ def load(
     ValueError, TypeError
         If what was given does not fit.
     """
-    contents = read_arrays(path, "model")
-    name = os.fspath(path)
-    try:
-        found = read_network(*contents)
-    except ValueError as error:
-        raise ModelFileError(f"{name} is no model: {error}.") from None
+    arrays, facts = read_arrays(path, "model", read_network)
+    found = read_network(facts, {name: (array.shape, array.dtype.name) for name, array in arrays.items()})
     own = [made for made in found.activations if isinstance(made, str)]
     if activation is None and own:
-        raise ModelFileError(f"{name} has activations of its writer's own ({', '.join(own)}): give them as activation.")
+        raise ModelFileError(
+            f"{os.fspath(path)} has activations of its writer's own ({', '.join(own)}): give them as activation."
+        )
+    layers = range(len(found.activations))
     network = Network.from_weights(
-        [layer.weight for layer in found.layers],
-        None if found.layers[0].bias is None else [layer.bias for layer in found.layers],
+        [arrays[f"{2 * number}.weight"] for number in layers],
+        [arrays[f"{2 * number}.bias"] for number in layers] if facts["bias"] else None,
         found.activations if activation is None else activation,
         output_activation,
         backend=backend,
-        dtype=found.layers[0].weight.dtype,
+        dtype=facts["dtype"],
         check_finite=False,
     )
     network.check_finite = True
     network.loss_function = None if isinstance(found.loss, str) else found.loss
     network.notes = found.notes
-    try:
-        network._generator.bit_generator.state = found.generator
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ModelFileError(f"{name} has no state of random numbers that NumPy takes: {error}.") from None
+    network._generator.bit_generator.state = found.generator
     return network
 
 

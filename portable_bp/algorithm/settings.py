@@ -53,6 +53,13 @@ def is_number(given: Any) -> bool:
     return isinstance(given, Real) and not isinstance(given, bool)
 
 
+def _is_finite(given: Any) -> bool:
+    try:
+        return math.isfinite(given)
+    except OverflowError:  # an integer that no float comes near
+        return False
+
+
 def settle(piece: Any, **wanted: Range) -> None:
     """Check the numbers of a dataclass, and make them Python's own.
 
@@ -70,7 +77,7 @@ def settle(piece: Any, **wanted: Range) -> None:
     """
     for field, wanted_range in wanted.items():
         given = getattr(piece, field)
-        if is_number(given) and math.isfinite(given) and wanted_range.holds(float(given)):
+        if is_number(given) and _is_finite(given) and wanted_range.holds(float(given)):
             object.__setattr__(piece, field, wanted_range.kind(given))
         elif isinstance(given, type) or not (wanted_range.or_function and callable(given)):
             raise ValueError(f"{field} of {type(piece).__name__} is {given!r}, and should be {wanted_range.said}.")

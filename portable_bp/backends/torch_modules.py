@@ -136,6 +136,8 @@ def _parts(module: Any) -> Iterator[tuple[str, Any]]:
     for place, part in module.named_modules(remove_duplicate=False):
         # A class of the user's own may do something else with what it holds.
         sequential = isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
+        if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part):
+            raise _refused(place, part, "and has hooks, or a forward of its own, which a network has not: remove them first.")
         if not sequential and type(part) not in NOTHING_WHEN_PREDICTING:
             yield place, part
 

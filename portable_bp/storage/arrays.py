@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,12 @@ BLOCK = "portable_bp"
 FORMAT_VERSION = 1
 # A header is read into memory before anything of it is known to be true.
 LONGEST_HEADER = 4 * 2**20
-DTYPES = {"BOOL", "U8", "I8", "U16", "I16", "F16", "U32", "I32", "F32", "U64", "I64", "F64"}
+DTYPES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}
+DTYPES |= {f"{letter}{bits}": f"{name}{bits}" for letter, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
+
+
+# The shape and the dtype of an array.
+Form: TypeAlias = tuple[tuple[int, ...], str]
 
 
 class ModelFileError(ValueError):
@@ -80,7 +85,9 @@ def write_arrays(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, n
     replace_file(path, content)
 
 
-def read_arrays(path: str | os.PathLike[str], kind: str) -> Contents:
+def read_arrays(
+    path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], dict[str, Form]], Any] = lambda facts, forms: None
+) -> Contents:
     """Read what `write_arrays` wrote. Nothing of a file is run, and of a false one little is held in memory.
 
     Parameters
@@ -89,6 +96,9 @@ def read_arrays(path: str | os.PathLike[str], kind: str) -> Contents:
         Where it is.
     kind : str
         What the file should be.
+    check : callable
+        Given the facts, and the shape and dtype of each array, before any array is read; it raises ValueError where they are
+        not those of such a file.
 
     Raises
     ------
@@ -101,6 +111,8 @@ def read_arrays(path: str | os.PathLike[str], kind: str) -> Contents:
     """
     safetensors = require("safetensors", "files")
     name = os.fspath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ModelFileError(f"{name} is no file, but a pipe or a device.")
     with open(path, "rb") as file:
         start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -110,7 +122,9 @@ def read_arrays(path: str | os.PathLike[str], kind: str) -> Contents:
     try:
         with safetensors.safe_open(path, "numpy") as file:
             block = _read_block(name, kind, file.metadata() or {})
-            arrays = {key: _read_array(file, key) for key in file.keys()}  # noqa: SIM118
+            forms = {key: _read_form(file, key) for key in file.keys()}  # noqa: SIM118
+            _check(name, kind, check, block, forms)
+            arrays = {key: file.get_tensor(key) for key in forms}
         matches = block.pop("sha256", None) == _checksum(arrays, block)
     except ModelFileError:
         raise
@@ -139,11 +153,18 @@ def _read_block(name: str, kind: str, metadata: Mapping[str, str]) -> dict[str, 
     return block
 
 
-def _read_array(file: Any, key: str) -> np.ndarray:
-    dtype = file.get_slice(key).get_dtype()
-    if dtype not in DTYPES:
-        raise ValueError(f"{key} is of dtype {dtype}, which NumPy does not have")
-    return file.get_tensor(key)
+def _read_form(file: Any, key: str) -> Form:
+    described = file.get_slice(key)
+    if described.get_dtype() not in DTYPES:
+        raise ValueError(f"{key} is of dtype {described.get_dtype()}, which NumPy does not have")
+    return tuple(described.get_shape()), DTYPES[described.get_dtype()]
+
+
+def _check(name: str, kind: str, check: Callable[..., Any], block: dict[str, Any], forms: dict[str, Form]) -> None:
+    try:
+        check(block, forms)
+    except ValueError as error:
+        raise ModelFileError(f"{name} is no {kind}: {str(error)[:300]}.") from None
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str:

@@ -28,6 +28,8 @@ def take_apart(tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, 
     ------
     TypeError
         If something in it is none of these.
+    ValueError
+        If two arrays would have one name.
     """
     if tree is None or type(tree) in (bool, int, float, str):
         return tree
@@ -40,21 +42,21 @@ def take_apart(tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, 
             f"{place[1:]} is of type {type(tree).__name__}, and a checkpoint keeps arrays, numbers, strings, and lists, tuples "
             "and dicts of these."
         )
+    if place[1:] in arrays:
+        raise ValueError(f"{place[1:]} would be the name of two arrays: leave out dots in the keys of dicts.")
     arrays[place[1:]] = fetch(tree)
     return {MARK: place[1:]}
 
 
-def put_together(tree: Any, send: Callable[[np.ndarray], Any], arrays: Mapping[str, np.ndarray]) -> Any:
+def put_together(tree: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the tree that was taken apart; its tuples are lists now.
 
     Parameters
     ----------
     tree : dict, list or leaf
         As `take_apart` gives it; it may be anything.
-    send : callable
-        Puts an array where it was.
-    arrays : mapping of str to numpy.ndarray
-        By name.
+    arrays : mapping of str to array
+        By name, where they were.
 
     Raises
     ------
@@ -62,9 +64,9 @@ def put_together(tree: Any, send: Callable[[np.ndarray], Any], arrays: Mapping[s
         If an array that is named is not there.
     """
     if isinstance(tree, list):
-        return [put_together(part, send, arrays) for part in tree]
+        return [put_together(part, arrays) for part in tree]
     if not isinstance(tree, dict):
         return tree
     if MARK in tree:
-        return send(arrays[tree[MARK]])
-    return {key: put_together(part, send, arrays) for key, part in tree.items()}
+        return arrays[tree[MARK]]
+    return {key: put_together(part, arrays) for key, part in tree.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from typing import Any
 
 
@@ -32,11 +33,15 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # there may be no old one
+            shutil.copymode(target, partial)
         os.replace(partial, target)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(partial)
-        raise _told(error, path) from None
+        if isinstance(error, OSError):
+            raise _told(error, path) from None
+        raise
     # The new name is on the disk once the folder is. Not every system lets a folder be opened.
     with contextlib.suppress(OSError), _opened_folder(os.path.dirname(target)) as folder:
         os.fsync(folder)

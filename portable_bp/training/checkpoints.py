@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,8 +115,10 @@ class Checkpoint:
         tree = {
             **epoch.progress._asdict(),
             "finished": training.layers if epoch.batches else None,
-            "callbacks": [callback.state_dict() if hasattr(callback, "state_dict") else None for callback in callbacks],
+            "callbacks": [[callback.state_dict()] if hasattr(callback, "state_dict") else None for callback in callbacks],
         }
+        if any(isinstance(leaf, dict) for leaf in leaves(epoch.progress.state)):
+            raise TypeError("the optimizer's state holds a dict, which a checkpoint does not keep: use tuples or lists.")
         facts = take_apart(tree, self._fetch, arrays)
         learned = (array for name, array in arrays.items() if name.startswith(("layers.", "total")))
         if epoch.batches and not all(np.isfinite(array).all() for array in learned):
@@ -152,18 +155,21 @@ class Checkpoint:
         with self._told_of_the_file():
             _check_facts(facts)
         self._refuse_another_training(facts["run"], callbacks, facts["callbacks"])
+        most = math.ceil(self.run["number of samples"] / self.run["batch_size"])
         with self._told_of_the_file():
-            kept = [put_together(facts[name], self._send, arrays) for name in Progress._fields]
-            progress = _filled(begun.progress, kept)
+            if facts["batches"] > most:
+                raise ValueError(f"it has made {facts['batches']} batches of an epoch of {most}")
+            sent = {name: self._send(array) for name, array in arrays.items()}
+            progress = self._filled(begun.progress, [put_together(facts[name], sent) for name in Progress._fields])
             epoch = Epoch(progress, facts["drawn_before"], facts["batches"])
             np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
-            finished = put_together(facts["finished"], self._send, arrays)
-            layers = _filled(progress.layers, finished if epoch.batches else progress.layers)
+            finished = put_together(facts["finished"], sent)
+            layers = self._filled(progress.layers, finished if epoch.batches else progress.layers)
             losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
             history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
             for callback, state in zip(callbacks, facts["callbacks"], strict=True):
                 if state is not None:
-                    callback.load_state_dict(put_together(state, self._send, arrays))
+                    callback.load_state_dict(*put_together(state, sent))
         training.layers, training.state, training.history = layers, progress.state, history
         return epoch
 
@@ -171,8 +177,10 @@ class Checkpoint:
     def _told_of_the_file(self) -> Iterator[None]:
         try:
             yield
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise ModelFileError(f"{os.fspath(self.path)} does not hold what a checkpoint does: {error}.") from None
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+            raise ModelFileError(
+                f"{os.fspath(self.path)} does not hold what a checkpoint does: {str(error)[:300]}."
+            ) from error  # it may be a callback's own
 
     def _refuse_another_training(self, run: Mapping[str, Any], callbacks: Sequence[Any], kept: Sequence[Any]) -> None:
         mine = {**self.run, "callbacks with a state": [hasattr(callback, "state_dict") for callback in callbacks]}
@@ -185,6 +193,8 @@ class Checkpoint:
                 )
 
     def _fetch(self, array: Array) -> np.ndarray:
+        if isinstance(array, np.ndarray | np.generic):
+            return np.asarray(array)
         fetched = np.asarray(self.backend.to_numpy(array))
         if fetched.dtype not in (np.int32, self._dtype):
             raise TypeError(f"a checkpoint keeps arrays of {self._dtype} and int32, and was given {fetched.dtype}.")
@@ -192,7 +202,22 @@ class Checkpoint:
 
     def _send(self, array: np.ndarray) -> Array:
         # A copy, since what is read may lie anywhere in memory, and where an array lies can change the last bits of sums.
+        if array.dtype not in (np.int32, self._dtype):
+            return array.copy()  # a callback's own, of NumPy
         return self.backend.asarray(array.copy(), "int32" if array.dtype == np.int32 else None)
+
+    def _filled(self, like: Any, kept: Any) -> Any:
+        """Return a tree with the arrays of another one, which must be of the same shapes and dtypes."""
+        found, wanted = leaves(kept), leaves(like)
+        # A callback may have put a number in the place of an array of one, such as a learning rate.
+        found = [
+            self.backend.asarray(leaf) if type(leaf) is float and _form(array)[:1] == ((),) else leaf
+            for leaf, array in zip(found, wanted, strict=True)
+        ]
+        if list(map(_form, found)) != list(map(_form, wanted)):
+            raise ValueError(f"it has arrays of {list(map(_form, found))}, not of {list(map(_form, wanted))}")
+        taken = iter(found)
+        return map_leaves(lambda _: next(taken), like)
 
     @property
     def _dtype(self) -> np.dtype:
@@ -204,16 +229,6 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
     for name, kind in kinds.items():
         if not isinstance(facts[name], kind) or isinstance(facts[name], bool) or name == "batches" and facts[name] < 0:
             raise ValueError(f"its {name} is {str(facts[name])[:40]}")
-
-
-def _filled(like: Any, kept: Any) -> Any:
-    """Return a tree with the arrays of another one, which must be of the same shapes and dtypes."""
-    found = leaves(kept)
-    wanted = leaves(like)
-    if [_form(array) for array in found] != [_form(array) for array in wanted]:
-        raise ValueError(f"it has arrays of {[_form(array) for array in found]}, not of {[_form(array) for array in wanted]}")
-    taken = iter(found)
-    return map_leaves(lambda _: next(taken), like)
 
 
 def _form(array: Any) -> tuple[Any, ...]:

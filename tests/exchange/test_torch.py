@@ -259,3 +259,11 @@ def test_without_torch(monkeypatch):
             ImportError, match=re.escape("torch is needed here and is not installed: pip install 'portable-bp[")
         ):
             convert()
+
+
+def test_hooks_are_refused(torch):
+    for register in ("register_forward_hook", "register_forward_pre_hook"):
+        module = torch.nn.Sequential(torch.nn.Linear(3, 2))
+        getattr(module[0], register)(lambda *arguments: None)
+        with pytest.raises(ValueError, match="module 0 is Linear.* has hooks, or a forward of its own"):
+            bp.Network.from_torch(module, backend="numpy")

@@ -30,10 +30,11 @@ FORBIDDEN = (
 )
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 JUNK = [
-    None, True, False, -1, 0, 3, 2.5, 1e308, float("nan"), float("inf"), 10**300, "", "float16", "x" * 10**5,
+    None, True, False, -1, 0, 3, 2.5, 1e308, float("nan"), float("inf"), 10**300, 10**400, "", "float16", "x" * 10**5,
     [], {}, [[]], [None], [0, 1], [2, 4, 3], [2, 4, 3, 2, 2], [2, 10**12, 3, 2], [2, 4, "3", 2], [2, 4.0, 3, 2], ["tanh"] * 3,
     [{}, {}, {}], [{"name": "tanh"}], [{"name": "__import__"}] * 3, [{"name": "os.system"}] * 3, [{"name": ["tanh"]}] * 3,
     [{"name": "elu", "alpha": "1"}] * 3, [{"name": "elu", "alpha": 1e999}] * 3, [{"name": "elu", "beta": 1.0}] * 3,
+    [{"name": "elu", "alpha": 10**400}] * 3, {"name": "huber", "threshold": 10**400},
     [{"name": "tanh", "__class__": 1}] * 3, {"name": "tanh"}, {"name": "huber", "threshold": -1.0}, {"a": {"b": {}}}, {"a": 1},
     {"bit_generator": "PCG64"}, {"bit_generator": "MT19937", "state": {"key": [], "pos": 0}}, list(range(10**4)),
     {"bit_generator": "PCG64", "state": {"state": "1", "inc": 1}, "has_uint32": 0, "uinteger": 0},
@@ -153,6 +154,13 @@ def main(folder, count):
         file.write((2**31).to_bytes(8, "little"))
         file.truncate(8 + 2**31)
     load("a header of gigabytes")
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    array = {"dtype": "F32", "shape": [2**15, 2**14], "data_offsets": [0, 2**31]}
+    text = json.dumps({"__metadata__": header["__metadata__"], "0.weight": array}).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + 2**31)
+    load("an array of gigabytes")
     # Lies whose checksum is right.
     for name in facts:
         for junk in JUNK:

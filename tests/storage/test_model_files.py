@@ -143,6 +143,34 @@ except OSError as error:
     assert os.listdir(tmp_path) == [path.name]
 
 
+def test_notes_are_text(tmp_path):
+    network = bp.Network([2, 3], backend="numpy", seed=0)
+    for notes in ({"a": 1}, {1: "a"}, {"a": np.zeros(2)}, ["a"]):
+        network.notes = notes
+        with pytest.raises(TypeError, match="notes is .*, and should be a dict of text to text"):
+            network.save(tmp_path / "model.safetensors")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    replace_file(tmp_path / "file", b"old")
+    os.chmod(tmp_path / "file", 0o600)
+    replace_file(tmp_path / "file", b"new")
+    assert os.stat(tmp_path / "file").st_mode & 0o777 == 0o600
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(number):
+        raise KeyboardInterrupt
+
+    replace_file(tmp_path / "file", b"old")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(tmp_path / "file", b"new")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("folder", ["none", "file"])
 def test_a_folder_that_takes_no_files_is_told(tmp_path, folder):
     (tmp_path / "file").write_text("no folder")
