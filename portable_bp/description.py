@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,27 +16,6 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS
 
 # The first of two names for one piece is the one that is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
-
-
-class Described(NamedTuple):
-    """A network as a file describes it.
-
-    Attributes
-    ----------
-    activations : list
-        One a layer: an activation, or the name of one that is the writer's own.
-    loss : loss, str or None
-        What the network was last trained with, the name of one that is the writer's own, or None.
-    generator : object
-        The state of its random numbers, as NumPy gives it and takes it.
-    notes : dict of str to str
-        What its users wrote.
-    """
-
-    activations: list[Any]
-    loss: Any
-    generator: Any
-    notes: dict[str, str]
 
 
 def describe(piece: Any) -> Any:
@@ -116,6 +95,22 @@ def remake_activations(descriptions: Sequence[Any]) -> list[Any]:
     return [remake(description, "activation", ACTIVATIONS) for description in descriptions]
 
 
+def remake_loss(description: Any) -> Any:
+    """Return the loss that was described; None where none was, or one that is its writer's own.
+
+    Parameters
+    ----------
+    description : object
+        As `describe` gives it; it may be anything.
+
+    Raises
+    ------
+    ValueError
+        If it is no such description.
+    """
+    return None if description is None or is_own(description) else remake(description, "loss", LOSSES)
+
+
 def describe_named(activations: Sequence[Any], reader: str) -> list[dict[str, Any]]:
     """Return what JSON can say of activations that all have names here, for a reader that knows no others.
 
@@ -142,40 +137,40 @@ def describe_named(activations: Sequence[Any], reader: str) -> list[dict[str, An
     return descriptions
 
 
-def describe_network(
-    layers: Sequence[Layer], activations: Sequence[Any], loss: Any, generator: np.random.Generator, notes: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the facts of a model file.
+def describe_network(layers: Sequence[Layer], dtype: str, activations: Sequence[Any], loss: Any) -> dict[str, Any]:
+    """Return what JSON can say of a network.
 
     Parameters
     ----------
     layers : sequence of Layer
-        On the host.
+        Only their shapes are looked at.
+    dtype : str
+        "float32" or "float64".
     activations : sequence of activation
         One a layer.
     loss : loss or None
-        What the network was last trained with.
-    generator : numpy.random.Generator
-        Its random numbers.
-    notes : mapping of str to str
-        What its users wrote.
-
-    Raises
-    ------
-    TypeError
-        If the notes are no text.
+        What the network is trained with.
     """
-    if not isinstance(notes, Mapping) or not all(isinstance(text, str) for note in notes.items() for text in note):
-        raise TypeError(f"notes is {_short(notes)}, and should be a dict of text to text.")
     return {
         "sizes": [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)],
         "bias": layers[0].bias is not None,
         "activations": [describe(activation) for activation in activations],
         "loss": describe(loss),
-        "dtype": layers[0].weight.dtype.name,
-        "generator": generator.bit_generator.state,
-        "notes": dict(notes),
+        "dtype": dtype,
     }
+
+
+def check_notes(notes: Any) -> dict[str, str]:
+    """Return notes, or raise TypeError if they are not a dict of text to text.
+
+    Parameters
+    ----------
+    notes : dict of str to str
+        What a network's users wrote.
+    """
+    if not _are_notes(notes):
+        raise TypeError(f"notes is {_short(notes)}, and should be a dict of text to text.")
+    return notes
 
 
 def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
@@ -190,22 +185,22 @@ def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     return named | {f"{2 * number}.bias": layer.bias for number, layer in enumerate(layers) if layer.bias is not None}
 
 
-def read_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, ...], str]]) -> Described:
-    """Return what a file says of a network.
+def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+    """Raise unless facts are those of a network, and arrays have the forms that the facts say.
 
     Parameters
     ----------
     facts : mapping
         As `describe_network` gives them; they may be anything.
     forms : mapping of str to tuple
-        The shape and the dtype of each of its arrays, by the names that `name_arrays` gives.
+        The shape and the dtype of each array, by the names that `name_arrays` gives.
 
     Raises
     ------
     ValueError
-        If the facts are not those of a network, or the arrays are others than the facts say.
+        If they are not.
     """
-    sizes, bias, dtype, activations = (facts.get(name) for name in ("sizes", "bias", "dtype", "activations"))
+    sizes, bias, dtype, activations, notes = (facts.get(key) for key in ("sizes", "bias", "dtype", "activations", "notes"))
     if not isinstance(sizes, list) or len(sizes) < 2 or not all(type(size) is int and size >= 1 for size in sizes):
         raise ValueError(f"its sizes are {_short(sizes)}")
     if type(bias) is not bool or dtype not in ("float32", "float64"):
@@ -219,19 +214,18 @@ def read_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, 
         said = (shapes[name], dtype) if name in shapes else "nothing"
         if found != said:
             raise ValueError(f"it holds {found} as {name[:40]}, and says that it holds {said}")
-    loss, notes = facts.get("loss"), facts.get("notes")
-    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+    if not _are_notes(notes):
         raise ValueError(f"its notes are {_short(notes)}")
     try:
         np.random.default_rng().bit_generator.state = facts["generator"]
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"its state of random numbers is none that NumPy takes ({error})") from None
-    return Described(
-        remake_activations(activations),
-        None if loss is None else remake(loss, "loss", LOSSES),
-        facts["generator"],
-        notes,
-    )
+    remake_activations(activations)
+    remake_loss(facts.get("loss"))
+
+
+def _are_notes(given: Any) -> bool:
+    return isinstance(given, dict) and all(isinstance(text, str) for note in given.items() for text in note)
 
 
 def _qualified(thing: Any) -> str:

@@ -28,12 +28,14 @@ from portable_bp.choices import (
     resolve_optimizer,
 )
 from portable_bp.description import (
+    check_network,
+    check_notes,
     describe,
     describe_named,
     describe_network,
     name_arrays,
-    read_network,
     remake_activations,
+    remake_loss,
 )
 from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
@@ -524,9 +526,9 @@ class Network:
         OSError
             If it cannot be written; the file that was there is as it was.
         """
-        layers = self._host_layers()
-        facts = describe_network(layers, self.activations, self.loss_function, self._generator, self.notes)
-        write_arrays(path, "model", name_arrays(layers), facts)
+        facts = self._describe(self.loss_function) | {"notes": check_notes(self.notes)}
+        facts["generator"] = self._generator.bit_generator.state
+        write_arrays(path, "model", name_arrays(self._host_layers()), facts)
 
     def to_torch(self) -> Any:
         """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` of copies of the weights.
@@ -567,22 +569,18 @@ class Network:
             If it cannot be written; the file that was there is as it was.
         """
         activations = describe_named(self.activations, "ONNX")
-        layers = self._host_layers()
-        facts = describe_network(layers, self.activations, self.loss_function, self._generator, self.notes)
-        del facts["generator"]
-        write_onnx(path, name_arrays(layers), activations, facts)
+        facts = self._describe(self.loss_function) | {"notes": check_notes(self.notes)}
+        write_onnx(path, name_arrays(self._host_layers()), activations, facts)
 
     def _host_layers(self) -> list[Layer]:
         return map_parameters(self.backend.to_numpy, self.layers)
 
+    def _describe(self, loss: Any) -> dict[str, Any]:
+        return describe_network(self.layers, dtype_name(self.backend.dtype), self.activations, loss)
+
     def _describe_run(self, plan: Plan, data: Data, validation: Data | None) -> dict[str, Any]:
         """Return what must be the same when a training goes on from a checkpoint."""
-        return {
-            "sizes": list(self.sizes),
-            "bias": self.layers[0].bias is not None,
-            "dtype": dtype_name(self.backend.dtype),
-            "activations": describe(plan.activations),
-            "loss": describe(plan.objective.loss),
+        return self._describe(plan.objective.loss) | {
             "optimizer": describe(plan.optimizer),
             "number of samples": data.inputs.shape[0],
             "shape of a target": list(data.target.shape[1:]),
@@ -631,27 +629,26 @@ def load(
     ValueError, TypeError
         If what was given does not fit.
     """
-    arrays, facts = read_arrays(path, "model", read_network)
-    found = read_network(facts, {name: (array.shape, array.dtype.name) for name, array in arrays.items()})
-    own = [made for made in found.activations if isinstance(made, str)]
+    arrays, facts = read_arrays(path, "model", check_network)
+    activations = remake_activations(facts["activations"])
+    own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(
             f"{os.fspath(path)} has activations of its writer's own ({', '.join(own)}): give them as activation."
         )
-    layers = range(len(found.activations))
+    layers = range(len(activations))
     network = Network.from_weights(
         [arrays[f"{2 * number}.weight"] for number in layers],
         [arrays[f"{2 * number}.bias"] for number in layers] if facts["bias"] else None,
-        found.activations if activation is None else activation,
+        activations if activation is None else activation,
         output_activation,
         backend=backend,
         dtype=facts["dtype"],
         check_finite=False,
     )
     network.check_finite = True
-    network.loss_function = None if isinstance(found.loss, str) else found.loss
-    network.notes = found.notes
-    network._generator.bit_generator.state = found.generator
+    network.loss_function, network.notes = remake_loss(facts.get("loss")), facts["notes"]
+    network._generator.bit_generator.state = facts["generator"]
     return network
 
 

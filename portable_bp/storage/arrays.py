@@ -6,7 +6,6 @@ the same arrays should give the same bytes. A checksum among them covers everyth
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -122,7 +121,7 @@ def read_arrays(
     try:
         with safetensors.safe_open(path, "numpy") as file:
             block = _read_block(name, kind, file.metadata() or {})
-            forms = {key: _read_form(file, key) for key in file.keys()}  # noqa: SIM118
+            forms = {key: _read_form(file, key) for key in sorted(file.keys())}
             _check(name, kind, check, block, forms)
             arrays = {key: file.get_tensor(key) for key in forms}
         matches = block.pop("sha256", None) == _checksum(arrays, block)
@@ -168,6 +167,8 @@ def _check(name: str, kind: str, check: Callable[..., Any], block: dict[str, Any
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str:
+    import hashlib  # whose OpenSSL takes milliseconds to load, which importing a network should not
+
     digest = hashlib.sha256(json.dumps(block, sort_keys=True).encode())
     for name in sorted(arrays):
         array = arrays[name]

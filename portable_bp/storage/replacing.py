@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import Any
 
 
@@ -34,7 +33,7 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(OSError):  # there may be no old one
-            shutil.copymode(target, partial)
+            os.chmod(partial, os.stat(target).st_mode)
         os.replace(partial, target)
     except BaseException as error:
         with contextlib.suppress(OSError):

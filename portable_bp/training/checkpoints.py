@@ -211,7 +211,7 @@ class Checkpoint:
         found, wanted = leaves(kept), leaves(like)
         # A callback may have put a number in the place of an array of one, such as a learning rate.
         found = [
-            self.backend.asarray(leaf) if type(leaf) is float and _form(array)[:1] == ((),) else leaf
+            self.backend.asarray(leaf) if type(leaf) is float and getattr(array, "shape", None) == () else leaf
             for leaf, array in zip(found, wanted, strict=True)
         ]
         if list(map(_form, found)) != list(map(_form, wanted)):
@@ -225,9 +225,15 @@ class Checkpoint:
 
 
 def _check_facts(facts: Mapping[str, Any]) -> None:
-    kinds = {"run": dict, "callbacks": list, "batches": int, "best_epoch": int | None, "stop_reason": str | None}
-    for name, kind in kinds.items():
-        if not isinstance(facts[name], kind) or isinstance(facts[name], bool) or name == "batches" and facts[name] < 0:
+    holds = {
+        "run": isinstance(facts["run"], dict),
+        "callbacks": isinstance(facts["callbacks"], list),
+        "batches": type(facts["batches"]) is int and facts["batches"] >= 0,
+        "best_epoch": facts["best_epoch"] is None or type(facts["best_epoch"]) is int,
+        "stop_reason": facts["stop_reason"] is None or isinstance(facts["stop_reason"], str),
+    }
+    for name, held in holds.items():
+        if not held:
             raise ValueError(f"its {name} is {str(facts[name])[:40]}")
 
 

@@ -118,7 +118,8 @@ def test_clipping_looks_at_each_network_of_a_population():
 
 
 def test_adam_with_epsilon_on_the_uncorrected_root_is_scikit_learns():
-    stochastic = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
+    from sklearn.neural_network import _stochastic_optimizers as stochastic
+
     layers, optimizer = start(), bp.optimizers.Adam(0.01, 0.8, 0.95, 0.02, epsilon_corrected=False)
     theirs = [parameter.copy() for layer in layers for parameter in layer]
     reference = stochastic.AdamOptimizer(theirs, 0.01, 0.8, 0.95, 0.02)

@@ -20,7 +20,7 @@ THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: skl
 
 
 def error_of(function, *given, **options):
-    with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what the test asks
+    with pytest.raises(Exception) as caught:  # which one is what the test asks
         function(*given, **options)
     return caught.value
 

@@ -102,7 +102,8 @@ def main(folder, count):
         content = file.read()
     sound = [np.asarray(part) for layer in bp.load(path, "numpy").layers for part in layer]
     layers = network._host_layers()
-    facts = describe_network(layers, network.activations, None, network._generator, network.notes)
+    facts = describe_network(layers, "float32", network.activations, None)
+    facts |= {"notes": network.notes, "generator": network._generator.bit_generator.state}
     generator = np.random.default_rng(0)
     seen = {"refused": 0, "same": 0, "wrong": [], "did": [], "longest": 0.0}
     watching = False

@@ -15,13 +15,9 @@ import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.storage import replace_file
-from tests.conftest import WAYS, why_unusable
+from tests.conftest import WAYS, bits, why_unusable
 
 USABLE = sorted({WAYS[name] for name in WAYS if not why_unusable(name)})
-
-
-def bits(network):
-    return [None if part is None else part.tobytes() for layer in network._host_layers() for part in layer]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

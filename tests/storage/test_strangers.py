@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import portable_bp as bp
 from portable_bp.description import describe_network, name_arrays
@@ -30,7 +31,8 @@ def test_ten_thousand_damaged_files_are_refused(tmp_path):
 def facts_and_arrays():
     network = bp.Network([2, 4, 3, 2], "tanh", backend="numpy", seed=0)
     layers = network._host_layers()
-    return describe_network(layers, network.activations, None, network._generator, {}), name_arrays(layers)
+    facts = describe_network(layers, "float32", network.activations, None)
+    return facts | {"notes": {}, "generator": network._generator.bit_generator.state}, name_arrays(layers)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,8 @@ def test_the_reason_is_told(tmp_path, change, said):
 
 
 def test_files_of_others_are_refused(tmp_path):
-    numpy_files = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "model.safetensors"
-    numpy_files.save_file({"0.weight": np.zeros((2, 2), "float32")}, path)
+    safetensors.numpy.save_file({"0.weight": np.zeros((2, 2), "float32")}, path)
     with pytest.raises(bp.ModelFileError, match="not written by portable_bp"):
         bp.load(path, "numpy")
     path.write_bytes(b"weights")

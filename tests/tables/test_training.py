@@ -17,6 +17,7 @@ import portable_bp as bp
 from portable_bp.cli import main
 from portable_bp.tables import Settings, find_recipe
 from portable_bp.tables.preparation import prepare_table
+from tests.conftest import why_unusable
 from tests.tables.tables import flowers, predict, prices, train
 
 
@@ -117,8 +118,8 @@ def test_quiet_says_the_score_alone(tmp_path, capsys):
 
 @pytest.mark.parametrize("backend", ["torch", "strict"])
 def test_any_backend_will_do(tmp_path, backend, capsys):
-    if not next(row.usable for row in bp.available_backends() if row.name == backend):
-        pytest.skip(f"{backend} is not usable")
+    if reason := why_unusable(backend):
+        pytest.skip(reason)
     said = []
     for chosen in ("numpy", backend):
         assert train(tmp_path, flowers(), "species", "--backend", chosen, "--epochs", "5", "--quiet") == 0

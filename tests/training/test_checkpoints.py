@@ -14,19 +14,17 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import safetensors
 
 import portable_bp as bp
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.storage import read_arrays, write_arrays
+from tests.conftest import bits
 from tests.storage.strangers import JUNK
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(23, 4))
 TARGET = np.tanh(X[:, :2])
-
-
-def bits(network):
-    return [None if part is None else part.tobytes() for layer in network._host_layers() for part in layer]
 
 
 def command(*arguments):
@@ -506,7 +504,6 @@ def test_the_bar_begins_where_the_checkpoint_is(tmp_path, capsys):
 
 
 def test_facts_are_json_that_others_read(tmp_path):
-    safetensors = pytest.importorskip("safetensors")
     network = bp.Network([4, 2], backend="numpy", seed=0)
     network.fit(X, TARGET, checkpoint=tmp_path / "run")
     with safetensors.safe_open(tmp_path / "run", "numpy") as file:

@@ -20,7 +20,7 @@ class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
 
     device = "cpu"
     size = property(lambda self: self.value.example.size)
-    mT = property(lambda self: np.swapaxes(self, -1, -2))  # noqa: N815  the standard's name
+    mT = property(lambda self: np.swapaxes(self, -1, -2))  # the standard's name
     T = property(lambda self: np.transpose(self))
 
     def __array_namespace__(self, **_: Any) -> Any:

@@ -41,7 +41,7 @@ class TorchStandIn(StandIn):
     """Takes the place of a tensor."""
 
     device = property(lambda self: self.tape.library.device)
-    mT = property(lambda self: torch.swapaxes(self, -1, -2))  # noqa: N815  the standard's name
+    mT = property(lambda self: torch.swapaxes(self, -1, -2))  # the standard's name
 
     def __array_namespace__(self, **_: Any) -> Any:
         """Return PyTorch's array API namespace, whose functions come back here by PyTorch's protocol."""
