@@ -13,12 +13,15 @@ from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, State
 from portable_bp.algorithm.schedules import Cosine, WarmUp
+from portable_bp.backends import numpy as numpy_backend
+from portable_bp.backends.compiled import _kept
 from portable_bp.backends.loops import plain_loop
 from portable_bp.backends.recorded import player
 from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
 from portable_bp.backends.recorded.plan import Plan
 from portable_bp.backends.recorded.tape import Recording
-from tests.conftest import why_unusable
+from tests.backends.kernels_in_python import FusedOnTheHost
+from tests.conftest import WAYS, why_unusable
 
 POSITIVE_OUTPUT = {"poisson": "exp"}
 
@@ -30,13 +33,18 @@ class Played(list):
         self.flag = flag
 
 
-@pytest.fixture(params=["numpy", "torch"])
+@pytest.fixture(params=["numpy", "fused", "torch", "cupy", "torch-cuda"])
 def played(request, monkeypatch):
-    """Count the steps that are played instead of called."""
-    reason = why_unusable(request.param)
+    """Count the steps that are played instead of called: fused on NumPy, as they are on a GPU, among them."""
+    name = "numpy" if request.param == "fused" else request.param
+    reason = why_unusable(name)
     if reason:
         pytest.skip(reason)
-    steps = Played(request.param)
+    if request.param == "fused":
+        monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
+        _kept.cache_clear()
+        request.addfinalizer(_kept.cache_clear)
+    steps = Played(WAYS[name])
     run = player.Player.run
 
     def counted(self, carry, items, numbers):
@@ -359,7 +367,7 @@ def draw_program(generator, carry, constants, item):
 
 
 @hypothesis.settings(max_examples=600)
-@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block]))
+@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block, None]))
 def test_programs_drawn_at_random_are_played_as_they_are_called(seed, block):
     """Without a rehearsal, which would hide a result that is written over too early."""
     generator = np.random.default_rng(seed)
@@ -372,12 +380,13 @@ def test_programs_drawn_at_random_are_played_as_they_are_called(seed, block):
     expected = plain_loop(program)(constants)(carry, items, 5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NumpyLibrary, "block", block)
+        library = FusedOnTheHost() if block is None else NumpyLibrary()
         try:
-            recording = Recording(NumpyLibrary(), program, carry, constants, tuple(array[0, ...] for array in items))
+            recording = Recording(library, program, carry, constants, tuple(array[0, ...] for array in items))
         except TypeError as error:
             hypothesis.assume("handed on" not in str(error))
             raise
-        played = player.Player(Plan(recording, NumpyLibrary()), constants).run(carry, items, range(5))
+        played = player.Player(Plan(recording, library), constants).run(carry, items, range(5))
     for mine, theirs in zip(played, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     for array, copy in zip((*carry, *constants, *items), given, strict=True):

@@ -12,7 +12,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from portable_bp.backends.loops import leaves, map_leaves
-from portable_bp.backends.recorded.tape import StandIn, Value
+from portable_bp.backends.recorded.tape import Library, StandIn, Value
 
 
 class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):
@@ -82,7 +82,7 @@ SHORT = 32  # rows of no more numbers are reduced by columns: for 200 rows of 10
 REDUCTIONS = {np.sum: np.add.reduce, np.max: np.maximum.reduce, np.min: np.minimum.reduce}
 
 
-class NumpyLibrary:
+class NumpyLibrary(Library):
     """What recording and playing ask of NumPy: see `portable_bp.backends.recorded.tape.Library`."""
 
     stand_in = NumpyStandIn
@@ -193,8 +193,7 @@ class NumpyLibrary:
 
         return assign, operands
 
-    @staticmethod
-    def assign(target: np.ndarray, source: Any) -> None:
+    def assign(self, target: np.ndarray, source: Any) -> None:
         """Copy numbers from one array into another."""
         target[...] = source
 

@@ -1,9 +1,10 @@
 """In which order a recording's calls are played, and where each result lies.
 
-Three things are looked for. Large elementwise work is done block by block, all its calls on one block before the next, so that
-they find their numbers in the processor's cache. Small elementwise work that is alike for several arrays, as an optimizer's is
-for every weight and bias, is done by one call: the arrays lie side by side in one vector. And a result goes where an array is
-not needed any more: what becomes of the carry, into the carry.
+Three things are looked for. Elementwise calls on arrays of one shape are played together: block by block where arrays are
+large, all calls on one block before the next, so that they find their numbers in the processor's cache; or as one call, where
+the library can fuse them. Elementwise work that is alike for several arrays, as an optimizer's is for every weight and bias, is
+done by one call: the arrays lie side by side in one vector. And a result goes where an array is not needed any more: what
+becomes of the carry, into the carry.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ class Stage(NamedTuple):
     Attributes
     ----------
     rows : list of Row
-        What they give: one row, or several that are made block by block.
-    in_blocks : bool
-        Whether they are.
+        What they give: one row, or several of one shape whose calls are all elementwise.
+    together : bool
+        Whether their calls are: they are played in blocks, or fused.
     """
 
     rows: list[Row]
-    in_blocks: bool
+    together: bool
 
 
 class Plan:
@@ -81,7 +82,8 @@ class Plan:
             What it gives.
         """
         # A single number is not written over: NumPy takes longer to see that it may be than to write it elsewhere.
-        return value.function in self.library.elementwise and need.view_of is None and need.shape == value.shape != ()
+        many = value.shape != () or self.library.fuses
+        return value.function in self.library.elementwise and need.view_of is None and need.shape == value.shape and many
 
     def block_rows(self, shape: tuple[int, ...]) -> int:
         """Return how many of an array's leading rows a block has.
@@ -107,9 +109,11 @@ class Plan:
                         last[used] = max(last.get(used, until), until)
         return last | {self.row(result.root): (math.inf, math.inf) for result in self.recording.results}
 
-    def _in_blocks(self, value: Value) -> bool:
-        large = math.prod(value.shape) > self.library.block and value.shape[0] > 1
-        return large and value.function in self.library.elementwise
+    def _is_together(self, value: Value) -> bool:
+        return value.function in self.library.elementwise and (self.library.fuses or self._is_large(value))
+
+    def _is_large(self, value: Value) -> bool:
+        return math.prod(value.shape) > self.library.block and value.shape[0] > 1
 
     def _staged(self) -> list[Stage]:
         stages: list[Stage] = []
@@ -122,36 +126,46 @@ class Plan:
             waiting[row] = waiting.get(row, len(row)) - 1
             if waiting[row]:
                 continue
-            ready, place, in_blocks = self._first_ready(row, stages, stage_of), len(stages), self._in_blocks(value)
-            if in_blocks:
-                alike = (
-                    at for at in range(ready, place) if stages[at].in_blocks and stages[at].rows[0][0].shape == value.shape
-                )
-                place = next(alike, place)
+            ready, place, together = self._first_ready(row, stages, stage_of), len(stages), self._is_together(value)
+            if together:
+                first = max(ready, self._first_of_last_run(stages))
+                place = next((at for at in range(first, place) if self._takes(stages[at], row)), place)
             if place == len(stages):
-                stages.append(Stage([], in_blocks))
+                stages.append(Stage([], together))
             stages[place].rows.append(row)
             stage_of.update((member, place) for member in row)
         return stages
 
     def _first_ready(self, row: Row, stages: list[Stage], stage_of: dict[Value, int]) -> int:
-        """Return the first stage that finds all that a row needs: in blocks, that of what it takes in step may be its own."""
+        """Return the first stage that finds all that a row needs: that of what it takes in step may be its own."""
         ready = 0
         for value in row:
             for need in value.needs:
                 if need.root.function is not None and need.root not in stage_of:
                     raise _Entangled
                 made = stage_of.get(need.root, -1)
-                joining = made >= 0 and stages[made].in_blocks and self._in_blocks(value) and self.in_step(need, value)
-                ready = max(ready, made if joining else made + 1)
+                joining = made >= 0 and self._is_together(value) and self.in_step(need, value)
+                ready = max(ready, made if joining and self._takes(stages[made], row) else made + 1)
         return ready
+
+    def _first_of_last_run(self, stages: list[Stage]) -> int:
+        """Return after which stage calls are fused: what is needed only after it would be written, and read again."""
+        if not self.library.fuses:
+            return 0
+        return next((at + 1 for at in reversed(range(len(stages))) if not stages[at].together), 0)
+
+    def _takes(self, stage: Stage, row: Row) -> bool:
+        """Return whether a row's call may be played together with those of a stage."""
+        return stage.together and extent(stage.rows[0]) == extent(row) and len(stage.rows) < self.library.most_together
 
     def _computed_at_once(self, row: Row) -> bool:
         return len(row) > 1 and all(self._joinable(value) for value in row)
 
     def _joinable(self, value: Value) -> bool:
         """Return whether a call may be one with others: all that it takes is in step, or is one number."""
-        if value.function not in self.library.elementwise or value.view_of is not None or self._in_blocks(value):
+        if value.function not in self.library.elementwise or value.view_of is not None:
+            return False
+        if self._is_together(value) and not self.library.fuses:
             return False
         return all(in_step or getattr(operand, "shape", ()) == () for in_step, operand, _ in self._parts(value))
 
@@ -210,6 +224,17 @@ class Plan:
             )
             for operand in value.operands
         ]
+
+
+def extent(row: Row) -> tuple[int, ...]:
+    """Return the shape of the array in which a row lies: a value's own, or that of the vector in which several do.
+
+    Parameters
+    ----------
+    row : Row
+        A row.
+    """
+    return row[0].shape if len(row) == 1 else (sum(math.prod(value.shape) for value in row),)
 
 
 class _Entangled(Exception):

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from portable_bp.backends.loops import Loop, item, leaves, map_leaves
-from portable_bp.backends.recorded.plan import Plan, Row, Stage
-from portable_bp.backends.recorded.tape import Library, Recording, Value
+from portable_bp.backends.recorded.plan import Plan, Row, Stage, extent
+from portable_bp.backends.recorded.tape import Library, Recording, Register, Value
 
 FEW = 2  # fewer steps of a kind are not worth the preparation that playing takes
 LOOKED_AT = 2**16  # so many numbers of an array are compared
@@ -58,7 +58,9 @@ def recorded_loop(
             """Return a player of what was rehearsed before, if the function still does that."""
             plan, recording = plans[kind], _recorded(library, function, carry, constants, given)
             if recording is not None and recording.calls == plan.recording.calls:
-                return Player(plan, constants)
+                player = Player(plan, constants)
+                player.calls = library.captured(player.calls)
+                return player
             del plans[kind]
             return None
 
@@ -71,15 +73,22 @@ def recorded_loop(
                 if recording is None or _kind(before) != _kind(after):
                     return None
                 player = Player(Plan(recording, library), constants)
-                played = player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
+                if not changes_alike(player, before, given, after):
+                    return None
+                calls, player.calls = player.calls, library.captured(player.calls)
+                if player.calls is not calls and not changes_alike(player, before, given, after):
+                    player.calls = calls
             except Exception:  # such as a shape that depends on numbers: calling the function as it stands serves
-                return None
-            if not all(_alike(*map(to_numpy, states)) for states in zip(*map(leaves, (before, played, after)), strict=True)):
                 return None
             if len(plans) == MOST:
                 plans.clear()
             plans[kind] = player.plan
             return player
+
+        def changes_alike(player: Player, before: Any, given: Any, after: Any) -> bool:
+            played = player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
+            states = zip(*map(leaves, (before, played, after)), strict=True)
+            return all(_alike(*(to_numpy(_some(each)) for each in three), rounding=library.rounding) for three in states)
 
         def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
             given = item(items, 0)
@@ -122,16 +131,20 @@ def _recorded(library: Library, function: Callable[..., Any], carry: Any, consta
         return None
 
 
-def _alike(before: np.ndarray, played: np.ndarray, called: np.ndarray) -> bool:
-    """Return whether a played step did to an array what the called one did, but for rounding, wherever that is looked at."""
-    stride = called.size // LOOKED_AT | 1  # an odd one does not fall on the same few columns again and again
-    before, played, called = (array.reshape(-1)[::stride] for array in (before, played, called))
+def _some(array: Any) -> Any:
+    """Return so many of an array's numbers as are looked at."""
+    stride = math.prod(array.shape) // LOOKED_AT | 1  # an odd one does not fall on the same few columns again and again
+    return array.reshape(-1)[::stride]
+
+
+def _alike(before: np.ndarray, played: np.ndarray, called: np.ndarray, rounding: float | None) -> bool:
+    """Return whether a played step did to an array what the called one did, but for rounding, also that of products."""
     if played.dtype.kind != "f":
         return np.array_equal(played, called)
-    rounding = float(np.finfo(played.dtype).eps)
+    exact = float(np.finfo(played.dtype).eps)
     size, change = (float(np.max(np.abs(each), where=np.isfinite(each), initial=0.0)) for each in (called, called - before))
-    tolerance = 16.0 * rounding * size + math.sqrt(rounding) * change
-    return np.allclose(played, called, rtol=16.0 * rounding, atol=tolerance, equal_nan=True)
+    tolerance = 16.0 * exact * size + math.sqrt(rounding or exact) * change
+    return np.allclose(played, called, rtol=16.0 * exact, atol=tolerance, equal_nan=True)
 
 
 class Player:
@@ -194,12 +207,14 @@ class Player:
         return map_leaves(copied, carry)
 
     def _vector(self, row: Row) -> Any:
-        length = sum(math.prod(value.shape) for value in row)
-        return self.library.empty(row[0].shape if len(row) == 1 else (length,), row[0].example)
+        return self.library.empty(extent(row), row[0].example)
 
     def _settle(self, row: Row, vector: Any) -> None:
         """Let the values of a row lie in an array."""
         self.vectors[row] = vector
+        if isinstance(vector, Register):
+            self.memory.update(dict.fromkeys(row, vector))
+            return
         start = 0
         for value in row:
             stop = start + math.prod(value.shape)
@@ -229,19 +244,21 @@ class Player:
                 if made == row and len(home) == len(row) and home in self.vectors and last.get(home, now) <= now:
                     self._settle(row, self.vectors[home])
                     continue
-                length = sum(math.prod(value.shape) for value in row)
-                shape = row[0].shape if len(row) == 1 else (length,)
-                if stage.in_blocks and last[row][0] == number:
-                    shape = (plan.block_rows(shape), *shape[1:])  # no other stage sees it: a block of it is enough
+                shape = extent(row)
+                if stage.together and last[row][0] == number:  # no other stage sees it
+                    if self.library.fuses and made == row:
+                        self._settle(row, Register(shape, row[0].example.dtype))
+                        continue
+                    shape = (plan.block_rows(shape), *shape[1:])  # a block of it is enough
                 spare = free.get((shape, row[0].example.dtype))
                 living[row] = spare.pop() if spare else self.library.empty(shape, row[0].example)
                 self._settle(row, living[row])
 
     def _unrolled(self, stage: Stage) -> Iterator[Call]:
-        """Return the calls of a stage as they are played: block by block where they can be."""
+        """Return the calls of a stage as they are played: fused, or block by block, where they can be."""
         calls = [self._alone(row[0]) if len(row) == 1 else self._at_once(row) for row in stage.rows]
-        if not stage.in_blocks:
-            yield from (self.library.call(*call) for call in calls)
+        if self.library.fuses or not stage.together:
+            yield self.library.fused(calls) if stage.together else self.library.call(*calls[0])
             return
         shape = calls[0][0].shape
         height = self.plan.block_rows(shape)

@@ -6,6 +6,7 @@ PyTorch's ``__torch_function__``), so that nothing in the function needs to know
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -59,6 +60,22 @@ class Value:
     def root(self) -> Value:
         """The value in whose memory this one lies: itself, unless it is a view."""
         return self if self.view_of is None else self.view_of.root
+
+
+class Register:
+    """Takes the place of an array within a fused call, for a result that nothing else needs.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The array's.
+    dtype : dtype
+        The array's.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape = shape
+        self.dtype = dtype
 
 
 class Tape:
@@ -185,11 +202,20 @@ class Library(Protocol):
         How many numbers elementwise work takes at once, where it is to be done block by block.
     elementwise : set
         The functions of which each number of the result depends on the numbers at its place alone.
+    fuses : bool
+        Whether it makes one call of elementwise calls on arrays of one shape.
+    most_together : float
+        How many elementwise calls are played together, at most.
+    rounding : float or None
+        By which share of them the factors of products are rounded, where that is more than the rounding of their dtype.
     """
 
     stand_in: Any
     block: float
     elementwise: Any
+    fuses: bool = False
+    most_together: float = math.inf
+    rounding: float | None = None
 
     def is_array(self, given: Any) -> bool:
         """Return whether something is one of the library's arrays."""
@@ -243,6 +269,18 @@ class Library(Protocol):
     def assign(self, target: Any, source: Any) -> Any:
         """Copy an array's numbers into another."""
         ...
+
+    def fused(self, calls: list[tuple[Value, tuple[Any, ...], Any]]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return one call that does what several elementwise ones do, each given by its value, operands and out.
+
+        An out that is a `Register` need not be kept. A library that does not fuse is given one.
+        """
+        (call,) = calls
+        return self.call(*call)
+
+    def captured(self, calls: list[Any]) -> list[Any]:
+        """Return fewer calls that do the same as a list of calls, where the library has a way, else the list itself."""
+        return calls
 
 
 class Recording:

@@ -11,7 +11,7 @@ import array_api_compat.torch
 import torch
 
 from portable_bp.backends.loops import leaves, map_leaves
-from portable_bp.backends.recorded.tape import StandIn, Value
+from portable_bp.backends.recorded.tape import Library, StandIn, Value
 
 OPERATORS = {
     "add": torch.add,
@@ -100,7 +100,7 @@ class _Namespace:
 NAMESPACE = _Namespace()
 
 
-class TorchLibrary:
+class TorchLibrary(Library):
     """What recording and playing ask of PyTorch: see `portable_bp.backends.recorded.tape.Library`.
 
     Parameters

@@ -1,0 +1,43 @@
+"""Kernels of a GPU, run by NumPy: a kernel's lines are Python too."""
+
+import functools
+
+import numpy as np
+
+from portable_bp.backends.recorded.fused_calls import C_TYPES, FUNCTIONS, FusedLibrary
+
+IN_PYTHON = {
+    **{name: getattr(np, name) for name in (*FUNCTIONS, "maximum", "minimum", "absolute", "sign", "where")},
+    **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
+    "pow": np.power,
+    "INFINITY": np.inf,
+    "NAN": np.nan,
+}
+
+
+class FusedOnTheHost(FusedLibrary):
+    """Plays what is recorded as it is played on a GPU, in main memory."""
+
+    xp = np
+
+    def make_kernel(self, kernel):
+        return functools.partial(run_kernel, kernel)
+
+
+def run_kernel(kernel, *arrays):
+    reads, writes = arrays[: len(kernel.inputs)], arrays[len(kernel.inputs) :]
+    assert tuple(array.dtype for array in reads) == kernel.inputs
+    assert tuple(array.dtype for array in writes) == kernel.outputs
+    assert len(writes) == len(kernel.results) > 0
+    # A place is read, computed and written by one thread; whatever else is read there must not be written by another.
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    assert {array.shape for array in writes} == {shape}, "CuPy wants all outputs in the shape that all is broadcast to"
+    variables = {f"in{number}": array.copy() for number, array in enumerate(reads)}
+    for dtype, name, expression in kernel.lines:
+        variables[name] = np.asarray(eval(expression, IN_PYTHON, variables))
+        assert variables[name].dtype == dtype, f"{name} is no {dtype}: {expression}"
+    for result, array in zip(kernel.results, writes, strict=True):
+        array[...] = variables[result]
+        for read in reads:
+            in_place = read.shape == array.shape and read.__array_interface__ == array.__array_interface__
+            assert in_place or not np.shares_memory(read, array), "another place is read after it was written"
