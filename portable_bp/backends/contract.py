@@ -21,12 +21,15 @@ class Backend(Protocol):
         The library's own device object.
     dtype : object
         The library's own floating-point dtype.
+    precision : str
+        What the factors of matrix products are rounded to, as `select_backend` takes it; the dtype's name for not at all.
     """
 
     name: str
     xp: Any
     device: Any
     dtype: Any
+    precision: str
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array of this library on this device.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from portable_bp.backends.contract import BackendUnavailableError
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
-from portable_bp.backends.loops import Loop, plain_loop
+from portable_bp.backends.loops import Loop
+from portable_bp.backends.recorded.player import recorded_loop
 from portable_bp.extras import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
 
 import array_api_compat.cupy as xp  # noqa: E402  the namespace of CuPy's arrays; cupy itself is not one
+from cupy._core import _routines_linalg as products  # noqa: E402  there is no public name for how products are computed
+
+from portable_bp.backends.recorded.cupy_calls import CupyLibrary  # noqa: E402
 
 
 def version() -> str:
@@ -38,8 +42,21 @@ def devices() -> tuple[str, ...]:
     return tuple(str(number) for number in range(count))
 
 
+def roundings(device: str) -> tuple[str, ...]:
+    """Return the precisions besides full float32 that a GPU has.
+
+    Parameters
+    ----------
+    device : str
+        The GPU's number.
+    """
+    return ("tf32", "mixed") if int(cupy.cuda.Device(int(device)).compute_capability) >= 80 else ()
+
+
 class CupyBackend:
     """Arrays on one CUDA GPU.
+
+    With ``precision="mixed"`` the products of training are bfloat16's; where a function is called once, they are exact.
 
     Parameters
     ----------
@@ -47,14 +64,17 @@ class CupyBackend:
         The GPU's number.
     dtype : str
         "float32" or "float64".
+    precision : str
+        The dtype's name, or one of `roundings`.
     """
 
     name = "cupy"
     xp = xp
 
-    def __init__(self, device: str, dtype: str) -> None:
+    def __init__(self, device: str, dtype: str, precision: str) -> None:
         self.device = cupy.cuda.Device(int(device))
         self.dtype = np.dtype(dtype)
+        self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array on this GPU."""
@@ -72,18 +92,24 @@ class CupyBackend:
         return cupy.asnumpy(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, run with this GPU as CuPy's current device."""
-
-        @functools.wraps(function)
-        def placed(*arguments: Any) -> Any:
-            with self.device:
-                return function(*arguments)
-
-        return placed
+        """Return the function, run with this GPU as CuPy's current device, and in the backend's precision."""
+        return self._placed()(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that calls the function for each item."""
-        return plain_loop(self.compile(function))
+        """Return the loop that records the function's calls and plays them, fused, and as a CUDA graph where it can."""
+        return recorded_loop(CupyLibrary(self.precision), self.to_numpy, function, self._placed)
+
+    @contextlib.contextmanager
+    def _placed(self) -> Iterator[None]:
+        """Let this GPU be CuPy's current device meanwhile, and products be computed as this backend's are."""
+        before = products.get_compute_type(self.dtype)
+        wanted = products.COMPUTE_TYPE_TF32 if self.precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
+        with self.device:
+            products.set_compute_type(self.dtype, wanted)
+            try:
+                yield
+            finally:
+                products.set_compute_type(self.dtype, before)
 
     def synchronize(self) -> None:
         """Wait for the GPU."""

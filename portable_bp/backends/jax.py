@@ -31,6 +31,21 @@ def devices() -> tuple[str, ...]:
     return tuple(f"{device.platform}:{device.id}" for device in found)
 
 
+# What JAX calls them. Without a name it takes TF32 on a GPU, whatever the dtype promises.
+PRECISIONS = {"float32": "highest", "float64": "highest", "tf32": "TF32_TF32_F32", "mixed": "BF16_BF16_F32"}
+
+
+def roundings(device: str) -> tuple[str, ...]:
+    """Return the precisions besides full float32 that a device has: "tf32" and "mixed" on a GPU.
+
+    Parameters
+    ----------
+    device : str
+        A platform and a number.
+    """
+    return ("tf32", "mixed") if device.startswith("gpu") else ()
+
+
 class JaxBackend:
     """Arrays on one of JAX's devices.
 
@@ -43,15 +58,18 @@ class JaxBackend:
         A platform ("cpu", "gpu"), with a number after a colon where there are several.
     dtype : str
         "float32" or "float64".
+    precision : str
+        The dtype's name, or one of `roundings`.
     """
 
     name = "jax"
     xp = xp
 
-    def __init__(self, device: str, dtype: str) -> None:
+    def __init__(self, device: str, dtype: str, precision: str) -> None:
         platform, _, number = device.partition(":")
         self.device = next(found for found in jax.devices(platform) if found.id == int(number or found.id))
         self.dtype = np.dtype(dtype)
+        self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array on this device."""
@@ -70,10 +88,11 @@ class JaxBackend:
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function compiled for the shapes that it meets."""
-        return jax.jit(function)
+        return jax.jit(self._rounded(function))
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop compiled whole, by ``jax.lax.scan``; where the carry changes its type, the function alone."""
+        function = self._rounded(function)
 
         @functools.partial(jax.jit, static_argnames="steps")
         def scan(constants: Any, carry: Any, items: Any, steps: int) -> Any:
@@ -91,6 +110,18 @@ class JaxBackend:
             return run
 
         return loop
+
+    def _rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is traced in the backend's precision; a CPU has but one."""
+        if self.device.platform == "cpu":
+            return function
+
+        @functools.wraps(function)
+        def rounded(*arguments: Any) -> Any:
+            with jax.default_matmul_precision(PRECISIONS[self.precision]):
+                return function(*arguments)
+
+        return rounded
 
     def synchronize(self) -> None:
         """Wait for every array that is still being computed."""

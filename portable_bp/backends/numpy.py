@@ -33,14 +33,17 @@ class NumpyBackend:
         Always "cpu".
     dtype : str
         "float32" or "float64".
+    precision : str
+        The dtype's name.
     """
 
     name = "numpy"
     xp = xp
 
-    def __init__(self, device: str, dtype: str) -> None:
+    def __init__(self, device: str, dtype: str, precision: str) -> None:
         self.device = device
         self.dtype = np.dtype(dtype)
+        self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> np.ndarray:
         """Return data as an array, itself where it is one of the right dtype."""

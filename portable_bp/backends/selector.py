@@ -40,7 +40,7 @@ def available_backends() -> list[BackendInfo]:
     return [_inquire(name) for name in BACKENDS]
 
 
-def select_backend(spec: str | Backend = "auto", dtype: Any = None) -> Backend:
+def select_backend(spec: str | Backend = "auto", dtype: Any = None, precision: str | None = None) -> Backend:
     """Return the backend that a flag names.
 
     Parameters
@@ -51,32 +51,40 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None) -> Backend:
         A backend of the dtype is returned as it is, another one of its library and device otherwise.
     dtype : str or dtype, optional
         "float32" or "float64". Without it, a backend's own, and "float32" for a flag.
+    precision : str, optional
+        What the factors of matrix products in float32 are rounded to, on GPUs that multiply such numbers sooner: "tf32" (11
+        bits), "mixed" (8 bits, bfloat16's), or "float32" (24 bits), which is what it is without it. Sums, and all else, are
+        float32's.
 
     Returns
     -------
     Backend
-        The same object for the same flag and dtype.
+        The same object for the same flag, dtype and precision.
 
     Raises
     ------
     ValueError
-        If the name or the dtype is not known.
+        If the name, the dtype or the precision is not known.
     ImportError
         If the library is not installed.
     BackendUnavailableError
-        If the library cannot use the device.
+        If the library cannot use the device, or has not the precision there.
     """
     if not isinstance(spec, str):
         if not all(hasattr(spec, part) for part in ("name", "xp", "device", "dtype", "asarray", "to_numpy", "compile")):
             raise TypeError(f"backend is {spec!r}, and should be a flag such as 'numpy' or 'cupy:1', or a backend.")
-        if dtype is None or dtype_name(spec.dtype) == dtype_name(dtype):
+        own = dtype_name(spec.dtype)
+        dtype = own if dtype is None else dtype_name(dtype)
+        if dtype == own and precision in (None, getattr(spec, "precision", None)):
             return spec
         spec = f"{spec.name}:{_device_name(spec.name, spec.device)}"
     if spec == "auto":
         spec = os.environ.get(ENVIRONMENT_VARIABLE) or _automatic()
     name, _, device = spec.partition(":")
     find("backend", name, BACKENDS)
-    return _backend(name, _place(name, device), dtype_name("float32" if dtype is None else dtype))
+    dtype = dtype_name("float32" if dtype is None else dtype)
+    place = _place(name, device)
+    return _backend(name, place, dtype, _precision(name, place, dtype, precision))
 
 
 def backend_of(array: Any, dtype: Any = None) -> Backend:
@@ -165,6 +173,20 @@ def _place(name: str, device: str) -> str:
     return matching[0]
 
 
+def _precision(name: str, place: str, dtype: str, precision: str | None) -> str:
+    """Return what was asked for, where the device has it for the dtype; the dtype's own where nothing was."""
+    if precision is None:
+        return dtype
+    find("precision", precision, dict.fromkeys(("float32", "tf32", "mixed", "float64")))
+    roundings = getattr(_module(name), "roundings", lambda _: ())(place) if dtype == "float32" else ()
+    if precision not in (dtype, *roundings):
+        has = ", ".join((dtype, *roundings))
+        raise BackendUnavailableError(
+            f"precision is {precision!r}, and backend '{name}:{place}' in {dtype} has {has}: take one of these."
+        )
+    return precision
+
+
 @functools.cache
-def _backend(name: str, device: str, dtype: str) -> Backend:
-    return getattr(_module(name), BACKENDS[name])(device, dtype)
+def _backend(name: str, device: str, dtype: str, precision: str) -> Backend:
+    return getattr(_module(name), BACKENDS[name])(device, dtype, precision)

@@ -33,14 +33,17 @@ class StrictBackend:
         "CPU_DEVICE", "device1" or "device2".
     dtype : str
         "float32" or "float64".
+    precision : str
+        The dtype's name.
     """
 
     name = "strict"
     xp = xp
 
-    def __init__(self, device: str, dtype: str) -> None:
+    def __init__(self, device: str, dtype: str, precision: str) -> None:
         self.device = xp.Device(device)
         self.dtype = getattr(xp, dtype)
+        self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array on this device."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,17 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *gpus, *(("mps:0",) if torch.backends.mps.is_available() else ()), "meta")
 
 
+def roundings(device: str) -> tuple[str, ...]:
+    """Return the precisions besides full float32 that a device has: "tf32" on a CUDA GPU.
+
+    Parameters
+    ----------
+    device : str
+        As PyTorch names it.
+    """
+    return ("tf32",) if device.startswith("cuda") and hasattr(torch.backends.cuda.matmul, "fp32_precision") else ()
+
+
 class TorchBackend:
     """Tensors on one device.
 
@@ -39,14 +51,17 @@ class TorchBackend:
         As PyTorch names it ("cpu", "cuda:0", "mps:0"); "meta" runs shapes alone.
     dtype : str
         "float32" or "float64".
+    precision : str
+        The dtype's name, or one of `roundings`.
     """
 
     name = "torch"
     xp = xp
 
-    def __init__(self, device: str, dtype: str) -> None:
+    def __init__(self, device: str, dtype: str, precision: str) -> None:
         self.device = torch.device(device)
         self.dtype = getattr(torch, dtype)
+        self.precision = precision
         if self.device.type == "mps" and dtype == "float64":
             raise BackendUnavailableError("PyTorch's mps device has no float64: use dtype='float32', or another device.")
 
@@ -67,12 +82,13 @@ class TorchBackend:
         return array.detach().cpu().numpy()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself: PyTorch runs it as it stands."""
-        return function
+        """Return the function itself, as PyTorch runs it as it stands; in another precision, run with that turned on."""
+        return function if self.precision != "tf32" else _rounded()(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them."""
-        return recorded_loop(TorchLibrary(self.device), self.to_numpy, function)
+        context = contextlib.nullcontext if self.precision != "tf32" else _rounded
+        return recorded_loop(TorchLibrary(self.device), self.to_numpy, function, context)
 
     def synchronize(self) -> None:
         """Wait for the GPU, where there is one."""
@@ -80,3 +96,15 @@ class TorchBackend:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+
+@contextlib.contextmanager
+def _rounded() -> Iterator[None]:
+    """Let products of float32 be TF32's meanwhile; PyTorch has one switch for the whole process."""
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
