@@ -17,7 +17,6 @@ from portable_bp.extras import require
 cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
 
 import array_api_compat.cupy as xp  # noqa: E402  the namespace of CuPy's arrays; cupy itself is not one
-from cupy._core import _routines_linalg as products  # noqa: E402  there is no public name for how products are computed
 
 from portable_bp.backends.recorded.cupy_calls import CupyLibrary  # noqa: E402
 
@@ -102,6 +101,7 @@ class CupyBackend:
     @contextlib.contextmanager
     def _placed(self) -> Iterator[None]:
         """Let this GPU be CuPy's current device meanwhile, and products be computed as this backend's are."""
+        products = cupy._core._routines_linalg  # CuPy has no public name for how they are computed
         before = products.get_compute_type(self.dtype)
         wanted = products.COMPUTE_TYPE_TF32 if self.precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
         with self.device:
