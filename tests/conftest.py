@@ -15,6 +15,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
+from tests.pretended_cupy import pretending
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("default")
@@ -27,12 +28,13 @@ WAYS = {
     "torch": "torch",
     "jax": "jax",
     "jax-eager": "jax",
+    "cupy-pretended": "cupy:1",
     "cupy": "cupy",
     "torch-cuda": "torch:cuda",
     "jax-gpu": "jax:gpu",
 }
 REQUIRED = {name for name in os.environ.get("PORTABLE_BP_REQUIRE", "").split(",") if name}
-FLAGS = {flag.removesuffix(":device1") for flag in WAYS.values()}
+FLAGS = {flag.partition(":")[0] if flag.endswith("1") else flag for flag in WAYS.values()}
 if REQUIRED - FLAGS:
     raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {sorted(REQUIRED - FLAGS)}: the known ones are {sorted(FLAGS)}")
 ran = collections.Counter()
@@ -112,6 +114,11 @@ def arranged(name, monkeypatch):
 
         with array_api_strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()):
             yield
+    elif name == "cupy-pretended":
+        selector._backend.cache_clear()
+        with pretending():
+            yield
+        selector._backend.cache_clear()
     elif name == "jax-eager":
         import jax
 
@@ -124,7 +131,7 @@ def arranged(name, monkeypatch):
 @pytest.fixture(params=list(WAYS))
 def way(request, monkeypatch):
     """Run the test once on every backend that is here."""
-    reason = why_unusable(request.param)
+    reason = None if request.param == "cupy-pretended" else why_unusable(request.param)
     if reason:
         skipped[request.param] = reason
         pytest.skip(f"{request.param}: {reason}")

@@ -95,8 +95,9 @@ class NumpyLibrary(Library):
 
     def hollow(self, array: Any) -> np.ndarray:
         """Return one number, seen as an array of the shape."""
-        return _hollow(np.shape(array), array.dtype)
+        return _hollow(array.shape, array.dtype)
 
+    @np.errstate(all="ignore")
     def example(self, function: Callable[..., Any], operands: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Return an array like the result: elementwise calls and products are not carried out in full."""
         given = map_leaves(lambda leaf: leaf.example if isinstance(leaf, Value) else leaf, operands)

@@ -1,0 +1,418 @@
+"""A CuPy that is pretended, so that all but the GPU itself is run where there is none.
+
+NumPy computes, behind CuPy's names and with CuPy's strictness: no array goes from or to main memory by itself, none is computed
+with but on its own device, nothing but launches is captured. Kernels are run as the Python that their lines are, and products
+by the BLAS that SciPy brings, from the very pointers and leading dimensions that cuBLAS would be given.
+"""
+
+import contextlib
+import ctypes
+import functools
+import re
+import sys
+import types
+
+import numpy as np
+from scipy.linalg import cython_blas
+
+from tests.backends.kernels_in_python import IN_PYTHON
+
+current_device = [0]
+current_stream = ["null"]
+capturing = []
+quiet = functools.partial(np.errstate, all="ignore")  # as a GPU is
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class Device:
+    compute_capability = "90"
+
+    def __init__(self, device=None):
+        self.id = current_device[-1] if device is None else getattr(device, "id", device)
+
+    def __enter__(self):
+        current_device.append(self.id)
+
+    def __exit__(self, *_):
+        current_device.pop()
+
+    def __eq__(self, other):
+        return self.id == other.id
+
+    def __hash__(self):
+        return hash(self.id)
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+    def synchronize(self):
+        refuse_while_capturing()
+
+
+class Pointer:
+    """Where an array's numbers are."""
+
+    def __init__(self, host):
+        self.host = host
+        self.ptr = host.__array_interface__["data"][0]
+
+    def copy_from_device_async(self, source, size):
+        launch(ctypes.memmove, self.ptr, source.ptr, size)
+
+
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
+    def __init__(self, host, device=None):
+        self._host = host
+        self.device = Device() if device is None else device
+
+    def _view(self, host):
+        return ndarray(host, self.device)
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    flags = property(lambda self: self._host.flags)
+    data = property(lambda self: Pointer(self._host))
+    mT = property(lambda self: self._view(np.swapaxes(self._host, -1, -2)))
+    T = property(lambda self: self._view(self._host.T))
+
+    def __getitem__(self, key):
+        if any(isinstance(part, ndarray | list) for part in (key if isinstance(key, tuple) else (key,))):
+            return wrapped(np.ndarray.__getitem__)(self, key)
+        return self._view(np.asarray(self._host[key]))
+
+    def __setitem__(self, key, value):
+        launch(np.ndarray.__setitem__, *map(unwrap, (self, key, value)))
+
+    def reshape(self, *shape):
+        return self._view(self._host.reshape(*shape))
+
+    def astype(self, dtype, copy=True):
+        return self if not copy and dtype == self.dtype else wrapped(np.ndarray.astype)(self, dtype)
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return functools.partial(wrapped(getattr(np.ndarray, name)), self)
+
+    def __array__(self, *_, **__):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+    def __array_ufunc__(self, ufunc, method, *given, **options):
+        if ufunc.signature is not None:
+            return NotImplemented
+        return wrapped(getattr(ufunc, method))(*given, **options)
+
+    def __array_function__(self, function, types, given, options):
+        return wrapped(function)(*given, **options)
+
+    def __matmul__(self, other):
+        return wrapped(np.matmul)(self, other)
+
+    def __rmatmul__(self, other):
+        return wrapped(np.matmul)(other, self)
+
+    def get(self):
+        refuse_while_capturing()
+        return self._host.copy()
+
+    def item(self):
+        return self.get().item()
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def __bool__(self):
+        return bool(self.get())
+
+    def __float__(self):
+        return float(self.get())
+
+    def __int__(self):
+        return int(self.get())
+
+    def __index__(self):
+        return self.get().__index__()
+
+    def __len__(self):
+        return len(self._host)
+
+
+def refuse_while_capturing():
+    if capturing:
+        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
+
+
+def unwrap(given, devices=None):
+    """Return NumPy's arrays, whose devices are the current one, or noted."""
+    if isinstance(given, ndarray):
+        if devices is None:
+            refuse_elsewhere([given.device])
+        else:
+            devices.append(given.device)
+        return given._host
+    if isinstance(given, np.ndarray) and given.ndim:
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(given, tuple | list) and not hasattr(given, "_fields"):
+        return type(given)(unwrap(each, devices) for each in given)
+    return given
+
+
+def refuse_elsewhere(devices):
+    for device in devices:
+        assert device.id == current_device[-1], f"an array of {device} is computed with on device {current_device[-1]}"
+
+
+def launch(function, *given):
+    """Do it, or note it where it is captured."""
+    if capturing:
+        capturing[-1].append(functools.partial(function, *given))
+    else:
+        with quiet():
+            function(*given)
+
+
+def wrapped(function):
+    @functools.wraps(function)
+    @quiet()
+    def on_device(*given, **options):
+        devices = []
+        given, options = unwrap(given, devices), {name: unwrap(each, devices) for name, each in options.items()}
+        if (out := options.get("out")) is not None:
+            refuse_elsewhere(devices)
+            launch(functools.partial(function, **options), *given)
+            return ndarray(out[0] if isinstance(out, tuple) else out)
+        result = function(*given, **options)
+        if isinstance(result, np.ndarray | np.generic):
+            host = np.asarray(result)
+            if devices and isinstance(given[0], np.ndarray) and np.may_share_memory(host, given[0]):
+                return ndarray(host, devices[0])  # a view is none of a device's work
+            refuse_elsewhere(devices)
+            if capturing:
+                capturing[-1].append(lambda: host.__setitem__(..., function(*given, **options)))
+            return ndarray(host)
+        if isinstance(result, list | tuple) and any(isinstance(each, np.ndarray) for each in result):
+            return type(result)(map(ndarray, result))
+        return result
+
+    return on_device
+
+
+class ElementwiseKernel:
+    """Runs the lines of a kernel, as C++ would, in Python."""
+
+    def __init__(self, reads, writes, operation, name, preamble, no_return):
+        self.reads, self.writes = ([part.split() for part in each.split(", ") if part] for each in (reads, writes))
+        self.lines = [re.fullmatch(r"(?:const (.*) )?(\w+) = (.*);", line).groups() for line in operation.split("\n")]
+
+    def __call__(self, *arrays):
+        arrays = unwrap(arrays)
+        assert [array.dtype.name for array in arrays] == [dtype for dtype, _ in (*self.reads, *self.writes)]
+        reads, writes = arrays[: len(self.reads)], arrays[len(self.reads) :]
+        if {array.shape for array in writes} != {np.broadcast_shapes(*(array.shape for array in arrays))}:
+            raise ValueError("Out shape is mismatched")
+        launch(self._run, reads, writes)
+
+    def _run(self, reads, writes):
+        variables = {name: array.copy() for (_, name), array in zip(self.reads, reads, strict=True)}
+        targets = {name: array for (_, name), array in zip(self.writes, writes, strict=True)}
+        for _, name, expression in self.lines:
+            variables[name] = eval(expression, IN_PYTHON, variables)
+            if name in targets:
+                targets[name][...] = variables[name]
+
+
+class Graph:
+    def __init__(self, launches):
+        self.launches = launches
+
+    @quiet()
+    def launch(self):
+        for each in self.launches:
+            each()
+
+
+class Stream:
+    def __init__(self, non_blocking):
+        self.ptr = 4711
+
+    def __enter__(self):
+        current_stream.append(self)
+
+    def __exit__(self, *_):
+        current_stream.pop()
+
+    def begin_capture(self):
+        assert current_stream[-1] is self
+        capturing.append([])
+
+    def end_capture(self):
+        return Graph(capturing.pop())
+
+
+class MemoryPool:
+    malloc = None
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+_name = ctypes.pythonapi.PyCapsule_GetName
+_name.restype, _name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+BITS = {77: 10, 75: 7}  # of the fraction that TF32 and bfloat16 keep
+
+
+def gemm(handle, *arguments):
+    launch(functools.partial(_multiply, *arguments))
+
+
+def gemm_outside_of_graphs(handle, *arguments):
+    if capturing:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+    gemm(handle, *arguments)
+
+
+def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc, compute, algo):
+    capsule = cython_blas.__pyx_capi__["dgemm" if c_kind == 1 else "sgemm"]
+    number = ctypes.c_double if c_kind == 1 else ctypes.c_float
+    assert (compute == 70) == (c_kind == 1)
+    assert number.from_address(alpha).value == 1.0 and number.from_address(beta).value == 0.0
+
+    def factor(address, leading, columns):
+        stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(number)), (columns, leading)).copy()
+        if compute in BITS:
+            drop = 23 - BITS[compute]
+            bits = stored.view("uint32")
+            bits += np.uint32(2 ** (drop - 1) - 1) + ((bits >> np.uint32(drop)) & np.uint32(1))  # to the nearest, ties to even
+            bits &= np.uint32(2**32 - 2**drop)
+        return stored
+
+    factors = factor(a, lda, m if transa else k), factor(b, ldb, k if transb else n)
+    whole = [ctypes.byref(ctypes.c_int(each)) for each in (m, n, k, lda, ldb, ldc)]
+    scales = [ctypes.byref(number(each)) for each in (1.0, 0.0)]
+    first, second = (each.ctypes.data_as(ctypes.c_void_p) for each in factors)
+    blas = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(_pointer(capsule, _name(capsule)))
+    letters = [ctypes.c_char_p(b"NT"[each : each + 1]) for each in (transa, transb)]
+    blas(
+        *(ctypes.cast(letter, ctypes.c_void_p) for letter in letters),
+        *(ctypes.cast(each, ctypes.c_void_p) for each in (*whole[:3], scales[0])),
+        *(first, ctypes.cast(whole[3], ctypes.c_void_p), second, ctypes.cast(whole[4], ctypes.c_void_p)),
+        *(ctypes.cast(scales[1], ctypes.c_void_p), ctypes.c_void_p(c), ctypes.cast(whole[5], ctypes.c_void_p)),
+    )
+
+
+def _products():
+    kinds = {"float32": 0, "float64": 0}
+    return types.SimpleNamespace(
+        COMPUTE_TYPE_DEFAULT=0,
+        COMPUTE_TYPE_TF32=7,
+        get_compute_type=lambda dtype: kinds[np.dtype(dtype).name],
+        set_compute_type=lambda dtype, kind: kinds.update({np.dtype(dtype).name: kind}),
+    )
+
+
+def _module(name, **contents):
+    module = types.ModuleType(name)
+    vars(module).update(contents)
+    return module
+
+
+def _like(name, library, **contents):
+    """Return a module with what NumPy's has, but computing on a device."""
+    module = _module(name, **contents)
+    for known in dir(library):
+        given = getattr(library, known)
+        if not known.startswith("_") and not isinstance(given, types.ModuleType):
+            setattr(module, known, wrapped(given) if callable(given) and not isinstance(given, type) else given)
+    return module
+
+
+def pretended_modules(devices=2):
+    """Return the modules of a pretended CuPy, and of a pretended nvmath-python, by their names."""
+    cupy = _like("cupy", np, __version__="14.2.0", __path__=[])
+
+    def asarray(data, dtype=None, **options):
+        if isinstance(data, ndarray):
+            return data if dtype in (None, data.dtype) else data.astype(dtype)
+        return ndarray(np.array(data, dtype=dtype))
+
+    def asnumpy(array):
+        return array.get()
+
+    device = _module("cupy.cuda.device", Device=Device, get_cublas_handle=lambda: 815)
+    runtime = types.SimpleNamespace(
+        CUDARuntimeError=CUDARuntimeError,
+        getDeviceCount=lambda: devices,
+        getDevice=lambda: current_device[-1],
+        CUDA_R_32F=0,
+        CUDA_R_64F=1,
+    )
+    cuda = _module(
+        "cupy.cuda",
+        __path__=[],
+        Device=Device,
+        Stream=Stream,
+        MemoryPool=MemoryPool,
+        device=device,
+        runtime=runtime,
+        using_allocator=lambda malloc: contextlib.nullcontext(),
+        is_available=lambda: True,
+    )
+    vars(cupy).update(
+        ndarray=ndarray,
+        asarray=asarray,
+        array=asarray,
+        asnumpy=asnumpy,
+        ElementwiseKernel=ElementwiseKernel,
+        cuda=cuda,
+        linalg=_like("cupy.linalg", np.linalg),
+        fft=_like("cupy.fft", np.fft),
+        _core=types.SimpleNamespace(_routines_linalg=_products()),
+    )
+    constants = {"CUBLAS_OP_N": 0, "CUBLAS_OP_T": 1, "CUBLAS_GEMM_DEFAULT": -1, "CUBLAS_COMPUTE_64F": 70, "CUBLAS_COMPUTE_32F": 68}
+    constants |= {"CUBLAS_COMPUTE_32F_FAST_16BF": 75, "CUBLAS_COMPUTE_32F_FAST_TF32": 77}
+    cublas = _module("cupy_backends.cuda.libs.cublas", gemmEx=gemm_outside_of_graphs, **constants)
+    libs = _module("cupy_backends.cuda.libs", cublas=cublas)
+    bindings = _module(
+        "nvmath.bindings.cublas",
+        create=lambda: 816,
+        set_stream=lambda handle, stream: None,
+        set_workspace=lambda handle, place, size: None,
+        gemm_ex=gemm,
+    )
+    return {
+        "cupy": cupy,
+        "cupy.cuda": cuda,
+        "cupy.cuda.device": device,
+        "cupy.linalg": cupy.linalg,
+        "cupy.fft": cupy.fft,
+        "cupy_backends.cuda.libs": libs,
+        "cupy_backends.cuda.libs.cublas": cublas,
+        "nvmath.bindings": _module("nvmath.bindings", cublas=bindings),
+        "nvmath.bindings.cublas": bindings,
+    }
+
+
+# The modules that are bound to the CuPy they were imported with.
+BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_calls")
+
+
+@contextlib.contextmanager
+def pretending(known={}):  # noqa: B006  made once, and kept
+    """Let ``cupy`` be the pretended one meanwhile."""
+    if not known:
+        known.update(pretended_modules())
+    own = {name: module for name, module in sys.modules.items() if name in known or name.startswith(BOUND)}
+    for name in own:
+        del sys.modules[name]
+    sys.modules.update(known)
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name in known or name.startswith(BOUND)]:
+            known[name] = sys.modules.pop(name)
+        sys.modules.update(own)
