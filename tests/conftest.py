@@ -74,6 +74,11 @@ class Way:
     def network(self, sizes, *arguments, dtype="float64", **options):
         return bp.Network(sizes, *arguments, backend=self.flag, dtype=dtype, **options)
 
+    def current(self):
+        """Return a context in which a test may compute on the device itself, as a user of several GPUs does."""
+        device = self.backend().device
+        return device if hasattr(device, "__enter__") and self.backend().name == "cupy" else contextlib.nullcontext()
+
     def values(self, array, dtype="float64"):
         """Return an array's values, having checked that it is this backend's, on its device and in its dtype."""
         backend = self.backend(dtype)

@@ -335,9 +335,9 @@ def pretended_modules(devices=2):
     """Return the modules of a pretended CuPy, and of a pretended nvmath-python, by their names."""
     cupy = _like("cupy", np, __version__="14.2.0", __path__=[])
 
-    def asarray(data, dtype=None, **options):
+    def array(data, dtype=None, copy=True):
         if isinstance(data, ndarray):
-            return data if dtype in (None, data.dtype) else data.astype(dtype)
+            return data.astype(data.dtype if dtype is None else dtype, copy=copy)
         return ndarray(np.array(data, dtype=dtype))
 
     def asnumpy(array):
@@ -364,8 +364,8 @@ def pretended_modules(devices=2):
     )
     vars(cupy).update(
         ndarray=ndarray,
-        asarray=asarray,
-        array=asarray,
+        asarray=functools.partial(array, copy=False),
+        array=array,
         asnumpy=asnumpy,
         ElementwiseKernel=ElementwiseKernel,
         cuda=cuda,
@@ -373,7 +373,13 @@ def pretended_modules(devices=2):
         fft=_like("cupy.fft", np.fft),
         _core=types.SimpleNamespace(_routines_linalg=_products()),
     )
-    constants = {"CUBLAS_OP_N": 0, "CUBLAS_OP_T": 1, "CUBLAS_GEMM_DEFAULT": -1, "CUBLAS_COMPUTE_64F": 70, "CUBLAS_COMPUTE_32F": 68}
+    constants = {
+        "CUBLAS_OP_N": 0,
+        "CUBLAS_OP_T": 1,
+        "CUBLAS_GEMM_DEFAULT": -1,
+        "CUBLAS_COMPUTE_64F": 70,
+        "CUBLAS_COMPUTE_32F": 68,
+    }
     constants |= {"CUBLAS_COMPUTE_32F_FAST_16BF": 75, "CUBLAS_COMPUTE_32F_FAST_TF32": 77}
     cublas = _module("cupy_backends.cuda.libs.cublas", gemmEx=gemm_outside_of_graphs, **constants)
     libs = _module("cupy_backends.cuda.libs", cublas=cublas)

@@ -138,10 +138,11 @@ def test_a_steered_rate_is_one_that_was_chosen_for_each_update(way, name):
     rates = [0.01, 0.01, 0.002, 0.05]
     steered = bp.optimizers.Steered(OPTIMIZERS[name](0.01))
     chosen = OPTIMIZERS[name](lambda count: backend.asarray(rates)[int(count)] + 0.0 * count)
-    mine, theirs = (layers, steered.init(layers)), (layers, chosen.init(layers))
-    for rate in rates:
-        (mine_now, state), (theirs_now, _) = mine, theirs
-        mine = steered.update(mine_now, state._replace(rate=backend.asarray(rate)), mine_now)
-        theirs = chosen.update(theirs_now, theirs[1], theirs_now)
+    with way.current():
+        mine, theirs = (layers, steered.init(layers)), (layers, chosen.init(layers))
+        for rate in rates:
+            (mine_now, state), (theirs_now, _) = mine, theirs
+            mine = steered.update(mine_now, state._replace(rate=backend.asarray(rate)), mine_now)
+            theirs = chosen.update(theirs_now, theirs[1], theirs_now)
     for ours, expected in zip(mine[0], theirs[0], strict=True):
         way.assert_close(ours.weight, backend.to_numpy(expected.weight), rtol=1e-14)

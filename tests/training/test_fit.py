@@ -366,7 +366,8 @@ def test_a_callback_may_change_the_learning_rate(way):
     halve = bp.schedules.Step(0.4, every=1, factor=0.5)
 
     def callback(training):
-        training.state = training.state._replace(rate=0.5 * training.state.rate)
+        with way.current():
+            training.state = training.state._replace(rate=0.5 * training.state.rate)
 
     fits = [
         {"optimizer": bp.optimizers.Steered(bp.optimizers.Momentum(0.4, 0.5)), "callbacks": [callback]},

@@ -1,0 +1,135 @@
+"""What the factors of products are rounded to: asked for knowingly, kept to the products, and set back afterwards."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.backends import selector
+from portable_bp.backends.recorded import player
+from tests.conftest import why_unusable
+from tests.pretended_cupy import pretending
+
+
+@pytest.fixture
+def cupy():
+    """The pretended CuPy, with nothing kept of it."""
+    selector._backend.cache_clear()
+    with pretending():
+        yield
+    selector._backend.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flag", "dtype", "precision", "error", "said"),
+    [
+        (
+            "numpy",
+            "float32",
+            "tf32",
+            bp.BackendUnavailableError,
+            "precision is 'tf32', and backend 'numpy:cpu' in float32 has float32",
+        ),
+        ("torch", "float32", "mixed", bp.BackendUnavailableError, "'torch:cpu' in float32 has float32: take one of these"),
+        ("jax", "float32", "mixed", bp.BackendUnavailableError, "'jax:cpu:0' in float32 has float32"),
+        ("cupy", "float64", "tf32", bp.BackendUnavailableError, "'cupy:0' in float64 has float64"),
+        ("cupy", "float32", "float64", bp.BackendUnavailableError, "'cupy:0' in float32 has float32, tf32, mixed"),
+        ("numpy", "float32", "tf23", ValueError, "unknown precision 'tf23'.*did you mean 'tf32'"),
+    ],
+)
+def test_a_precision_that_is_not_to_be_had(cupy, flag, dtype, precision, error, said):
+    with pytest.raises(error, match=said):
+        bp.select_backend(flag, dtype, precision)
+
+
+def test_a_backend_keeps_its_precision_until_another_is_asked_for(cupy):
+    backend = bp.select_backend("cupy:1", precision="tf32")
+    assert (backend.precision, bp.select_backend("cupy:1").precision) == ("tf32", "float32")
+    assert bp.select_backend("numpy", "float64").precision == "float64"
+    assert bp.select_backend(backend) is bp.select_backend(backend, "float32") is backend
+    assert bp.select_backend(backend, precision="mixed").precision == "mixed"
+    assert bp.select_backend(backend, "float64").precision == "float64"
+    network = bp.Network([3, 4, 2], backend=backend, seed=0)
+    assert network.backend is backend
+    assert bp.check_gradient(network, np.eye(3), np.ones((3, 2))).max_relative_error < 1e-6
+
+
+def distance(precision, played=None):
+    """Return how far some steps lead from where float64's do, relative to the way."""
+    generator = np.random.default_rng(0)
+    x, target = generator.normal(size=(64, 20)), generator.random((64, 4))
+    begun, ended = [], []
+    for backend in (bp.select_backend("numpy", "float64"), bp.select_backend("cupy", "float32", precision)):
+        network = bp.Network([20, 30, 4], "tanh", backend=backend, seed=1)
+        begun.append(network.backend.to_numpy(network.layers[0].weight))
+        network.fit(x, target, epochs=3, batch_size=16, learning_rate=0.1, seed=0)
+        ended.append(network.backend.to_numpy(network.layers[0].weight))
+    return np.linalg.norm(ended[1] - ended[0]) / np.linalg.norm(ended[0] - begun[0])
+
+
+def test_what_precision_costs(cupy, monkeypatch):
+    """A factor of TF32 has 11 bits, and one of bfloat16 8: each step is that far off, and no farther."""
+    launches = []
+    run = player.Player.run
+
+    def counted(self, carry, items, numbers):
+        launches.append([type(function).__name__ for function, _ in self.calls])
+        return run(self, carry, items, numbers)
+
+    monkeypatch.setattr(player.Player, "run", counted)
+    exact, tf32, mixed = map(distance, ("float32", "tf32", "mixed"))
+    assert exact < 1e-5
+    assert 2.0**-15 < tf32 < 2.0**-10
+    assert 2.0**-12 < mixed < 2.0**-7
+    assert launches.count(["Graph"]) >= 9, "a step of each precision is one graph"
+
+
+def test_cupy_s_switch_is_set_back(cupy):
+    import cupy
+
+    get_compute_type = cupy._core._routines_linalg.get_compute_type
+    backend = bp.select_backend("cupy", precision="tf32")
+    seen = []
+
+    def looks():
+        seen.append(get_compute_type("float32"))
+        raise ArithmeticError
+
+    with contextlib.suppress(ArithmeticError):
+        backend.compile(looks)()
+    assert (seen, get_compute_type("float32")) == ([7], 0)
+
+
+def test_torch_s_switch_is_set_back(torch, monkeypatch):
+    from portable_bp.backends import torch as torch_backend
+
+    monkeypatch.setattr(torch_backend, "roundings", lambda device: ("tf32",))
+    backend = bp.select_backend("torch", precision="tf32")
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    seen = []
+
+    def looks(carry, constants, item):
+        seen.append(products.fp32_precision)
+        return carry
+
+    backend.compile(looks)(None, None, None)
+    backend.loop(looks)(())((), (), 1)
+    assert (seen, products.fp32_precision) == (["tf32"] * 2, before)
+    selector._backend.cache_clear()
+
+
+@pytest.mark.parametrize(("precision", "told"), [("float32", "HIGHEST"), ("tf32", "TF32_TF32_F32"), ("mixed", "BF16_BF16_F32")])
+def test_jax_is_told_the_precision_of_every_product_on_a_gpu(precision, told, monkeypatch):
+    """Untold, it takes TF32 for float32 there."""
+    if reason := why_unusable("jax"):
+        pytest.skip(reason)
+    import jax
+
+    from portable_bp.backends import jax as jax_backend
+
+    backend = jax_backend.JaxBackend("cpu:0", "float32", precision)
+    monkeypatch.setattr(backend, "device", type("Gpu", (), {"platform": "gpu"}))
+    product = backend._rounded(lambda a, b: a @ b)
+    assert told in str(jax.make_jaxpr(product)(np.eye(2, dtype="float32"), np.eye(2, dtype="float32")))
