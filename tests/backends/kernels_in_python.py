@@ -10,8 +10,6 @@ IN_PYTHON = {
     **{name: getattr(np, name) for name in (*FUNCTIONS, "maximum", "minimum", "absolute", "sign", "where")},
     **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
     "pow": np.power,
-    "INFINITY": np.inf,
-    "NAN": np.nan,
 }
 
 

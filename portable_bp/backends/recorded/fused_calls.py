@@ -3,7 +3,7 @@
 A kernel does for each place of its arrays what many calls would do one after the other: what only its own lines need is never
 written to memory. Its lines read as C++ and as Python alike, with the functions in `PREAMBLE` or their counterparts of NumPy:
 
-    float32 v3 = exp(-v2)        float32 v4 = to_float32(1.0) / (to_float32(1.0) + v3)
+    float v3 = exp(v2);        float v5 = v4 + v3;
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     inputs : tuple of str
-        The dtypes of the arrays that are read: in0, in1, and so on, in the lines.
+        The dtypes of the arrays and numbers that are read: in0, in1, and so on, in the lines.
     outputs : tuple of str
         The dtypes of the arrays that are written.
     lines : tuple of Line
@@ -116,7 +116,7 @@ def write_kernel(calls: Sequence[tuple[Value, tuple[Any, ...], Any]]) -> tuple[K
     """
     read: list[Any] = []
     lines: list[Line] = []
-    variables: dict[int, Line] = {}  # the variable that holds what is in an array by now
+    variables: dict[Any, Line] = {}  # the variable that holds a number, or what is in an array by now
     written: dict[int, Any] = {}
 
     def name(dtype: Any, expression: str) -> Line:
@@ -126,12 +126,15 @@ def write_kernel(calls: Sequence[tuple[Value, tuple[Any, ...], Any]]) -> tuple[K
 
     def argument(recorded: Any, operand: Any, dtype: Any) -> str:
         wanted = np.dtype(dtype).name
+        place: Any = id(operand)
         if not isinstance(recorded, Value) and np.ndim(recorded) == 0:
-            return f"to_{wanted}({_literal(recorded)})"
-        if id(operand) not in variables:
-            variables[id(operand)] = name(operand.dtype, f"in{len(read)}")
+            # A number is handed over, so that one kernel serves batches of all sizes, and every learning rate.
+            operand = np.dtype(dtype).type(recorded)
+            place = wanted, repr(operand)
+        if place not in variables:
+            variables[place] = name(operand.dtype, f"in{len(read)}")
             read.append(operand)
-        variable = variables[id(operand)]
+        variable = variables[place]
         return variable.name if variable.dtype == wanted else f"to_{wanted}({variable.name})"
 
     for value, operands, out in calls:
@@ -147,16 +150,6 @@ def write_kernel(calls: Sequence[tuple[Value, tuple[Any, ...], Any]]) -> tuple[K
         results=tuple(variables[place].name for place in written),
     )
     return kernel, (*read, *written.values())
-
-
-def _literal(number: Any) -> str:
-    """Return a number as both languages read it; every float is a double there, and so exact."""
-    number = number.item() if isinstance(number, np.generic | np.ndarray) else number
-    if isinstance(number, bool):
-        return str(int(number))
-    if isinstance(number, float) and not np.isfinite(number):
-        return "NAN" if number != number else f"{'-' if number < 0 else ''}INFINITY"
-    return repr(number)
 
 
 def _dtypes(value: Value, operands: tuple[Any, ...]) -> tuple[Any, ...]:
