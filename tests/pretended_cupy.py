@@ -420,5 +420,5 @@ def pretending(known={}):  # noqa: B006  made once, and kept
         yield
     finally:
         for name in [name for name in sys.modules if name in known or name.startswith(BOUND)]:
-            known[name] = sys.modules.pop(name)
+            known.setdefault(name, sys.modules.pop(name))
         sys.modules.update(own)

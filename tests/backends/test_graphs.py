@@ -1,0 +1,97 @@
+"""A step of training on CuPy: some kernels and products, launched at once as a CUDA graph where that can be."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.backends import selector
+from portable_bp.backends.recorded import player
+from tests.conftest import why_unusable
+from tests.pretended_cupy import pretending
+
+
+@pytest.fixture(params=["pretended", "real"])
+def cupy(request):
+    """CuPy, with nothing kept of what was made before."""
+    if request.param == "real":
+        if reason := why_unusable("cupy"):
+            pytest.skip(reason)
+        pytest.importorskip("nvmath.bindings", reason="nvmath-python, by which products are captured, is not installed")
+        yield request.param
+        return
+    selector._backend.cache_clear()
+    with pretending():
+        yield request.param
+    selector._backend.cache_clear()
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """Return what each play of a player's launches, by the types of its calls."""
+    noted = []
+    run = player.Player.run
+
+    def counted(self, carry, items, numbers):
+        noted.append([type(function).__name__ for function, _ in self.calls])
+        return run(self, carry, items, numbers)
+
+    monkeypatch.setattr(player.Player, "run", counted)
+    return noted
+
+
+def train(backend, sizes=(5, 7, 3), **options):
+    """Return what is learned in batches of 8 and a last one of 1."""
+    network = bp.Network(sizes, "tanh", backend=backend, dtype="float64", seed=3)
+    generator = np.random.default_rng(5)
+    network.fit(generator.normal(size=(41, 5)), generator.random((41, 3)), epochs=4, batch_size=8, **options)
+    return [network.backend.to_numpy(parameter) for layer in network.layers for parameter in layer]
+
+
+def assert_learns_as_numpy_does(optimizer="adam"):
+    for mine, expected in zip(train("cupy", optimizer=optimizer), train("numpy", optimizer=optimizer), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_a_step_is_one_launch(cupy, launches):
+    assert_learns_as_numpy_does()
+    on_cupy = [calls for calls in launches if "Graph" in calls or "Product" in calls]
+    # Of both sizes of batches one rehearsal call by call, and one of the graph.
+    assert sum("Product" in calls for calls in on_cupy) == 2
+    assert sum(calls == ["Graph"] for calls in on_cupy) == 2 + 4 * 2
+
+
+def test_what_a_step_launches_is_counted(cupy, launches):
+    """Products: three up, two down, three for the gradient. Kernels: three up, two down, two of the error, two of the optimizer.
+
+    The rest are gathered rows and sums: two of the error, and one for each bias.
+    """
+    train("cupy", sizes=(5, 7, 6, 3), optimizer="adam")
+    rehearsed = next(calls for calls in launches if "Product" in calls)
+    counted = {name: rehearsed.count(name) for name in ("Product", "ElementwiseKernel", "partial")}
+    assert counted == {"Product": 8, "ElementwiseKernel": 9, "partial": 7}
+
+
+def test_without_nvmath_a_step_is_launched_call_by_call(launches, monkeypatch):
+    selector._backend.cache_clear()
+    with pretending():
+        monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
+        assert_learns_as_numpy_does("momentum")
+    selector._backend.cache_clear()
+    assert any("Product" in calls for calls in launches) and not any("Graph" in calls for calls in launches)
+
+
+def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches, monkeypatch):
+    selector._backend.cache_clear()
+    with pretending():
+        import cupy
+
+        def refuse(self):
+            raise cupy.cuda.runtime.CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
+
+        monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", refuse)
+        with pytest.warns(RuntimeWarning, match="a step on CuPy is not one CUDA graph, .*: cudaErrorStreamCaptureUnsupported"):
+            assert_learns_as_numpy_does("sgd")
+    selector._backend.cache_clear()
+    assert any("Product" in calls for calls in launches) and not any("Graph" in calls for calls in launches)
