@@ -94,6 +94,8 @@ class CupyBackend:
         """Return the function, run with this GPU as CuPy's current device, and in the backend's precision."""
         return self._placed()(function)
 
+    eager = compile
+
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them, fused, and as a CUDA graph where it can."""
         return recorded_loop(CupyLibrary(self.precision), self.to_numpy, function, self._placed)

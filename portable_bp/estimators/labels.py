@@ -37,10 +37,9 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
     if is_host(y):
         binarizer = LabelBinarizer().fit(y)
         return binarizer.classes_, "multilabel" if binarizer.y_type_.startswith("multilabel") else binarizer.y_type_
-    xp = namespace(y)
     refuse_fractions(backend, y)
     if y.ndim == 1:
-        classes = xp.astype(xp.sort(xp.unique_values(_as_numbers(y))), y.dtype)
+        classes = backend.eager(_distinct)(y)
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
     if _holds(backend, _beyond_one, y):
         raise ValueError(
@@ -77,7 +76,7 @@ def number_labels(backend: Backend, y: Any, classes: Any, kind: str) -> Array:
         y = y.toarray() if scipy.sparse.issparse(y) else y
         if y.ndim != 2 or y.shape[1] != classes.shape[0] or _holds(backend, _beyond_one, y):
             raise ValueError(f"y has shape {tuple(y.shape)}: give a column of 0 and 1 for each of {classes.shape[0]} labels.")
-        return backend.asarray(y if is_host(y) else _as_numbers(y))
+        return backend.asarray(y if is_host(y) else compiled(backend, _as_numbers)(y))
     if y.ndim != 1:
         raise ValueError(f"y has shape {tuple(y.shape)}, and the model knows no columns of labels: give one class a sample.")
     numbers = np.searchsorted(classes, y) if is_host(y) else compiled(backend, _found)(classes, y)
@@ -182,6 +181,11 @@ def label_of(kind: str, classes: Array, numbers: Array) -> Array:
 
 def _holds(backend: Backend, test: Callable[..., Array], *arrays: Any) -> bool:
     return bool(test(*arrays) if is_host(arrays[0]) else backend.to_numpy(compiled(backend, test)(*arrays)))
+
+
+def _distinct(y: Array) -> Array:
+    xp = namespace(y)
+    return xp.astype(xp.sort(xp.unique_values(_as_numbers(y))), y.dtype)
 
 
 def _fractional(y: Array) -> Array:

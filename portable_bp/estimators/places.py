@@ -8,7 +8,7 @@ import array_api_compat
 import numpy as np
 import sklearn
 
-from portable_bp.backends import Backend, backend_of, select_backend
+from portable_bp.backends import Backend, backend_of, compiled, select_backend
 
 
 def is_host(data: Any) -> bool:
@@ -131,8 +131,12 @@ def put_labels(backend: Backend, labels: np.ndarray) -> Any:
     if labels.dtype.kind not in "biuf":
         return labels
     if labels.dtype.kind == "b":
-        return backend.asarray(labels, "int32") == 1
+        return compiled(backend, _is_one)(backend.asarray(labels, "int32"))
     # Few libraries know what to do with wider unsigned integers.
     wide = labels.dtype.kind == "u" and labels.dtype.itemsize > 1
     put = backend.asarray(labels, "int64" if wide else labels.dtype.name)
     return put if np.array_equal(backend.to_numpy(put), labels) else labels
+
+
+def _is_one(numbers: Any) -> Any:
+    return numbers == 1

@@ -63,9 +63,10 @@ def test_a_step_is_one_launch(cupy, launches):
 
 
 def test_what_a_step_launches_is_counted(cupy, launches):
-    """Products: three up, two down, three for the gradient. Kernels: three up, two down, two of the error, two of the optimizer.
+    """Products: three up, two down, three for the gradient.
 
-    The rest are gathered rows and sums: two of the error, and one for each bias.
+    Kernels: three up, two down, two of the error, two of the optimizer. The rest: two are gathered rows, two sum up the error,
+    and three the gradients of the biases.
     """
     train("cupy", sizes=(5, 7, 6, 3), optimizer="adam")
     rehearsed = next(calls for calls in launches if "Product" in calls)
