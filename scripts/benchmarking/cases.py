@@ -51,12 +51,15 @@ class Case:
         How many batches the data hold, and so how many steps our epoch has.
     pieces : Pieces
         What it is made of.
+    precision : str
+        "float32", "tf32" or "mixed": how exact the matrix products are.
     """
 
     sizes: tuple[int, ...]
     batch: int
     steps: int
     pieces: Pieces = SGD
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
@@ -121,7 +124,20 @@ def draw(case: Case, samples: int | None = None) -> Data:
     return Data(x, target, [layer.weight for layer in network.layers], [layer.bias for layer in network.layers])
 
 
-def ours(case: Case, data: Data, backend: str) -> bp.Network:
+def backend_of(case: Case, flag: str) -> Any:
+    """Return the backend on which a case is run.
+
+    Parameters
+    ----------
+    case : Case
+        Whose precision it has.
+    flag : str
+        Where it is.
+    """
+    return bp.select_backend(flag, **({} if case.precision == "float32" else {"precision": case.precision}))
+
+
+def ours(case: Case, data: Data, flag: str) -> bp.Network:
     """Return our network for a case.
 
     Parameters
@@ -130,8 +146,8 @@ def ours(case: Case, data: Data, backend: str) -> bp.Network:
         Whose pieces it has.
     data : Data
         Whose weights it begins with.
-    backend : str
+    flag : str
         Where it is.
     """
-    pieces = case.pieces
+    pieces, backend = case.pieces, backend_of(case, flag)
     return bp.Network.from_weights(data.weights, data.biases, pieces.activation, pieces.output_activation, backend=backend)

@@ -109,11 +109,31 @@ def put_into(readme: str, results: dict[str, Any]) -> str:
     ValueError
         If the marks are not there.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README has no place for the table: put {BEGIN} and {END} where it should be.")
-    return f"{before}{BEGIN}\n{as_markdown(results)}\n{END}{after}"
+    return put_between(readme, BEGIN, END, as_markdown(results))
+
+
+def put_between(text: str, begin: str, end: str, new: str) -> str:
+    """Return a text with what is between two marks replaced.
+
+    Parameters
+    ----------
+    text : str
+        As it is.
+    begin, end : str
+        The marks, which stay.
+    new : str
+        What will be between them.
+
+    Raises
+    ------
+    ValueError
+        If the marks are not there.
+    """
+    before, found, rest = text.partition(begin)
+    _, found_too, after = rest.partition(end)
+    if not found or not found_too:
+        raise ValueError(f"the README has no place for the table: put {begin} and {end} where it should be.")
+    return f"{before}{begin}\n{new}\n{end}{after}"
 
 
 def _machine(results: dict[str, Any]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -36,17 +37,39 @@ class Turn(NamedTuple):
         How many are timed.
     warm : int
         How many go before, untimed.
+    stopwatch : callable, optional
+        Measures what is done on a device, as a contestant's does.
     """
 
     run: Callable[[int], object]
     steps: int
     warm: int
+    stopwatch: Callable[[], Callable[[], float]] | None = None
+
+
+def by_host(turn: Turn) -> float:
+    """Take a turn, and return the seconds of a step by the host's clock.
+
+    Parameters
+    ----------
+    turn : Turn
+        One that is warm.
+    """
+    began = time.perf_counter()
+    turn.run(turn.steps)
+    return (time.perf_counter() - began) / turn.steps
 
 
 Who = TypeVar("Who")
 
 
-def measure(turns: Mapping[Who, Turn], rounds: int, tell: Callable[[], object]) -> dict[Who, list[float]]:
+def measure(
+    turns: Mapping[Who, Turn],
+    rounds: int,
+    tell: Callable[[], object],
+    take: Callable[[Turn], Any] = by_host,
+    until: float = math.inf,
+) -> dict[Who, list[Any]]:
     """Return the seconds of a step, one number a round, for everyone.
 
     Parameters
@@ -57,17 +80,21 @@ def measure(turns: Mapping[Who, Turn], rounds: int, tell: Callable[[], object]) 
         How many.
     tell : callable
         Called after every turn.
+    take : callable
+        Takes a turn, and returns the seconds of a step, by whatever clocks.
+    until : float
+        When, by `time.time`, no other round is begun; there is one in any case.
     """
-    seconds: dict[Who, list[float]] = {name: [] for name in turns}
+    seconds: dict[Who, list[Any]] = {name: [] for name in turns}
     order = random.Random(0)
-    for _ in range(rounds):
+    for number in range(rounds):
+        if number and time.time() > until:
+            break
         for name in order.sample(list(turns), len(turns)):
             turn = turns[name]
             rest()
             turn.run(turn.warm)
-            began = time.perf_counter()
-            turn.run(turn.steps)
-            seconds[name].append((time.perf_counter() - began) / turn.steps)
+            seconds[name].append(take(turn))
             tell()
     return seconds
 

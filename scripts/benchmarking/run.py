@@ -8,9 +8,10 @@ import gc
 import importlib.metadata
 import importlib.util
 import json
+import math
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from tqdm import tqdm
 
 import portable_bp as bp
 from scripts.benchmarking import pictures, report
-from scripts.benchmarking.cases import ADAM, SGD, Case, draw
-from scripts.benchmarking.check import WrongResultError, check
-from scripts.benchmarking.contestants import EVERYONE, Contestant, Ours, TorchCompiled, is_installed
+from scripts.benchmarking.cases import ADAM, SGD, Case, Data, draw
+from scripts.benchmarking.check import References, WrongResultError, check
+from scripts.benchmarking.contestants import EVERYONE, Contestant, Ours, TorchCompiled, why_not
 from scripts.benchmarking.fits import fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
@@ -157,7 +158,7 @@ def measure_case(case: Case, wanted: set[str], rounds: int | None, quick: bool) 
         Whether turns are short, and what must be compiled for long is left out.
     """
     few = 3 if quick or case.weights > 10**7 else 7
-    here, distances, left_out = assemble(case, quick)
+    here, distances, left_out = assemble(case, draw(case), EVERYONE, "it compiles for too long to be quick" if quick else None)
     seconds = {}
     if wanted.intersection(TRAINING):
         seconds |= train_in_turns(here, wanted, rounds or few, 0.05 if quick else 0.3)
@@ -176,44 +177,65 @@ def measure_case(case: Case, wanted: set[str], rounds: int | None, quick: bool) 
     }
 
 
-def assemble(case: Case, quick: bool) -> tuple[list[Contestant], dict[str, float], dict[str, str]]:
+def assemble(
+    case: Case,
+    data: Data,
+    kinds: Iterable[type[Contestant]],
+    uncompiled: str | None = None,
+    references: References | None = None,
+    go_on: bool = False,
+) -> tuple[list[Contestant], dict[str, float], dict[str, str]]:
     """Return who takes part, checked; how far each is from float64; and why others do not take part.
 
     Parameters
     ----------
     case : Case
         What is trained.
-    quick : bool
-        Whether what must be compiled for long is left out.
+    data : Data
+        On what, and from where.
+    kinds : iterable of type
+        Who is asked.
+    uncompiled : str, optional
+        Why what must be compiled for long is left out; without it, it is not.
+    references : References, optional
+        What everyone is held against; without it, each is held against one of its own.
+    go_on : bool
+        Whether the others go on where one of ours fails, or anyone computes something else.
 
     Raises
     ------
     WrongResultError
-        If a contestant computes something else.
+        If a contestant computes something else, unless the others go on.
     """
-    data = draw(case)
     here: list[Contestant] = []
     distances: dict[str, float] = {}
     left_out: dict[str, str] = {}
-    for kind in EVERYONE:
-        if not is_installed(kind):
-            left_out[kind.name] = f"{kind.needs} is not installed"
-            continue
-        if quick and kind is TorchCompiled:
-            left_out[kind.name] = "it compiles for too long to be quick"
+    for kind in kinds:
+        reason = why_not(kind) or (uncompiled if issubclass(kind, TorchCompiled) else None)
+        if reason:
+            left_out[kind.name] = reason
             continue
         try:
             contestant = kind(case, data)
-            distances[kind.name] = check(contestant)
-        except WrongResultError:
-            raise
+            distances[kind.name] = check(contestant, references)
         except Exception as error:  # such as a compiler that is not there
-            if issubclass(kind, Ours):
+            if not go_on and (isinstance(error, WrongResultError) or issubclass(kind, Ours)):
                 raise
-            left_out[kind.name] = str(error).strip().partition("\n")[0][:200]
+            left_out[kind.name] = in_a_line(error)
             continue
         here.append(contestant)
     return here, distances, left_out
+
+
+def in_a_line(error: Exception) -> str:
+    """Return what an error says, in a line.
+
+    Parameters
+    ----------
+    error : Exception
+        Any; its kind stands for one that says nothing.
+    """
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
 def train_in_turns(here: list[Contestant], wanted: set[str], rounds: int, turn: float) -> dict[str, dict[str, list[float]]]:
@@ -233,18 +255,57 @@ def train_in_turns(here: list[Contestant], wanted: set[str], rounds: int, turn: 
     case = here[0].case
     turns: dict[tuple[str, str], Turn] = {}
     for contestant in here:
-        if isinstance(contestant, Ours):
-            contestant.epoch(case.steps)  # so that all that will be compiled is
-            turns[contestant.name, "epoch"] = Turn(contestant.epoch, case.steps, min(case.steps, 8))
-            continue
-        if "step" in wanted and contestant.steps is not None:
-            count = max(min(case.steps, 5), steps_in(turn, contestant.steps, case.steps))
-            turns[contestant.name, "step"] = Turn(contestant.steps, count, min(count, 8))
-        if "epoch" in wanted and contestant.epoch is not None:
-            turns[contestant.name, "epoch"] = Turn(contestant.epoch, case.steps, min(case.steps, 8))
+        turns |= turns_of(contestant, wanted, turn)
     with tqdm(total=rounds * len(turns), desc=f"{case.name} {case.pieces.optimizer}", unit="turn", leave=False) as bar:
         seconds = measure(turns, rounds, bar.update)
-    # Ours always shuffles and gathers: a step of its epoch is what is held against others' steps too.
+    return by_what(seconds, wanted)
+
+
+def turns_of(contestant: Contestant, wanted: set[str], turn: float, epoch: float = math.inf) -> dict[tuple[str, str], Turn]:
+    """Return the turns of a contestant, by its name and by what it does: "step" or "epoch".
+
+    Parameters
+    ----------
+    contestant : Contestant
+        One that is checked.
+    wanted : set of str
+        Of "step" and "epoch".
+    turn : float
+        How many seconds of steps make a turn.
+    epoch : float
+        How many seconds an epoch may take: where all batches take longer, it has fewer.
+    """
+    case, name, stopwatch = contestant.case, contestant.name, contestant.stopwatch
+    turns: dict[tuple[str, str], Turn] = {}
+
+    def an_epoch() -> Turn:
+        count = case.steps if epoch == math.inf else max(min(case.steps, 5), steps_in(epoch, contestant.epoch, case.steps))
+        return Turn(contestant.epoch, count, min(count, 8), stopwatch)
+
+    if isinstance(contestant, Ours):
+        turns[name, "epoch"] = an_epoch()
+        contestant.epoch(turns[name, "epoch"].steps)  # so that all that will be compiled is
+        return turns
+    if "step" in wanted and contestant.steps is not None:
+        count = max(min(case.steps, 5), steps_in(turn, contestant.steps, case.steps))
+        turns[name, "step"] = Turn(contestant.steps, count, min(count, 8), stopwatch)
+    if "epoch" in wanted and contestant.epoch is not None:
+        turns[name, "epoch"] = an_epoch()
+    return turns
+
+
+def by_what(seconds: dict[tuple[str, str], list[Any]], wanted: set[str]) -> dict[str, dict[str, list[Any]]]:
+    """Return what was timed, by what was done, then by who did it.
+
+    Ours always shuffles and gathers: a step of its epoch is what is held against others' steps too.
+
+    Parameters
+    ----------
+    seconds : dict
+        By the names of contestants, and by what they did.
+    wanted : set of str
+        Of "step" and "epoch".
+    """
     return {
         what: {name: took for (name, which), took in seconds.items() if which == what or name.startswith("portable_bp")}
         for what in TRAINING

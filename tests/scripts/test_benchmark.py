@@ -14,7 +14,7 @@ from scripts import benchmark
 from scripts.benchmarking import fits, report
 from scripts.benchmarking.cases import ADAM, CASES, SGD, draw
 from scripts.benchmarking.check import WrongResultError, check
-from scripts.benchmarking.contestants import EVERYONE, is_installed
+from scripts.benchmarking.contestants import EVERYONE, why_not
 from scripts.benchmarking.growth import slope
 from scripts.benchmarking.rounds import Turn, measure, quartiles, ratio, steps_in
 from scripts.benchmarking.run import begun, put_in, tell
@@ -60,14 +60,14 @@ def test_the_slope_is_that_above_the_overhead():
 @pytest.mark.parametrize("pieces", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("kind", [kind for kind in EVERYONE if kind.name != "torch.compile"], ids=lambda kind: kind.name)
 def test_contestants_do_what_float64_does(kind, pieces):
-    if not is_installed(kind):
-        pytest.skip(f"{kind.needs} is not installed")
+    if reason := why_not(kind):
+        pytest.skip(reason)
     case = replace(SMALL, pieces=pieces)
     assert check(kind(case, draw(case))) < 1e-3
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in EVERYONE if is_installed(kind) and kind.name not in ("floor", "torch.compile")]
+    "kind", [kind for kind in EVERYONE if not why_not(kind) and kind.name not in ("floor", "torch.compile")]
 )
 def test_a_contestant_that_learns_something_else_is_found(kind):
     case = replace(SMALL, pieces=ADAM)

@@ -2,24 +2,42 @@
 
 import importlib.util
 
+import portable_bp as bp
 from scripts.benchmarking.contestants.contestant import Contestant
-from scripts.benchmarking.contestants.floor import Floor
-from scripts.benchmarking.contestants.jax_jit import Jax
-from scripts.benchmarking.contestants.ours import Ours, OursJax, OursNumpy, OursTorch
-from scripts.benchmarking.contestants.pytorch import Torch, TorchCompiled
+from scripts.benchmarking.contestants.floor import Floor, FloorOnGpu
+from scripts.benchmarking.contestants.jax_jit import Jax, JaxOnGpu
+from scripts.benchmarking.contestants.ours import Ours, OursCupy, OursJax, OursJaxOnGpu, OursNumpy, OursTorch, OursTorchOnGpu
+from scripts.benchmarking.contestants.pytorch import Torch, TorchCompiled, TorchCompiledOnGpu, TorchOnGpu
 from scripts.benchmarking.contestants.scikit_learn import ScikitLearn
 
-__all__ = ["Contestant", "EVERYONE", "Floor", "Ours", "TorchCompiled", "is_installed"]
+__all__ = ["Contestant", "EVERYONE", "Floor", "ON_GPU", "Ours", "TorchCompiled", "why_not"]
 
 EVERYONE: tuple[type[Contestant], ...] = (OursNumpy, OursTorch, OursJax, Floor, Torch, TorchCompiled, Jax, ScikitLearn)
+ON_GPU: tuple[type[Contestant], ...] = (
+    OursCupy,
+    OursTorchOnGpu,
+    OursJaxOnGpu,
+    FloorOnGpu,
+    TorchOnGpu,
+    TorchCompiledOnGpu,
+    JaxOnGpu,
+)
 
 
-def is_installed(kind: type[Contestant]) -> bool:
-    """Return whether the library that a contestant needs is here.
+def why_not(kind: type[Contestant]) -> str | None:
+    """Return why a contestant cannot take part, or None where the library and the device that it needs are here.
 
     Parameters
     ----------
     kind : type
-        One of `EVERYONE`.
+        One of `EVERYONE`, or of `ON_GPU`.
     """
-    return importlib.util.find_spec(kind.needs) is not None
+    module, _, device = kind.needs.partition(":")
+    if importlib.util.find_spec(module) is None:
+        return f"{module} is not installed"
+    try:
+        if device:
+            bp.select_backend(kind.needs)
+    except bp.BackendUnavailableError as error:
+        return str(error)
+    return None

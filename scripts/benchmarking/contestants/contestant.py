@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,11 +30,13 @@ class Contestant:
     name : str
         As it is told.
     needs : str
-        The module without which it cannot take part.
+        The backend flag of the library and the device without which it cannot take part.
     output_activation : str
         Of the network that it trains.
     predicts_probabilities : bool
         Whether `predict` gives the softmax of the outputs.
+    stopwatch : callable or None
+        Measures the seconds of what its library does on a device, as `stopwatches` says.
     """
 
     name = ""
@@ -43,6 +44,7 @@ class Contestant:
     steps: Any = None
     epoch: Any = None
     predict: Any = None
+    stopwatch: Any = None
 
     def __init__(self, case: Case, data: Data) -> None:
         self.case = case
@@ -59,21 +61,21 @@ class Contestant:
         return x
 
 
-def ready_batches(case: Case, data: Data) -> list[tuple[np.ndarray, np.ndarray]]:
+def ready_batches(case: Case, x: Any, target: Any) -> list[tuple[Any, Any]]:
     """Return the first batches of the data, in their order.
 
     Parameters
     ----------
     case : Case
         Whose batches they are.
-    data : Data
+    x, target : array
         What they are taken from.
     """
     starts = range(0, min(case.steps, READY) * case.batch, case.batch)
-    return [(data.x[start : start + case.batch], data.target[start : start + case.batch]) for start in starts]
+    return [(x[start : start + case.batch], target[start : start + case.batch]) for start in starts]
 
 
-def shuffled_rows(case: Case, steps: int) -> Iterator[np.ndarray]:
+def shuffled_rows(case: Case, steps: int) -> np.ndarray:
     """Return which rows each of so many batches holds, in the order that seed 0 gives; ours draws the same.
 
     Parameters
@@ -82,6 +84,10 @@ def shuffled_rows(case: Case, steps: int) -> Iterator[np.ndarray]:
         Whose batches they are.
     steps : int
         How many.
+
+    Returns
+    -------
+    numpy.ndarray, shape (steps, batch)
+        Numbers of rows.
     """
-    order = np.random.default_rng(0).permutation(case.batch * steps)
-    return (order[start : start + case.batch] for start in range(0, len(order), case.batch))
+    return np.random.default_rng(0).permutation(case.batch * steps).reshape(steps, case.batch)

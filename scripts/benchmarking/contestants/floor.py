@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data
+from scripts.benchmarking.cases import Case, Data, backend_of
 from scripts.benchmarking.contestants.contestant import Contestant
+from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch
 
 
 class Floor(Contestant):
@@ -17,25 +18,40 @@ class Floor(Contestant):
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
-        outs = [np.zeros((case.batch, size), "float32") for size in case.sizes]
-        outs[0][...] = data.x[: case.batch]
-        deltas = [np.zeros_like(out) for out in outs[1:]]
-        gradients = [np.empty_like(weight) for weight in data.weights]
-        slopes = [np.empty_like(out) for out in outs[1:-1]]
+        self.backend = backend_of(case, self.needs)
+        place, generator = self.backend.asarray, np.random.default_rng(0)
+        self.weights = [place(weight) for weight in data.weights]
+        # Any numbers but zeros, which a GPU multiplies with less power and therefore faster.
+        outs, deltas = (
+            [place(generator.random((case.batch, size), "float32")) for size in sizes] for sizes in (case.sizes, case.sizes[1:])
+        )
+        gradients = [self.backend.xp.empty_like(weight) for weight in self.weights]
+        slopes = [self.backend.xp.empty_like(out) for out in outs[1:-1]]
         self.products = [
-            *((below, weight.mT, out) for below, weight, out in zip(outs, data.weights, outs[1:], strict=False)),
-            *zip(deltas[:0:-1], data.weights[:0:-1], slopes[::-1], strict=True),
+            *((below, weight.mT, out) for below, weight, out in zip(outs, self.weights, outs[1:], strict=False)),
+            *zip(deltas[:0:-1], self.weights[:0:-1], slopes[::-1], strict=True),
             *((delta.mT, below, gradient) for delta, below, gradient in zip(deltas, outs, gradients, strict=False)),
         ]
+        self.multiply = self.backend.compile(self._multiply)  # which is where the backend sees to its precision
 
-    def steps(self, count: int) -> None:
-        """Multiply forward, backward, and for the gradient."""
+    def _multiply(self, count: int) -> None:
         for _ in range(count):
             for first, second, out in self.products:
                 first.dot(second, out)
 
-    def predict(self, x: Any) -> np.ndarray:
+    def steps(self, count: int) -> None:
+        """Multiply forward, backward, and for the gradient."""
+        self.multiply(count)
+        self.backend.synchronize()
+
+    def predict(self, x: Any) -> Any:
         """Multiply forward."""
-        for weight in self.data.weights:
+        for weight in self.weights:
             x = x.dot(weight.mT)
         return x
+
+
+class FloorOnGpu(Floor):
+    """CuPy's products alone."""
+
+    needs, stopwatch = "cupy", staticmethod(cupy_stopwatch)

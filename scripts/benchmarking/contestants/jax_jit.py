@@ -16,6 +16,7 @@ class Jax(Contestant):
     """JAX as its users write it."""
 
     name, needs = "JAX jit", "jax"
+    precisions: dict[str, str] = {}  # on a CPU all products are exact
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
@@ -23,7 +24,7 @@ class Jax(Contestant):
         import jax.numpy as jnp
 
         self.jax = jax
-        forward, step = _written_in_jax(case)
+        forward, step = _written_in_jax(case, self.precisions.get(case.precision))
         self.forward = jax.jit(forward)
         self.step = functools.partial(jax.jit, donate_argnums=0)(step)
         self.gathered = functools.partial(jax.jit, donate_argnums=0)(
@@ -33,7 +34,7 @@ class Jax(Contestant):
         averages = [jax.tree.map(jnp.zeros_like, layers) if case.pieces.optimizer == "adam" else () for _ in range(2)]
         self.state = (layers, *averages, jnp.zeros((), "float32"))
         self.x, self.target = jnp.asarray(data.x), jnp.asarray(data.target)
-        self.ready = [(jnp.asarray(x), jnp.asarray(target)) for x, target in ready_batches(case, data)]
+        self.ready = ready_batches(case, self.x, self.target)
 
     def parameters(self) -> list[np.ndarray]:
         """Return each layer's weight, then each layer's bias."""
@@ -60,7 +61,14 @@ class Jax(Contestant):
         return np.asarray(self.forward(self.state[0], x))
 
 
-def _written_in_jax(case: Case) -> tuple[Any, Any]:
+class JaxOnGpu(Jax):
+    """The same on a GPU, where JAX takes TF32 unless it is told."""
+
+    needs = "jax:gpu"
+    precisions = {"float32": "float32", "tf32": "tensorfloat32", "mixed": "BF16_BF16_F32"}
+
+
+def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
     """Return forward(layers, x) and step(state, x, target), to be compiled."""
     import jax
     import jax.numpy as jnp
@@ -71,7 +79,7 @@ def _written_in_jax(case: Case) -> tuple[Any, Any]:
 
     def forward(layers: Any, out: Any) -> Any:
         for (weight, bias), kind in zip(layers, kinds, strict=True):
-            out = functions[kind](out @ weight.T + bias)
+            out = functions[kind](jnp.matmul(out, weight.T, precision=precision) + bias)
         return out
 
     def measure(layers: Any, x: Any, target: Any) -> Any:

@@ -8,16 +8,15 @@ import numpy as np
 
 from scripts.benchmarking.cases import Case, Data, ours
 from scripts.benchmarking.contestants.contestant import Contestant
+from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch, torch_stopwatch
 
 
 class Ours(Contestant):
-    """portable_bp on one backend."""
-
-    backend = "numpy"
+    """portable_bp on the backend that it needs."""
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
-        self.network = ours(case, data, self.backend)
+        self.network = ours(case, data, self.needs)
         self.x, self.target = self.place(data.x), self.place(data.target)
 
     def place(self, x: np.ndarray) -> Any:
@@ -57,10 +56,28 @@ class OursNumpy(Ours):
 class OursTorch(Ours):
     """portable_bp on PyTorch."""
 
-    name, needs, backend = "portable_bp torch", "torch", "torch"
+    name, needs = "portable_bp torch", "torch"
 
 
 class OursJax(Ours):
     """portable_bp on JAX."""
 
-    name, needs, backend = "portable_bp jax", "jax", "jax"
+    name, needs = "portable_bp jax", "jax"
+
+
+class OursCupy(Ours):
+    """portable_bp on CuPy."""
+
+    name, needs, stopwatch = "portable_bp cupy", "cupy", staticmethod(cupy_stopwatch)
+
+
+class OursTorchOnGpu(Ours):
+    """portable_bp on PyTorch, on a CUDA device."""
+
+    name, needs, stopwatch = "portable_bp torch:cuda", "torch:cuda", staticmethod(torch_stopwatch)
+
+
+class OursJaxOnGpu(Ours):
+    """portable_bp on JAX, on a GPU."""
+
+    name, needs = "portable_bp jax:gpu", "jax:gpu"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from scripts.benchmarking.cases import Case, Data
 from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
+from scripts.benchmarking.contestants.stopwatches import torch_stopwatch
 
 
 class Torch(Contestant):
     """Eager PyTorch, with the fused optimizers, which are its fastest."""
 
-    name, needs = "PyTorch eager", "torch"
+    name, needs, device = "PyTorch eager", "torch", "cpu"
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
@@ -24,7 +27,7 @@ class Torch(Contestant):
         pieces = case.pieces
         modules: list[Any] = []
         for number, (weight, bias) in enumerate(zip(data.weights, data.biases, strict=True), start=1):
-            linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
+            linear = torch.nn.Linear(weight.shape[1], weight.shape[0], device=self.device)
             with torch.no_grad():
                 linear.weight.copy_(torch.tensor(weight))
                 linear.bias.copy_(torch.tensor(bias))
@@ -33,15 +36,31 @@ class Torch(Contestant):
         self.module: Any = torch.nn.Sequential(*modules)
         optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
         self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=case.learning_rate, fused=True)
-        self.x, self.target = torch.tensor(data.x), torch.tensor(data.target)
-        self.ready = [(torch.tensor(x), torch.tensor(target)) for x, target in ready_batches(case, data)]
-        self.measure = self._measure
+        self.x, self.target = self.place(data.x), self.place(data.target)
+        self.ready = ready_batches(case, self.x, self.target)
+        self.measure: Any = self._measure_in_bfloat16 if case.precision == "mixed" else self._measure
 
     def _measure(self, x: Any, target: Any) -> Any:
         out, functional = self.module(x), self.torch.nn.functional
         if self.case.pieces.loss == "cross_entropy":
             return functional.cross_entropy(out, target)
         return functional.mse_loss(out, target, reduction="sum") * (0.5 / len(x))
+
+    def _measure_in_bfloat16(self, x: Any, target: Any) -> Any:
+        with self.torch.autocast(self.device, dtype=self.torch.bfloat16):
+            return self._measure(x, target)
+
+    @contextlib.contextmanager
+    def _work(self) -> Iterator[None]:
+        """Let products be as exact as the case wants them; at the end, wait for the device."""
+        before = self.torch.get_float32_matmul_precision()
+        self.torch.set_float32_matmul_precision("high" if self.case.precision == "tf32" else "highest")
+        try:
+            yield
+            if self.device == "cuda":
+                self.torch.cuda.synchronize()
+        finally:
+            self.torch.set_float32_matmul_precision(before)
 
     def _step(self, x: Any, target: Any) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -51,34 +70,48 @@ class Torch(Contestant):
     def parameters(self) -> list[np.ndarray]:
         """Return each layer's weight, then each layer's bias."""
         linears = [module for module in self.module if hasattr(module, "weight")]
-        return [getattr(each, kind).detach().numpy().copy() for kind in ("weight", "bias") for each in linears]
+        return [getattr(each, kind).detach().cpu().numpy().copy() for kind in ("weight", "bias") for each in linears]
 
     def steps(self, count: int) -> None:
         """Train on ready batches."""
-        for x, target in itertools.islice(itertools.cycle(self.ready), count):
-            self._step(x, target)
+        with self._work():
+            for x, target in itertools.islice(itertools.cycle(self.ready), count):
+                self._step(x, target)
 
     def epoch(self, count: int) -> None:
         """Train on batches that are shuffled and gathered."""
-        for rows in map(self.torch.from_numpy, shuffled_rows(self.case, count)):
-            self._step(self.x[rows], self.target[rows])
+        with self._work():
+            for rows in self.place(shuffled_rows(self.case, count)):
+                self._step(self.x[rows], self.target[rows])
 
     def place(self, x: np.ndarray) -> Any:
         """Return a tensor."""
-        return self.torch.tensor(x)
+        return self.torch.tensor(x, device=self.device)
 
     def predict(self, x: Any) -> np.ndarray:
         """Run the module alone."""
         with self.torch.inference_mode():
-            return self.module(x).numpy()
+            return self.module(x).cpu().numpy()
+
+
+class TorchOnGpu(Torch):
+    """The same on a CUDA device."""
+
+    needs, device, stopwatch = "torch:cuda", "cuda", staticmethod(torch_stopwatch)
 
 
 class TorchCompiled(Torch):
     """The same, the way to the loss and back compiled by torch.compile for the batch's own shape."""
 
-    name = "torch.compile"
+    name, mode = "torch.compile", "default"
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
         self.torch._dynamo.reset()  # it stops compiling a function that it has met in eight forms
-        self.measure = self.torch.compile(self._measure, dynamic=False)
+        self.measure = self.torch.compile(self.measure, dynamic=False, mode=self.mode)
+
+
+class TorchCompiledOnGpu(TorchCompiled):
+    """The same on a CUDA device, where the whole of it is a CUDA graph."""
+
+    needs, device, stopwatch, mode = "torch:cuda", "cuda", staticmethod(torch_stopwatch), "reduce-overhead"

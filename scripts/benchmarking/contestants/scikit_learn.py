@@ -38,7 +38,7 @@ class ScikitLearn(Contestant):
             epsilon=5e-10,  # it adds epsilon where that counts for some 20 times as much in the first steps
             shuffle=False,
         )
-        self.ready = ready_batches(case, data)
+        self.ready = ready_batches(case, data.x, data.target)
         self.model.partial_fit(*self.ready[0], **({"classes": np.arange(case.sizes[-1])} if classifies else {}))
         for mine, given in zip(self.model.coefs_, data.weights, strict=True):
             mine[...] = given.T

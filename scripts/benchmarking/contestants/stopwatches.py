@@ -1,0 +1,37 @@
+"""A library's own measure of time on a CUDA device: events in the stream that it works in.
+
+Each function begins to measure; what it returns ends that, waits for the device, and gives the seconds between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def cupy_stopwatch() -> Callable[[], float]:
+    """Begin to measure in CuPy's current stream."""
+    import cupy
+
+    began = cupy.cuda.get_current_stream().record()
+
+    def seconds() -> float:
+        ended = cupy.cuda.get_current_stream().record()
+        ended.synchronize()
+        return cupy.cuda.get_elapsed_time(began, ended) / 1e3
+
+    return seconds
+
+
+def torch_stopwatch() -> Callable[[], float]:
+    """Begin to measure in PyTorch's current stream."""
+    import torch
+
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began.record()
+
+    def seconds() -> float:
+        ended.record()
+        ended.synchronize()
+        return began.elapsed_time(ended) / 1e3
+
+    return seconds
