@@ -33,8 +33,11 @@ done
 
 # Prints the extra that brings a backend's library.
 extra_of() {
-    case "${1%%:*}" in
-        cupy) if nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12'; then echo cuda12; else echo cuda13; fi ;;
+    local cuda=cuda13
+    if nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12'; then cuda=cuda12; fi
+    case "$1" in
+        cupy*) echo "$cuda" ;;
+        jax:gpu*) echo "jax-$cuda" ;;
         *) echo "${1%%:*}" ;;
     esac
 }

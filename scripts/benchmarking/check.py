@@ -75,8 +75,9 @@ class Reference:
 
 
 def _squares(some: list[Layer], others: list[Layer]) -> float:
-    pairs = (pair for layers in zip(some, others, strict=True) for pair in zip(*layers, strict=True))
-    return sum(float(((one - other) ** 2).sum()) for one, other in pairs)
+    pairs = zip(some, others, strict=True)
+    differences = (getattr(one, part) - getattr(other, part) for one, other in pairs for part in Layer._fields)
+    return sum(float((each**2).sum()) for each in differences)
 
 
 class References:

@@ -88,7 +88,7 @@ def as_markdown(results: dict[str, Any]) -> str:
     for case in results["cases"]:
         seconds = case["seconds"]["step"]
         cells = [_cell(case, seconds, OURS, peer, "step") for peer in PEERS]
-        took = _short(quartiles(seconds[OURS])[1])
+        took = short(quartiles(seconds[OURS])[1])
         what = f"{case['name']}, {case['batch']}, {case['optimizer']}, {case['steps']:,}"
         lines.append(f"| {what} | {took} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_epochs(results), "", *_fits(results), *_sentences(results)])
@@ -167,15 +167,33 @@ def _cell(case: dict[str, Any], seconds: dict[str, list[float]], mine: str, peer
     if peer not in seconds:
         return ""
     middle, wanted = ratio(seconds[mine], seconds[peer])[1], target(case, mine, peer, kind)
-    return _marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.3g}")
+    return marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.3g}")
 
 
-def _marked(number: float, met: bool | None, wanted: str) -> str:
+def marked(number: float, met: bool | None, wanted: str) -> str:
+    """Return a number with what was aimed at in brackets, bold where it is missed.
+
+    Parameters
+    ----------
+    number : float
+        Told to two digits.
+    met : bool or None
+        Whether it is what was aimed at; None where nothing was.
+    wanted : str
+        What was.
+    """
     told = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
     return told if met is None else f"{told} [{wanted}]" if met else f"**{told}** [{wanted}]"
 
 
-def _short(seconds: float) -> str:
+def short(seconds: float) -> str:
+    """Return a time in milliseconds, or in microseconds where it is shorter than one.
+
+    Parameters
+    ----------
+    seconds : float
+        The time.
+    """
     return f"{1e3 * seconds:,.1f} ms" if seconds > 1e-3 else f"{1e6 * seconds:,.0f} us"
 
 
@@ -203,10 +221,10 @@ def _fits(results: dict[str, Any]) -> list[str]:
     for fit in results.get("fit", []):
         mine, theirs, alone = (fit["seconds"][who] for who in ("portable_bp", "scikit-learn", "products"))
         middle, wanted = ratio(mine, theirs)[1], FIT_TARGETS.get(fit["task"])
-        told = _marked(middle, None if wanted is None else middle <= wanted, f"{wanted}")
+        told = marked(middle, None if wanted is None else middle <= wanted, f"{wanted}")
         lines.append(
             f"- `MLPClassifier.fit`, {fit['task']}, float64, {fit['threads']} thread{'s' * (fit['threads'] > 1)}: "
-            f"{_short(quartiles(mine)[1])}, {told} of scikit-learn's; the matrix products alone take "
+            f"{short(quartiles(mine)[1])}, {told} of scikit-learn's; the matrix products alone take "
             f"{ratio(alone, theirs)[1]:.2f} of scikit-learn's."
         )
     return lines
@@ -219,8 +237,8 @@ def _sentences(results: dict[str, Any]) -> list[str]:
         told = "not to be told: too few sizes rise above the overhead"
         if grown["slope"] is not None:
             told = (
-                f"{_marked(grown['slope'], 0.9 <= grown['slope'] <= 1.1, '0.9 to 1.1')} above the overhead of "
-                f"{_short(grown['overhead'])}, from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
+                f"{marked(grown['slope'], 0.9 <= grown['slope'] <= 1.1, '0.9 to 1.1')} above the overhead of "
+                f"{short(grown['overhead'])}, from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
             )
         lines.append(
             f"- How the time of {'a step' if what == 'weights' else 'an epoch'} grows with {what}: log-log slope {told}."
@@ -235,8 +253,8 @@ def _sentences(results: dict[str, Any]) -> list[str]:
         alone, asked = (ratio(seconds[name], seconds["numpy"])[1] for name in ("portable_bp", "portable_bp.Network"))
         unasked = results["import"]["unasked"]
         lines.append(
-            f"- `import portable_bp` takes {_marked(alone, alone <= 1.5, '1.5')} of the time of `import numpy`, and with "
-            f"`portable_bp.Network` asked for {_marked(asked, asked <= 1.5, '1.5')}; of cupy, torch, jax, scikit-learn and "
+            f"- `import portable_bp` takes {marked(alone, alone <= 1.5, '1.5')} of the time of `import numpy`, and with "
+            f"`portable_bp.Network` asked for {marked(asked, asked <= 1.5, '1.5')}; of cupy, torch, jax, scikit-learn and "
             f"matplotlib it brings in {', '.join(unasked) or 'none'}."
         )
     if "install" in results:

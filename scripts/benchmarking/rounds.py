@@ -143,3 +143,25 @@ def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
             return max(1, min(most, round(count * seconds / took)))
         count = min(most, count * 4)
     return most
+
+
+def fewer_steps(seconds: float, run: Callable[[int], object], most: int) -> int:
+    """Return how many steps take no longer than that, all of them where they can: what begins and ends a run counts least then.
+
+    Parameters
+    ----------
+    seconds : float
+        How long a turn may be.
+    run : callable
+        Takes a number of steps, and has been run before.
+    most : int
+        How many there are.
+    """
+    began = time.perf_counter()
+    run(most)
+    took = time.perf_counter() - began
+    if took <= seconds:
+        return most
+    count = max(min(most, 5), int(most * seconds / took))
+    run(count)  # which may compile anew
+    return count

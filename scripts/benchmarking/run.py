@@ -26,7 +26,7 @@ from scripts.benchmarking.contestants import EVERYONE, Contestant, Ours, TorchCo
 from scripts.benchmarking.fits import fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
-from scripts.benchmarking.rounds import Turn, measure, steps_in
+from scripts.benchmarking.rounds import Turn, fewer_steps, measure, steps_in
 
 README = Path(__file__).parents[2] / "README.md"
 TRAINING, PREDICTIONS = ("step", "epoch"), ("inference",)
@@ -273,18 +273,18 @@ def turns_of(contestant: Contestant, wanted: set[str], turn: float, epoch: float
     turn : float
         How many seconds of steps make a turn.
     epoch : float
-        How many seconds an epoch may take: where all batches take longer, it has fewer.
+        How many seconds an epoch may take: where all steps take longer, it has fewer.
     """
     case, name, stopwatch = contestant.case, contestant.name, contestant.stopwatch
     turns: dict[tuple[str, str], Turn] = {}
 
     def an_epoch() -> Turn:
-        count = case.steps if epoch == math.inf else max(min(case.steps, 5), steps_in(epoch, contestant.epoch, case.steps))
+        count = case.steps if epoch == math.inf else fewer_steps(epoch, contestant.epoch, case.steps)
         return Turn(contestant.epoch, count, min(count, 8), stopwatch)
 
     if isinstance(contestant, Ours):
+        contestant.epoch(case.steps)  # so that all that will be compiled is
         turns[name, "epoch"] = an_epoch()
-        contestant.epoch(turns[name, "epoch"].steps)  # so that all that will be compiled is
         return turns
     if "step" in wanted and contestant.steps is not None:
         count = max(min(case.steps, 5), steps_in(turn, contestant.steps, case.steps))

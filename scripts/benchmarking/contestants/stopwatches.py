@@ -12,10 +12,10 @@ def cupy_stopwatch() -> Callable[[], float]:
     """Begin to measure in CuPy's current stream."""
     import cupy
 
-    began = cupy.cuda.get_current_stream().record()
+    began = cupy.cuda.get_current_stream().record(cupy.cuda.Event())
 
     def seconds() -> float:
-        ended = cupy.cuda.get_current_stream().record()
+        ended = cupy.cuda.get_current_stream().record(cupy.cuda.Event())
         ended.synchronize()
         return cupy.cuda.get_elapsed_time(began, ended) / 1e3
 
