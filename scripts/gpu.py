@@ -26,6 +26,7 @@ WORK = {  # with the modules without which it cannot be done
     "demo": ("sklearn", "matplotlib", "tqdm"),
     "benchmark": ("tqdm",),
 }
+HINT = "scripts/gpu --rehearse does the same in small without a GPU."
 FOR_TESTS = 0.45  # of the time, at most
 
 
@@ -79,13 +80,16 @@ def missing(chosen: argparse.Namespace) -> list[str]:
 def main() -> int:
     """Do what is asked for, and return the exit code."""
     chosen = options()
+    if chosen.output:
+        chosen.output = chosen.output.resolve()
+    os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
-    if lacking := missing(chosen):
-        return refuse(
-            f"{sys.executable} lacks {', '.join(lacking)}: install them there, or let scripts/gpu make its own .venv."
-        )
     if chosen.readme:
         return write_readme()
+    if lacking := missing(chosen):
+        return refuse(
+            f"{sys.executable} lacks {', '.join(lacking)}: install them there, or let scripts/gpu make its own .venv; {HINT}"
+        )
     os.environ |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # JAX would take three quarters of the GPU's memory
     if chosen.rehearse:
         os.environ |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
@@ -97,7 +101,7 @@ def main() -> int:
     try:
         bp.select_backend(place.flag)
     except (ImportError, bp.BackendUnavailableError) as error:
-        return refuse(f"{error} scripts/gpu --rehearse does the same in small without a GPU.")
+        return refuse(f"{error} {HINT}")
     return do(chosen, place)
 
 
@@ -217,8 +221,8 @@ def _test_files(chosen: argparse.Namespace, place: Place) -> list[str]:
     if "tests" not in chosen.work:
         return []
     # Those of the estimators take longest.
-    found = sorted((path for folder in place.tests for path in (ROOT / folder).rglob("test_*.py")), key=str)
-    return [path.relative_to(ROOT).as_posix() for path in sorted(found, key=lambda path: path.parent.name != "estimators")]
+    found = sorted(ROOT.glob(place.tests), key=lambda path: (path.parent.name != "estimators", str(path)))
+    return [path.relative_to(ROOT).as_posix() for path in found]
 
 
 def _ended(outcome: Outcome) -> str:

@@ -18,13 +18,13 @@ import portable_bp as bp
 from scripts.benchmarking.cases import Case, Data, draw
 from scripts.benchmarking.check import References, check
 from scripts.benchmarking.contestants import Contestant, Ours, TorchCompiled
-from scripts.benchmarking.gpu_report import tell_case, write
+from scripts.benchmarking.gpu_report import EVENTS, HOST, tell_case, write
 from scripts.benchmarking.places import GPU, REHEARSAL, Networks, Place, title
 from scripts.benchmarking.rounds import Turn, by_host, measure, steps_in
-from scripts.benchmarking.run import assemble, by_what, in_a_line, turns_of
+from scripts.benchmarking.turns import TRAINING, assemble, by_what, in_a_line, turns_of
 
 LEAST = 15.0  # with so many seconds left, no other case is begun
-HOST, EVENTS = "by the host's clock", "by CUDA events"
+PATIENCE = 0.1  # threads of the host that go on working slow a device down but little
 
 
 def run(output: Path, until: float, rehearse: bool, titles: list[str], rounds: int) -> None:
@@ -100,11 +100,11 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
         here, distances, left_out = assemble(case, data, kinds, references=references, go_on=True)
         for contestant in here:
             try:
-                turns |= turns_of(contestant, {"step", "epoch"}, place.turn, place.epoch)
+                turns |= turns_of(contestant, set(TRAINING), place.turn, place.epoch)
             except Exception as error:  # such as too little memory
                 left_out[contestant.name] = in_a_line(error)
     with tqdm(total=rounds * len(turns), desc=title(case), unit="turn", leave=False) as bar:
-        seconds = by_what(measure(turns, rounds, bar.update, by_both_clocks, until), {"step", "epoch"})
+        took = measure(turns, rounds, bar.update, by_both_clocks, until, PATIENCE)
     return {
         "name": case.name,
         "batch": case.batch,
@@ -114,7 +114,9 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
         "weights": case.weights,
         "fewest_bytes": fewest_bytes(case),
         "distance_to_float64": distances,
-        "seconds": {what: {who: by_clock(took) for who, took in of.items()} for what, of in seconds.items()},
+        "seconds": {
+            what: {who: by_clock(took) for who, took in of.items()} for what, of in by_what(took, set(TRAINING)).items()
+        },
         "left_out": left_out,
     } | ({"sample": case.sample} if isinstance(case, Networks) else {})
 

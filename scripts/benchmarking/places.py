@@ -14,7 +14,7 @@ from typing import Any
 
 import portable_bp as bp
 from scripts.benchmarking.cases import ADAM, CASES, Case
-from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, TorchCompiled
+from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, TorchCompiled, why_not
 
 _TRY = """
 import json, sys
@@ -78,8 +78,8 @@ class Place:
         How many seconds of steps make a turn, and how many an epoch may take.
     copied : int
         How many numbers are copied, to see how fast the memory is.
-    tests : tuple of str
-        What holds the tests.
+    tests : str
+        The files of the tests.
     """
 
     flag: str
@@ -88,7 +88,7 @@ class Place:
     turn: float
     epoch: float
     copied: int
-    tests: tuple[str, ...]
+    tests: str
 
 
 _TINY, _SMALL, _PLAIN, _DEEP, _WIDE = (
@@ -118,7 +118,7 @@ GPU = Place(
     turn=0.1,
     epoch=0.5,
     copied=2**28,
-    tests=("tests",),
+    tests="tests/**/test_*.py",
 )
 REHEARSAL = Place(
     flag="numpy",
@@ -127,7 +127,7 @@ REHEARSAL = Place(
     turn=0.01,
     epoch=0.05,
     copied=2**20,
-    tests=("tests/algorithm", "tests/inspection"),
+    tests="tests/algorithm/test_[is]*.py",
 )
 
 
@@ -194,7 +194,8 @@ def out_of_reach(place: Place) -> dict[str, str]:
     place : Place
         Where they take part.
     """
-    flags = sorted({kind.needs for kind in place.kinds})
+    here = {kind.needs: reason for kind in place.kinds if ":" not in kind.needs and (reason := why_not(kind))}
+    flags = sorted({kind.needs for kind in place.kinds if ":" in kind.needs})
     # In a process of its own, since what looks for a device keeps some of its memory.
     said = subprocess.run([sys.executable, "-c", _TRY, *flags], check=True, capture_output=True, text=True).stdout
-    return json.loads(said)
+    return here | json.loads(said)

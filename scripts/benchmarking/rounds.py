@@ -12,12 +12,17 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 
-def rest() -> None:
+def rest(patience: float = 2.0) -> None:
     """Wait until no thread of this process works or spins any more; say so where they do not stop.
 
     Libraries let their threads spin for a while, in case of more work, and what runs meanwhile would share its cores with them.
+
+    Parameters
+    ----------
+    patience : float
+        How many seconds to wait, at most.
     """
-    until = time.perf_counter() + 2.0
+    until = time.perf_counter() + patience
     while time.perf_counter() < until:
         used = time.process_time()
         time.sleep(0.02)
@@ -69,6 +74,7 @@ def measure(
     tell: Callable[[], object],
     take: Callable[[Turn], Any] = by_host,
     until: float = math.inf,
+    patience: float = 2.0,
 ) -> dict[Who, list[Any]]:
     """Return the seconds of a step, one number a round, for everyone.
 
@@ -84,6 +90,8 @@ def measure(
         Takes a turn, and returns the seconds of a step, by whatever clocks.
     until : float
         When, by `time.time`, no other round is begun; there is one in any case.
+    patience : float
+        How many seconds to wait for threads to rest, at most.
     """
     seconds: dict[Who, list[Any]] = {name: [] for name in turns}
     order = random.Random(0)
@@ -92,7 +100,7 @@ def measure(
             break
         for name in order.sample(list(turns), len(turns)):
             turn = turns[name]
-            rest()
+            rest(patience)
             turn.run(turn.warm)
             seconds[name].append(take(turn))
             tell()

@@ -1,0 +1,191 @@
+"""What can be tested of scripts/gpu without a GPU: its judgment, its report, and a rehearsal of the rest."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts import gpu
+from scripts.benchmarking import gpu_report
+from scripts.benchmarking.cases import SGD
+from scripts.benchmarking.jobs import count_tests, run_side_by_side
+from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, fewest_bytes
+from scripts.benchmarking.places import GPU, REHEARSAL, file_name, title
+from scripts.benchmarking.rounds import Turn, fewer_steps
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("way", ["cupy", "numpy"])
+def test_that_runs(way):
+    assert way != "numpy", "it is numpy"
+
+@pytest.mark.parametrize(("number", "way"), [(1, "cupy")])
+def test_that_is_skipped(number, way):
+    pytest.skip("no")
+
+def test_of_cupy_that_runs_elsewhere():
+    pass
+"""
+
+
+def results(**changes):
+    host, events = gpu_report.HOST, gpu_report.EVENTS
+    step = {
+        "portable_bp cupy": {host: [2.0, 2.0], events: [1.0, 3.0]},
+        "PyTorch eager": {host: [9.0, 9.0], events: [4.0, 4.0]},
+        "JAX jit": {host: [1.0, 1.0]},
+    }
+    case = {"name": "2-4-3-2", "batch": 4, "steps": 64, "optimizer": "sgd", "precision": "tf32", "left_out": {"floor": "no"}}
+    device = {"name": "NVIDIA Abacus", "driver": "5", "CUDA runtime": "13.0", "python": "3", "libraries": {"cupy": "14"}}
+    return {
+        "date": "2026-01-02",
+        "passed": True,
+        "device": device,
+        "without": {"jax:gpu": "it sees none"},
+        "tests": {"passed": 1200, "on": {"passed": 300}, "left_out": []},
+        "copy": {"bytes_read_and_written": 4e9, "seconds": {host: [2.0], events: [1.0]}},
+        "cases": [case | {"seconds": {"step": step}, "distance_to_float64": {"portable_bp cupy": 0.00012}}],
+        "left_out": {},
+    } | changes
+
+
+def test_a_rehearsal(tmp_path):
+    """All but the tests and the demo, in small: it measures, writes and tells, and leaves the README alone."""
+    readme, output = (ROOT / "README.md").read_bytes(), tmp_path / "new" / "rehearsal.json"
+    command = [sys.executable, "scripts/gpu.py", "--rehearse", "--only", "benchmark", "--cases", "2-4-3-2", "--rounds", "1"]
+    told = subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    found = json.loads(output.read_text(encoding="utf-8"))
+    assert [case["name"] for case in found["cases"]] == ["2-4-3-2"]
+    assert {"portable_bp numpy", "floor"} <= found["cases"][0]["seconds"]["step"].keys()
+    assert found["failed"] == [] and not found["passed"] and found["under_way"] is None
+    assert "| 2-4-3-2, 4, sgd, float32 |" in told
+    assert (ROOT / "README.md").read_bytes() == readme
+
+
+def test_without_a_gpu_it_says_so_at_once(tmp_path):
+    command = [sys.executable, "scripts/gpu.py", "--output", str(tmp_path / "none.json")]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 2 and not list(tmp_path.iterdir())
+    assert "cupy" in ended.stderr.lower() and "--rehearse" in ended.stderr and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--only", "test"], "--only is 'test', and should name some of tests,demo,benchmark"),
+        (["--rounds", "0"], "--rounds is 0"),
+        (["--seconds", "nan"], "--seconds is nan, and should be 60 or more"),
+    ],
+)
+def test_what_the_command_does_not_understand(given, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        gpu.options(given)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_only_a_whole_run_is_written_by_the_name_of_the_gpu():
+    assert gpu.options([]).whole
+    for given in (["--rehearse"], ["--cases", "2-4-3-2"], ["--only", "tests"], ["--rounds", "1"], ["--output", "x.json"]):
+        assert not gpu.options(given).whole
+    assert file_name("NVIDIA H100 80GB HBM3") == "nvidia-h100-80gb-hbm3.json"
+    assert file_name("Tesla V100-SXM2-16GB") == "nvidia-tesla-v100-sxm2-16gb.json"
+
+
+def test_tests_are_counted_as_pytest_ran_them(tmp_path):
+    (tmp_path / "test_some.py").write_text(TESTS, encoding="utf-8")
+    (tmp_path / "test_other.py").write_text("import polars.nothing\nimport scripts.nothing", encoding="utf-8")
+    written = tmp_path / "tests.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={written}", "-c", os.devnull]
+    subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True)
+    found = count_tests(written, "cupy")
+    assert found["on"] == {"passed": 1, "failed": 0, "skipped": 1}
+    assert (found["passed"], found["skipped"]) == (2, 1)
+    assert any("test_that_runs[numpy]: AssertionError: it is numpy" in line for line in found["failures"])
+    assert [line.rpartition(": ")[2] for line in found["left_out"]] == ["polars is not installed"]
+
+
+@pytest.mark.parametrize(
+    ("passed", "failed", "unfinished", "said"),
+    [
+        (3, 0, {}, []),
+        (0, 0, {}, ["no test ran and passed on cupy"]),
+        (3, 2, {}, ["2 tests"]),
+        (3, 0, {"tests/test_a.py": "was not finished in time"}, ["tests/test_a.py was not finished in time"]),
+    ],
+)
+def test_the_tests_must_have_run_on_cupy_and_passed(passed, failed, unfinished, said):
+    counts = {"passed": passed, "failed": failed, "skipped": 1}
+    found = {"failed": []}
+    gpu.add_tests(found, {"tests/test_b.py": counts | {"on": counts, "failures": [], "left_out": []}}, unfinished, "cupy")
+    assert found["failed"] == said and found["tests"]["passed"] == passed
+
+
+def test_tests_and_demo_run_side_by_side(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    chosen = gpu.options(["--only", "tests,demo"])
+    found = {"device": {"memory": 0}, "without": {"torch": "", "jax": ""}, "failed": []}
+    place = dataclasses.replace(REHEARSAL, tests=("tests/inspection",))
+    gpu.check(chosen, place, found, time.time() + 300.0)
+    assert found["failed"] == [] and found["commands"] == {"portable-bp example": True, "scripts/demo": True}
+    assert found["tests"]["failed"] == 0 < found["tests"]["on"]["passed"] < found["tests"]["passed"]
+
+
+def test_what_takes_too_long_is_ended():
+    commands = {"slow": [sys.executable, "-c", "print('so far', flush=True); import time; time.sleep(60)"]}
+    commands |= {"wrong": [sys.executable, "-c", "raise SystemExit(3)"], "late": [sys.executable, "-c", ""]}
+    told = []
+    outcomes = run_side_by_side(commands, 2, time.time() + 2.0, os.environ, lambda name, _: told.append(name))
+    assert {name: outcome.code for name, outcome in outcomes.items()} in ({"slow": None, "wrong": 3, "late": 0},)
+    assert outcomes["slow"].output.strip() == "so far" and 1.0 < outcomes["slow"].seconds < 20.0
+    assert sorted(told) == sorted(commands)
+
+
+def test_both_clocks_are_kept():
+    turn = Turn(lambda steps: time.sleep(0.01), 2, 0, lambda: lambda: 3.0)
+    host, events = by_both_clocks(turn)
+    assert 0.005 <= host < 1.0 and events == 1.5
+    assert by_clock([(1.0, 2.0), (3.0, 4.0)]) == {"by the host's clock": [1.0, 3.0], "by CUDA events": [2.0, 4.0]}
+    assert by_clock([(1.0, None)]) == {"by the host's clock": [1.0]}
+
+
+def test_an_epoch_is_whole_where_there_is_time():
+    assert fewer_steps(1.0, lambda steps: None, 100) == 100
+    assert 5 <= fewer_steps(0.05, lambda steps: time.sleep(0.002 * steps), 100) < 100
+
+
+def test_the_fewest_bytes_of_a_step():
+    case = dataclasses.replace(REHEARSAL.cases[0], sizes=(3, 2), batch=5, pieces=SGD)
+    assert fewest_bytes(case) == 4 * (5 * (3 + 2) + 2 * (3 * 2 + 2))
+
+
+def test_every_case_has_a_name_of_its_own_and_those_with_targets_are_measured():
+    assert len({title(case) for case in GPU.cases}) == len(GPU.cases)
+    assert gpu_report.TARGETS.keys() <= {case.name for case in GPU.cases}
+    assert {case.precision for case in REHEARSAL.cases} == {"float32"}
+
+
+def test_a_ratio_is_by_events_where_both_have_them():
+    told = gpu_report.as_markdown([results()])
+    assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 [0.5] |  | **2.00** [1] |  | 1.2e-04 |" in told
+    assert "NVIDIA Abacus" in told and "1,200 tests passed, 300 of them on CuPy" in told
+    assert "reads and writes 4 GB a second" in told and "Not measured: jax:gpu: it sees none" in told
+
+
+def test_what_failed_or_was_not_measured_is_not_told():
+    assert gpu_report.as_markdown([]) == gpu_report.as_markdown([results(passed=False)]) == gpu_report.NOTHING
+    text = gpu_report.put_into(f"before {gpu_report.BEGIN} old {gpu_report.END} after", [])
+    assert text == f"before {gpu_report.BEGIN}\n{gpu_report.NOTHING}\n{gpu_report.END} after"
+
+
+def test_the_readme_holds_the_newest_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert gpu_report.put_into(text, gpu_report.read_all(gpu.RESULTS)) == text
