@@ -114,9 +114,7 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
         "weights": case.weights,
         "fewest_bytes": fewest_bytes(case),
         "distance_to_float64": distances,
-        "seconds": {
-            what: {who: by_clock(took) for who, took in of.items()} for what, of in by_what(took, set(TRAINING)).items()
-        },
+        "seconds": by_what({who: by_clock(each) for who, each in took.items()}, set(TRAINING)),
         "left_out": left_out,
     } | ({"sample": case.sample} if isinstance(case, Networks) else {})
 

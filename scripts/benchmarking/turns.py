@@ -108,7 +108,7 @@ def turns_of(contestant: Contestant, wanted: set[str], turn: float, epoch: float
     return turns
 
 
-def by_what(seconds: dict[tuple[str, str], list[Any]], wanted: set[str]) -> dict[str, dict[str, list[Any]]]:
+def by_what(seconds: dict[tuple[str, str], Any], wanted: set[str]) -> dict[str, dict[str, Any]]:
     """Return what was timed, by what was done, then by who did it.
 
     Ours always shuffles and gathers: a step of its epoch is what is held against others' steps too.
