@@ -148,13 +148,13 @@ def describe(place: Place) -> dict[str, Any]:
 
 
 def _gpu() -> dict[str, Any]:
-    from cupy.cuda import runtime
+    from cupy.cuda import Device, runtime
 
     found = runtime.getDeviceProperties(0)
     return {
         "name": found["name"].decode(),
         "memory": found["totalGlobalMem"],
-        "compute capability": f"{found['major']}.{found['minor']}",
+        "compute capability": Device(0).compute_capability,
         "driver": _driver(),
         "CUDA of the driver": _cuda(runtime.driverGetVersion()),
         "CUDA runtime": _cuda(runtime.runtimeGetVersion()),
