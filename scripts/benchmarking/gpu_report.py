@@ -69,7 +69,8 @@ def tell_case(case: dict[str, Any], ours: str) -> str:
     """
     held = ", ".join(f"{_told(*found)} of {peer}" for peer, found in ratios(case, ours).items())
     left_out = "".join(f"; without {name}: {reason}" for name, reason in case["left_out"].items())
-    return f"{_what(case)}: {_step(case, ours)}; {held}{left_out}"
+    warned = "".join(f"; warned: {each}" for each in case["warnings"])
+    return f"{_what(case)}: {_step(case, ours)}; {held}{left_out}{warned}"
 
 
 def as_markdown(results: Sequence[dict[str, Any]], ours: str = OURS) -> str:
@@ -157,8 +158,10 @@ def _of_one_gpu(results: dict[str, Any], ours: str) -> str:
         for case in results["cases"]
         if "sample" in case
     ][:1]
-    lines += [f"- Not measured: {name}: {reason}." for name, reason in (results["without"] | results["left_out"]).items()]
-    lines += [f"- Tests left out: {each}." for each in tests.get("left_out", [])]
+    lines += [f"- Without {name}: {reason}" for name, reason in results["without"].items()]
+    lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
+    lines += [f"- Tests left out: {each}" for each in tests.get("left_out", [])]
+    lines += [f"- {_what(case)} warned: {each}" for case in results["cases"] for each in case["warnings"]]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,9 @@ def run(output: Path, until: float, rehearse: bool, titles: list[str], rounds: i
         results["under_way"] = name  # which tells where a process ended that could not tell itself
         write(results, output)
         try:
-            measured = measure_case(case, place, kinds, until - LEAST, rounds)
+            with warnings.catch_warnings(record=True) as caught:
+                measured = measure_case(case, place, kinds, until - LEAST, rounds)
+            measured["warnings"] = sorted({in_a_line(each.message) for each in caught if each.category is RuntimeWarning})
         except Exception as error:
             results["left_out"][name] = in_a_line(error)
             results["failed"].append(f"{name}: {in_a_line(error)}")
@@ -103,9 +106,7 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
                 turns |= turns_of(contestant, set(TRAINING), place.turn, place.epoch)
             except Exception as error:  # such as too little memory
                 left_out[contestant.name] = in_a_line(error)
-    with tqdm(total=rounds * len(turns), desc=title(case), unit="turn", leave=False) as bar:
-        took = measure(turns, rounds, bar.update, by_both_clocks, until, PATIENCE)
-    return {
+    measured = {
         "name": case.name,
         "batch": case.batch,
         "steps": case.steps,
@@ -114,9 +115,13 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
         "weights": case.weights,
         "fewest_bytes": fewest_bytes(case),
         "distance_to_float64": distances,
-        "seconds": by_what({who: by_clock(each) for who, each in took.items()}, set(TRAINING)),
         "left_out": left_out,
-    } | ({"sample": case.sample} if isinstance(case, Networks) else {})
+    }
+    with tqdm(total=rounds * len(turns), desc=title(case), unit="turn", leave=False) as bar:
+        took = measure(turns, rounds, bar.update, by_both_clocks, until, PATIENCE)
+    if isinstance(case, Networks):
+        measured["sample"] = case.sample
+    return measured | {"seconds": by_what({who: by_clock(each) for who, each in took.items()}, set(TRAINING))}
 
 
 @functools.lru_cache(maxsize=1)  # a case at one precision comes after the same at another

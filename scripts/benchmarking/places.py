@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import re
@@ -187,7 +188,7 @@ def file_name(gpu: str) -> str:
 
 
 def out_of_reach(place: Place) -> dict[str, str]:
-    """Return the flags of the backends that cannot be used here, of those that take part, with the reason of each.
+    """Return the flags of the backends that take part and cannot be used here, and what else is missing, with reasons.
 
     Parameters
     ----------
@@ -198,4 +199,6 @@ def out_of_reach(place: Place) -> dict[str, str]:
     flags = sorted({kind.needs for kind in place.kinds if ":" in kind.needs})
     # In a process of its own, since what looks for a device keeps some of its memory.
     said = subprocess.run([sys.executable, "-c", _TRY, *flags], check=True, capture_output=True, text=True).stdout
+    if place is GPU and importlib.util.find_spec("nvmath") is None:
+        here["nvmath-python"] = "it is not installed, so that a step on CuPy is no CUDA graph, and slower"
     return here | json.loads(said)

@@ -64,12 +64,12 @@ def assemble(
     return here, distances, left_out
 
 
-def in_a_line(error: Exception) -> str:
-    """Return what an error says, in a line.
+def in_a_line(error: BaseException | str) -> str:
+    """Return what an error or a warning says, in a line.
 
     Parameters
     ----------
-    error : Exception
+    error : Exception or str
         Any; its kind stands for one that says nothing.
     """
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -2,27 +2,34 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from portable_bp.backends import selector
 from scripts import gpu
 from scripts.benchmarking import gpu_report
-from scripts.benchmarking.cases import SGD
+from scripts.benchmarking.cases import SGD, Case, draw
+from scripts.benchmarking.contestants.floor import FloorOnGpu
+from scripts.benchmarking.contestants.ours import OursCupy
 from scripts.benchmarking.jobs import count_tests, run_side_by_side
-from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, fewest_bytes
+from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, copy, fewest_bytes, measure_case, prepared
 from scripts.benchmarking.places import GPU, REHEARSAL, file_name, title
 from scripts.benchmarking.rounds import Turn, fewer_steps
+from tests.pretended_cupy import pretending
 
 ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
 
-@pytest.mark.parametrize("way", ["cupy", "numpy"])
+@pytest.mark.parametrize("way", ["cupy", "cupy-pretended", "numpy"])
 def test_that_runs(way):
     assert way != "numpy", "it is numpy"
 
@@ -42,7 +49,15 @@ def results(**changes):
         "PyTorch eager": {host: [9.0, 9.0], events: [4.0, 4.0]},
         "JAX jit": {host: [1.0, 1.0]},
     }
-    case = {"name": "2-4-3-2", "batch": 4, "steps": 64, "optimizer": "sgd", "precision": "tf32", "left_out": {"floor": "no"}}
+    case = {
+        "name": "2-4-3-2",
+        "batch": 4,
+        "steps": 64,
+        "optimizer": "sgd",
+        "precision": "tf32",
+        "left_out": {"floor": "no"},
+        "warnings": [],
+    }
     device = {"name": "NVIDIA Abacus", "driver": "5", "CUDA runtime": "13.0", "python": "3", "libraries": {"cupy": "14"}}
     return {
         "date": "2026-01-02",
@@ -67,6 +82,50 @@ def test_a_rehearsal(tmp_path):
     assert found["failed"] == [] and not found["passed"] and found["under_way"] is None
     assert "| 2-4-3-2, 4, sgd, float32 |" in told
     assert (ROOT / "README.md").read_bytes() == readme
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A pretended CuPy, on whose GPU a second takes two."""
+    selector._backend.cache_clear()
+    with pretending():
+        import cupy
+
+        stream = types.SimpleNamespace(record=lambda event: event)
+        events = {
+            "Event": lambda: types.SimpleNamespace(at=time.perf_counter(), synchronize=lambda: None),
+            "get_current_stream": lambda: stream,
+            "get_elapsed_time": lambda began, ended: 2000.0 * (ended.at - began.at),
+        }
+        for name, pretended in events.items():
+            monkeypatch.setattr(cupy.cuda, name, pretended, raising=False)
+        monkeypatch.setattr(cupy, "__spec__", types.SimpleNamespace())  # by which it is seen to be installed
+        yield cupy
+    selector._backend.cache_clear()
+    prepared.cache_clear()
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), [("float32", 0.0, 1e-4), ("tf32", 1e-5, 1e-3), ("mixed", 1e-4, 8e-3)])
+def test_what_is_measured_on_cupy(cupy, precision, least, most):
+    place = dataclasses.replace(GPU, turn=0.001, epoch=0.01, copied=1000)
+    case = Case((5, 4, 3), 6, 8, SGD, precision)
+    found = measure_case(case, place, [OursCupy, FloorOnGpu], math.inf, 2)
+    assert found["left_out"] == {} and least <= found["distance_to_float64"]["portable_bp cupy"] < most
+    for who in ("portable_bp cupy", "floor"):
+        took = found["seconds"]["step"][who]
+        assert len(took[gpu_report.HOST]) == 2
+        assert all(one < other for one, other in zip(took[gpu_report.HOST], took[gpu_report.EVENTS], strict=True))
+    copied = copy(place, 2)
+    assert copied["bytes_read_and_written"] == 8000 and len(copied["seconds"][gpu_report.EVENTS]) == 2
+
+
+def test_the_products_of_the_floor_are_those_of_a_step(cupy):
+    case = Case((5, 4, 3), 6, 8)
+    floor = FloorOnGpu(case, draw(case))
+    floor.steps(1)
+    for first, second, out in floor.products:
+        np.testing.assert_allclose(out.get(), first.get() @ second.get(), rtol=1e-5)
+    assert len(floor.calls) == 5
 
 
 def test_without_a_gpu_it_says_so_at_once(tmp_path):
@@ -109,7 +168,7 @@ def test_tests_are_counted_as_pytest_ran_them(tmp_path):
     subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True)
     found = count_tests(written, "cupy")
     assert found["on"] == {"passed": 1, "failed": 0, "skipped": 1}
-    assert (found["passed"], found["skipped"]) == (2, 1)
+    assert (found["passed"], found["skipped"]) == (3, 1)
     assert any("test_that_runs[numpy]: AssertionError: it is numpy" in line for line in found["failures"])
     assert [line.rpartition(": ")[2] for line in found["left_out"]] == ["polars is not installed"]
 
@@ -138,7 +197,7 @@ def test_files_of_tests_are_run_side_by_side(tmp_path, monkeypatch):
     found = {"device": {"memory": 0}, "without": {"torch": "", "jax": ""}, "failed": []}
     gpu.check(gpu.options(["--only", "tests"]), REHEARSAL, found, time.time() + 300.0)
     assert found["failed"] == [] and found["tests"]["unfinished"] == {}
-    assert (found["tests"]["passed"], found["tests"]["skipped"]) == (6, 2)
+    assert (found["tests"]["passed"], found["tests"]["skipped"]) == (8, 2)
     assert found["tests"]["on"] == {"passed": 2, "failed": 0, "skipped": 0}
 
 
@@ -180,7 +239,7 @@ def test_a_ratio_is_by_events_where_both_have_them():
     told = gpu_report.as_markdown([results()])
     assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 [0.5] |  | **2.00** [1] |  | 1.2e-04 |" in told
     assert "NVIDIA Abacus" in told and "1,200 tests passed, 300 of them on CuPy" in told
-    assert "reads and writes 4 GB a second" in told and "Not measured: jax:gpu: it sees none" in told
+    assert "reads and writes 4 GB a second" in told and "Without jax:gpu: it sees none" in told
 
 
 def test_what_failed_or_was_not_measured_is_not_told():
