@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend, compiled
+from portable_bp.backends import Backend, compiled, spans
+from portable_bp.backends.host import host_array
+from portable_bp.backends.selector import dtype_name
 
 LET_THROUGH = ", or let them through with check_finite=False"
 
@@ -62,6 +66,31 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
     if check_finite:
         refuse_nonfinite(backend, array, "x", LET_THROUGH)
     return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
+
+
+def check_parts(backend: Backend, x: Any, features: int, width: int, check_finite: bool) -> Iterator[Inputs]:
+    """Yield inputs on the backend, of many samples some at a time: each part is moved and checked when it is asked for.
+
+    Parameters
+    ----------
+    backend, x, features, check_finite
+        As `check_inputs` takes them.
+    width : int
+        How many numbers a sample takes at its widest.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `check_inputs` does; of a value, when its part comes.
+    """
+    # What NumPy has yet to read, such as a list, is read once: its rows may differ in length, and it is slow to slice.
+    rows: Any = x if is_array_api_obj(x) else read_host(backend, x, "x")
+    parts = spans(rows.shape[0], width) if tuple(rows.shape[1:]) == (features,) else []
+    if len(parts) < 2:
+        yield check_inputs(backend, rows, features, check_finite)
+        return
+    for part in parts:
+        yield check_inputs(backend, rows[part, :], features, check_finite)
 
 
 def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outputs: int, check_finite: bool) -> Array:
@@ -221,6 +250,27 @@ def check_weights(
     return tuple(map(Layer, taken, taken_biases))
 
 
+def read_host(backend: Backend, data: Any, name: str) -> np.ndarray:
+    """Return data of the host as a NumPy array, in the backend's dtype.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they will go.
+    data : list, data frame, or anything else that NumPy reads
+        What was given.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If the backend would refuse them.
+    """
+    with _told_of(name):
+        return host_array(data, dtype_name(backend.dtype), backend.name)
+
+
 def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
     """Return data on the backend.
 
@@ -240,8 +290,14 @@ def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -
     TypeError, ValueError, OverflowError
         If the backend refuses them.
     """
-    try:
+    with _told_of(name):
         return backend.asarray(data, dtype)
+
+
+@contextlib.contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    try:
+        yield
     except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"{name} cannot be taken: {error}") from None
 

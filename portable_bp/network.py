@@ -12,7 +12,7 @@ import numpy as np
 
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
-from portable_bp.backends import Backend, compiled, select_backend
+from portable_bp.backends import Backend, compiled, joined, select_backend
 from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
@@ -37,7 +37,15 @@ from portable_bp.description import (
     remake_activations,
     remake_loss,
 )
-from portable_bp.inputs import Inputs, check_inputs, check_sample_weight, check_target, check_validation, check_weights
+from portable_bp.inputs import (
+    Inputs,
+    check_inputs,
+    check_parts,
+    check_sample_weight,
+    check_target,
+    check_validation,
+    check_weights,
+)
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.perceptrons import read_perceptron
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays, write_onnx
@@ -259,12 +267,12 @@ class Network:
         return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
 
     def predict(self, x: Any) -> Array:
-        """Return the outputs for a batch.
+        """Return the outputs for a batch; one that is very large goes through in parts.
 
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            The batch, or one sample.
+            The batch, or one sample. Of host data no more than a part is on the device at once.
 
         Returns
         -------
@@ -276,9 +284,13 @@ class Network:
         ValueError, TypeError
             If x does not fit.
         """
-        inputs = self._check_inputs(x)
-        out = compiled(self.backend, _output, self.activations)(self.layers, inputs.array)
-        return out[0, :] if inputs.single else out
+        run = compiled(self.backend, _output, self.activations)
+        outs, single = [], False
+        for inputs in check_parts(self.backend, x, self.sizes[0], max(self.sizes), self.check_finite):
+            outs.append(run(self.layers, inputs.array))
+            single = inputs.single
+        out = joined(self.backend, outs)
+        return out[0, :] if single else out
 
     def hidden(self, x: Any) -> tuple[Array, ...]:
         """Return every layer's out for a batch, the output layer's last.
@@ -687,7 +699,7 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
 
 
 def _output(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> Array:
-    return propagation.forward(layers, activations, inputs)[-1].out
+    return propagation.output(layers, activations, inputs)
 
 
 def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:

@@ -58,12 +58,48 @@ def forward(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) 
     signals = []
     out = inputs
     for layer, activation in zip(layers, activations, strict=True):
-        net = out @ layer.weight.mT
-        if layer.bias is not None:
-            net = net + layer.bias[..., None, :]
+        net = weighted_sum(layer, out)
         out = activation.value(net)
         signals.append(Signal(net, out))
     return signals
+
+
+def output(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) -> Array:
+    """Carry a batch up through the layers, keeping of each no more than the next one needs.
+
+    Parameters
+    ----------
+    layers, activations, inputs
+        As `forward` takes them.
+
+    Returns
+    -------
+    array, shape (..., samples, outputs)
+        The out of the output layer.
+    """
+    out = inputs
+    for layer, activation in zip(layers, activations, strict=True):
+        out = activation.value(weighted_sum(layer, out))
+    return out
+
+
+def weighted_sum(layer: Layer, out_below: Array) -> Array:
+    """Return a layer's net.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its parameters.
+    out_below : array, shape (..., samples, fan_in)
+        The out of the layer below it.
+
+    Returns
+    -------
+    array, shape (..., samples, fan_out)
+        The sum of the outs below, each times its weight, and the bias.
+    """
+    net = out_below @ layer.weight.mT
+    return net if layer.bias is None else net + layer.bias[..., None, :]
 
 
 def backward(layers: Sequence[Layer], activations: Sequence[Any], signals: Sequence[Signal], slope: Array) -> list[Array]:
@@ -170,8 +206,7 @@ def measure_error(
     activations, loss, layers, inputs, target, sample_weight
         As `propagate` takes them.
     """
-    out = forward(layers, activations, inputs)[-1].out
-    return mean_error(loss, out, target, sample_weight)
+    return mean_error(loss, output(layers, activations, inputs), target, sample_weight)
 
 
 def input_gradient(

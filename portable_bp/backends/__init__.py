@@ -1,5 +1,6 @@
 """Where arrays live: the contract that a backend keeps, one file a library, and the selector."""
 
+from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.compiled import compiled, looped
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
@@ -11,6 +12,8 @@ __all__ = [
     "available_backends",
     "backend_of",
     "compiled",
+    "joined",
     "looped",
     "select_backend",
+    "spans",
 ]

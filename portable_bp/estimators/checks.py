@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of, compiled, select_backend
 from portable_bp.estimators.places import follow_samples, is_host, place_for, same_place
-from portable_bp.estimators.samples import Dense, Sparse, hold
+from portable_bp.estimators.samples import Dense, Hosted, stream
 from portable_bp.inputs import as_array, refuse_nonfinite
 
 SPARSE = ["csr", "csc"]
@@ -136,7 +136,7 @@ def check_weight(backend: Backend, sample_weight: Any, samples: int) -> Array | 
     return weight
 
 
-def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
+def check_predict(model: Any, x: Any, method: str) -> Dense | Hosted:
     """Return samples to predict for, checked, where the model is, in float64 where they or the model are.
 
     Parameters
@@ -171,7 +171,7 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Sparse:
         wider = x.dtype == backend.xp.float64
     backend = select_backend(backend, "float64") if wider else backend
     if host:
-        return hold(backend, x)
+        return stream(backend, x)
     x = _check_samples(backend, x)
     validate_data(model, x, reset=False, skip_check_array=True)
     return Dense(x, backend)

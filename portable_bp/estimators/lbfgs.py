@@ -33,8 +33,8 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
     """
     activations, layers, callbacks = problem.activations, problem.layers, problem.callbacks
     samples, target, weight = problem.examples
-    backend, spans = samples.backend, samples.spans()
     shapes = tuple(tuple(layer.weight.shape) for layer in layers)
+    backend, spans = samples.backend, samples.spans(max(map(max, shapes)))
     counted = samples.count if weight is None else float(backend.to_numpy(compiled(backend, total)(weight)))
     # Every part adds its share of the penalty.
     objective = PenalizedLoss(problem.loss, model.alpha / len(spans))

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from portable_bp.algorithm.activations import Exp, Identity, sigmoid, softmax
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import BinaryCrossEntropy, CrossEntropy, Poisson, SquaredError, one_hot
-from portable_bp.algorithm.propagation import forward
-from portable_bp.backends import compiled
-from portable_bp.estimators.samples import Dense, Sparse
+from portable_bp.algorithm.propagation import output
+from portable_bp.backends import compiled, joined
+from portable_bp.estimators.samples import Dense, Hosted
 
 
 class Output(NamedTuple):
@@ -69,7 +69,7 @@ OUTPUTS = {
 }
 
 
-def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Sparse) -> Array:
+def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Hosted) -> Array:
     """Return the output layer's out for samples.
 
     Parameters
@@ -78,7 +78,7 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
         One a layer.
     layers : sequence of Layer
         The parameters.
-    samples : Dense or Sparse
+    samples : Dense or Hosted
         What goes in.
 
     Returns
@@ -87,9 +87,9 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
         On the device.
     """
     run = compiled(samples.backend, _out, activations)
-    outs = [run(layers, inputs) for inputs in map(samples.dense, samples.spans())]
-    return outs[0] if len(outs) == 1 else namespace(outs[0]).concat(outs, axis=0)
+    width = max(max(layer.weight.shape) for layer in layers)
+    return joined(samples.backend, [run(layers, samples.dense(span)) for span in samples.spans(width)])
 
 
 def _out(activations: tuple[Any, ...], layers: Sequence[Layer], inputs: Array) -> Array:
-    return forward(layers, activations, inputs)[-1].out
+    return output(layers, activations, inputs)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend, compiled
+from portable_bp.backends import Backend, compiled, spans
 from portable_bp.inputs import as_array
 
 MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
@@ -41,22 +41,22 @@ class Dense:
         """Return some of the samples, by their numbers."""
         return Dense(take_rows(self.backend, self.inputs, numbers), self.backend)
 
-    def spans(self) -> list[slice]:
-        """Return the parts that are used one at a time: here one."""
-        return [slice(0, self.count)]
+    def spans(self, width: int) -> list[slice]:
+        """Return the parts that are used one at a time, where a sample takes so many numbers at its widest."""
+        return spans(self.count, width)
 
     def dense(self, span: slice) -> Array:
         """Return the samples of a part on the device."""
-        return self.inputs
+        return self.inputs if span == slice(0, self.count) else self.inputs[span, :]
 
 
 @dataclass(frozen=True)
-class Sparse:
-    """Samples in a sparse matrix on the host: some of its rows at a time are made dense on the device.
+class Hosted:
+    """Samples on the host: some rows at a time are put on the device.
 
     Parameters
     ----------
-    matrix : scipy.sparse.csr_matrix or csr_array, shape (samples, features)
+    matrix : numpy.ndarray, scipy.sparse.csr_matrix or csr_array, shape (samples, features)
         All of them.
     backend : Backend
         Where they are used.
@@ -74,25 +74,28 @@ class Sparse:
 
     def rows(self, numbers: np.ndarray) -> Array:
         """Return samples on the device, by numbers of any shape."""
-        dense = self.matrix[numbers.reshape(-1)].toarray()
-        return self.backend.asarray(dense.reshape(*numbers.shape, self.matrix.shape[1]))
+        dense = _dense(self.matrix[numbers.reshape(-1)])
+        return as_array(self.backend, dense.reshape(*numbers.shape, self.matrix.shape[1]), "X")
 
-    def take(self, numbers: np.ndarray) -> Sparse:
+    def take(self, numbers: np.ndarray) -> Hosted:
         """Return some of the samples, by their numbers."""
-        return Sparse(self.matrix[numbers], self.backend)
+        return Hosted(self.matrix[numbers], self.backend)
 
-    def spans(self) -> list[slice]:
-        """Return the parts that are used one at a time."""
-        height = max(1, MOST_DENSE // self.matrix.shape[1])
-        return [slice(start, min(start + height, self.count)) for start in range(0, self.count, height)]
+    def spans(self, width: int) -> list[slice]:
+        """Return the parts that are used one at a time, where a sample takes so many numbers at its widest."""
+        return spans(self.count, width, MOST_DENSE if scipy.sparse.issparse(self.matrix) else None)
 
     def dense(self, span: slice) -> Array:
         """Return the samples of a part on the device."""
-        return self.backend.asarray(self.matrix[span].toarray())
+        return as_array(self.backend, _dense(self.matrix[span]), "X")
 
 
-def hold(backend: Backend, x: Any) -> Dense | Sparse:
-    """Return checked samples where they are used.
+def _dense(rows: Any) -> np.ndarray:
+    return rows.toarray() if scipy.sparse.issparse(rows) else rows
+
+
+def hold(backend: Backend, x: Any) -> Dense | Hosted:
+    """Return checked samples to learn from, all where they are used, but those of a sparse matrix.
 
     Parameters
     ----------
@@ -101,9 +104,20 @@ def hold(backend: Backend, x: Any) -> Dense | Sparse:
     x : array or sparse matrix, shape (samples, features)
         The samples.
     """
-    if scipy.sparse.issparse(x):
-        return Sparse(x.tocsr(), backend)
-    return Dense(as_array(backend, x, "X"), backend)
+    return stream(backend, x) if scipy.sparse.issparse(x) else Dense(as_array(backend, x, "X"), backend)
+
+
+def stream(backend: Backend, x: Any) -> Hosted:
+    """Return checked samples of the host that are used where they are to be some at a time.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they are used.
+    x : numpy.ndarray or sparse matrix, shape (samples, features)
+        The samples.
+    """
+    return Hosted(x.tocsr() if scipy.sparse.issparse(x) else x, backend)
 
 
 def take_rows(backend: Backend, array: Array, numbers: np.ndarray) -> Array:
@@ -130,7 +144,7 @@ class Examples(NamedTuple):
 
     Attributes
     ----------
-    samples : Dense or Sparse
+    samples : Dense or Hosted
         What goes in.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         What should come out.
@@ -138,7 +152,7 @@ class Examples(NamedTuple):
         What each sample counts for.
     """
 
-    samples: Dense | Sparse
+    samples: Dense | Hosted
     target: Array
     sample_weight: Array | None
 

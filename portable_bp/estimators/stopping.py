@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from portable_bp.algorithm.optimizers import Steered, SteeredState
 from portable_bp.estimators.problem import Validation
-from portable_bp.estimators.samples import Dense, Sparse
+from portable_bp.estimators.samples import Dense, Hosted
 from portable_bp.training import Training
 
 SMALLEST_RATE = 1e-6  # an adaptive learning rate is lowered as long as it is above it
@@ -44,7 +44,7 @@ class Records:
     ----------
     model : Perceptron
         Whose attributes are kept.
-    samples : Dense or Sparse
+    samples : Dense or Hosted
         What an epoch learns from.
     validation : Validation or None
         What is held out.
@@ -52,7 +52,7 @@ class Records:
         As it is before the first epoch.
     """
 
-    def __init__(self, model: Any, samples: Dense | Sparse, validation: Validation | None, optimization: Optimization) -> None:
+    def __init__(self, model: Any, samples: Dense | Hosted, validation: Validation | None, optimization: Optimization) -> None:
         self.model, self.samples, self.validation, self.optimization = model, samples, validation, optimization
         self.learning_rate = optimization.learning_rate
 
