@@ -41,7 +41,7 @@ def options(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/gpu",
         description=(__doc__ or "").partition("\n")[0],
-        epilog="With --python PYTHON in front, they run in that Python, into which nothing is installed, and not in .venv.",
+        epilog="With --python PYTHON, they run in that Python, into which nothing is installed, and not in .venv.",
     )
     parser.add_argument("--rehearse", action="store_true", help="do the same in small on the processor, to see that it works")
     parser.add_argument("--only", help=f"what to do, of {','.join(WORK)}")
