@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend, compiled, spans
+from portable_bp.backends import Backend, advise_smaller, attempt, compiled, spans
 from portable_bp.backends.host import host_array
 from portable_bp.backends.selector import dtype_name
 
@@ -291,7 +291,12 @@ def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -
         If the backend refuses them.
     """
     with _told_of(name):
-        return backend.asarray(data, dtype)
+        return attempt(
+            lambda: backend.asarray(data, dtype),
+            backend,
+            f"taking {name}",
+            lambda memory: advise_smaller(memory, backend, name, math.prod(_shape(data) or ())),
+        )
 
 
 @contextlib.contextmanager

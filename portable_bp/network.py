@@ -12,7 +12,8 @@ import numpy as np
 
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
-from portable_bp.backends import Backend, compiled, joined, select_backend
+from portable_bp.algorithm.needs import need_of_gradient, need_of_output
+from portable_bp.backends import Backend, advise_fewer, attempt, compiled, joined, select_backend
 from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
@@ -284,10 +285,9 @@ class Network:
         ValueError, TypeError
             If x does not fit.
         """
-        run = compiled(self.backend, _output, self.activations)
         outs, single = [], False
         for inputs in check_parts(self.backend, x, self.sizes[0], max(self.sizes), self.check_finite):
-            outs.append(run(self.layers, inputs.array))
+            outs.append(self._run("predicting", need_of_output, _output, inputs.array))
             single = inputs.single
         out = joined(self.backend, outs)
         return out[0, :] if single else out
@@ -301,7 +301,7 @@ class Network:
             The batch, or one sample.
         """
         inputs = self._check_inputs(x)
-        outs = compiled(self.backend, _outs, self.activations)(self.layers, inputs.array)
+        outs = self._run("predicting", need_of_gradient, _outs, inputs.array)
         return tuple(out[0, :] for out in outs) if inputs.single else tuple(outs)
 
     def loss(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
@@ -330,7 +330,7 @@ class Network:
             If what was given does not fit.
         """
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        return compiled(self.backend, propagation.measure_error, self.activations, chosen)(self.layers, *data)
+        return self._run("the loss of", need_of_output, propagation.measure_error, *data, choices=(chosen,))
 
     def gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> list[Layer]:
         """Return the gradient of `loss` with respect to every weight and bias.
@@ -346,7 +346,7 @@ class Network:
             dE/dweight and dE/dbias, of the shapes of the parameters; a bias is None without biases.
         """
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        return compiled(self.backend, _gradient, self.activations, chosen)(self.layers, *data)
+        return self._run("the gradient of", need_of_gradient, _gradient, *data, choices=(chosen,))
 
     def input_gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
         """Return the gradient of `loss` with respect to the inputs.
@@ -362,7 +362,7 @@ class Network:
             dE/dx.
         """
         single, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        slope = compiled(self.backend, propagation.input_gradient, self.activations, chosen)(self.layers, *data)
+        slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, *data, choices=(chosen,))
         return slope[0, :] if single else slope
 
     def trace(self, x: Any, target: Any, loss: Any = "squared_error", decimals: int | None = None) -> Trace:
@@ -381,8 +381,8 @@ class Network:
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
         single, data, chosen = self._check_batch(x, target, loss, None)
-        run = compiled(self.backend, trace_network, self.activations, chosen, check_decimals(decimals))
-        error, layers = run(self.layers, *data)
+        choices = (chosen, check_decimals(decimals))
+        error, layers = self._run("a trace of", need_of_gradient, trace_network, *data, choices=choices)
         inputs, target = data.inputs, data.target
         if single:
             layers = [LayerTrace(net[0, :], out[0, :], delta[0, :], slope) for net, out, delta, slope in layers]
@@ -601,6 +601,16 @@ class Network:
             "dropout": list(plan.rates),
             "number of validation samples": 0 if validation is None else validation.target.shape[0],
         }
+
+    def _run(self, doing: str, need: Callable[..., Any], function: Callable[..., Any], *data: Any, choices: Any = ()) -> Any:
+        """Return what a function of the activations, the choices, the layers and the data returns, run on the backend."""
+        run, samples = compiled(self.backend, function, self.activations, *choices), data[0].shape[0]
+        return attempt(
+            lambda: run(self.layers, *data),
+            self.backend,
+            f"{doing} {samples:,} samples at once",
+            lambda memory: advise_fewer(memory, self.backend, need(self.layers), samples, "give up to {:,} at a time"),
+        )
 
     def _check_inputs(self, x: Any) -> Inputs:
         return check_inputs(self.backend, x, self.sizes[0], self.check_finite)

@@ -2,13 +2,19 @@
 
 from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.compiled import compiled, looped
-from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
+from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError, Memory
+from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
 
 __all__ = [
     "Backend",
     "BackendInfo",
     "BackendUnavailableError",
+    "Memory",
+    "OutOfMemoryError",
+    "advise_fewer",
+    "advise_smaller",
+    "attempt",
     "available_backends",
     "backend_of",
     "compiled",

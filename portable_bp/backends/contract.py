@@ -8,6 +8,21 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 
+class Memory(NamedTuple):
+    """How much memory a device has, in bytes.
+
+    Attributes
+    ----------
+    free : int
+        For new arrays.
+    total : int
+        For all of them.
+    """
+
+    free: int
+    total: int
+
+
 class Backend(Protocol):
     """An array library, one of its devices, and a floating-point dtype.
 
@@ -100,6 +115,20 @@ class Backend(Protocol):
 
     def synchronize(self) -> None:
         """Wait until everything asked of the device is done."""
+        ...
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether an error is the library's way to say that the device has not enough memory.
+
+        Parameters
+        ----------
+        error : Exception
+            What a call of the library raised.
+        """
+        ...
+
+    def memory(self) -> Memory | None:
+        """Return how much memory the device has, having given back what the library only keeps; None where it is not told."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import BackendUnavailableError
+from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.player import recorded_loop
@@ -116,3 +116,17 @@ class CupyBackend:
     def synchronize(self) -> None:
         """Wait for the GPU."""
         self.device.synchronize()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether CuPy found no room on a GPU; where it is the host that has none, NumPy says so."""
+        return isinstance(error, cupy.cuda.memory.OutOfMemoryError)
+
+    def memory(self) -> Memory:
+        """Return what the GPU has, with what CuPy's pool keeps of it unused, up to the pool's limit where it has one."""
+        with self.device:
+            pool = cupy.get_default_memory_pool()
+            pool.free_all_blocks()
+            free, total = self.device.mem_info
+            free += pool.free_bytes()
+            limit = pool.get_limit()
+            return Memory(min(free, limit - pool.used_bytes()), min(total, limit)) if limit else Memory(free, total)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
@@ -130,3 +131,14 @@ class JaxBackend:
     def synchronize(self) -> None:
         """Wait for every array that is still being computed."""
         jax.block_until_ready(jax.live_arrays())
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether XLA found no room."""
+        return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+    def memory(self) -> Memory | None:
+        """Return what a GPU has; None on a CPU."""
+        told = self.device.memory_stats() or {}
+        if not {"bytes_limit", "bytes_in_use"} <= set(told):
+            return None
+        return Memory(max(0, told["bytes_limit"] - told["bytes_in_use"]), told["bytes_limit"])

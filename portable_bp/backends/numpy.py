@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
+from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
@@ -65,3 +66,11 @@ class NumpyBackend:
 
     def synchronize(self) -> None:
         """Return at once: NumPy is done when it returns."""
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether NumPy found no room."""
+        return isinstance(error, MemoryError)
+
+    def memory(self) -> Memory | None:
+        """Return None: what an operating system would still give is not known before it is asked."""
+        return None

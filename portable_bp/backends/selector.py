@@ -115,6 +115,17 @@ def backend_of(array: Any, dtype: Any = None) -> Backend:
     return select_backend(f"{name}:{_device_name(name, array_api_compat.device(array))}", dtype)
 
 
+def flag_of(backend: Backend) -> str:
+    """Return the flag that selects a backend, such as "cupy:0".
+
+    Parameters
+    ----------
+    backend : Backend
+        Of any dtype.
+    """
+    return f"{backend.name}:{_device_name(backend.name, backend.device)}"
+
+
 def dtype_name(dtype: Any) -> str:
     """Return "float32" or "float64" for what a user calls a dtype.
 

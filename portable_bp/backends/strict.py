@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.extras import require
@@ -71,3 +72,11 @@ class StrictBackend:
 
     def synchronize(self) -> None:
         """Return at once: the work is done when a call returns."""
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether NumPy, which is beneath, found no room."""
+        return isinstance(error, MemoryError)
+
+    def memory(self) -> Memory | None:
+        """Return None, as NumPy's backend does."""
+        return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.contract import BackendUnavailableError
+from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.player import recorded_loop
@@ -98,6 +98,20 @@ class TorchBackend:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether PyTorch found no room, which it has no error of its own for on a CPU."""
+        said = ("out of memory", "can't allocate memory")
+        return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+
+    def memory(self) -> Memory | None:
+        """Return what a CUDA GPU has, with what PyTorch keeps of it unused; None elsewhere."""
+        if self.device.type != "cuda":
+            return None
+        torch.cuda.empty_cache()
+        free, total = torch.cuda.mem_get_info(self.device)
+        unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return Memory(free + unused, total)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import compiled
+from portable_bp.algorithm.needs import need_of_gradient
+from portable_bp.backends import advise_fewer, attempt, compiled
 from portable_bp.estimators.checks import total
 from portable_bp.estimators.objective import PenalizedLoss
 from portable_bp.estimators.problem import Problem
@@ -62,7 +63,15 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
 
     start = backend.to_numpy(compiled(backend, _vector)(layers)).astype(np.float64)
     options = {"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol}
-    found = scipy.optimize.minimize(error_and_gradient, start, method="L-BFGS-B", jac=True, callback=watch, options=options)
+    most = spans[0].stop
+    found = attempt(
+        lambda: scipy.optimize.minimize(
+            error_and_gradient, start, method="L-BFGS-B", jac=True, callback=watch, options=options
+        ),
+        backend,
+        f"lbfgs with {most:,} samples at once",
+        lambda memory: advise_fewer(memory, backend, need_of_gradient(layers), most, "use solver='adam' with batch_size={}"),
+    )
     training.layers = _layers(shapes, backend.asarray(found.x))
     for callback in callbacks:
         getattr(callback, "finish", lambda _: None)(training)

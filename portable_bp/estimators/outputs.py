@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from portable_bp.algorithm.activations import Exp, Identity, sigmoid, softmax
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import BinaryCrossEntropy, CrossEntropy, Poisson, SquaredError, one_hot
+from portable_bp.algorithm.needs import need_of_output
 from portable_bp.algorithm.propagation import output
-from portable_bp.backends import compiled, joined
+from portable_bp.backends import advise_fewer, attempt, compiled, joined
 from portable_bp.estimators.samples import Dense, Hosted
 
 
@@ -88,7 +89,14 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
     """
     run = compiled(samples.backend, _out, activations)
     width = max(max(layer.weight.shape) for layer in layers)
-    return joined(samples.backend, [run(layers, samples.dense(span)) for span in samples.spans(width)])
+    parts = samples.spans(width)
+    most = parts[0].stop
+    return attempt(
+        lambda: joined(samples.backend, [run(layers, samples.dense(span)) for span in parts]),
+        samples.backend,
+        f"predicting {most:,} samples at once",
+        lambda memory: advise_fewer(memory, samples.backend, need_of_output(layers), most, "give up to {:,} at a time"),
+    )
 
 
 def _out(activations: tuple[Any, ...], layers: Sequence[Layer], inputs: Array) -> Array:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer
+from portable_bp.algorithm.needs import Need, count, need_of_output, need_of_step
 from portable_bp.algorithm.propagation import measure_error
-from portable_bp.backends import Backend, compiled, looped
+from portable_bp.backends import Backend, advise_fewer, attempt, compiled, looped
+from portable_bp.backends.loops import leaves
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
 from portable_bp.training.checkpoints import Checkpoint, Epoch
@@ -117,7 +119,30 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
         weights.
     ModelFileError, ValueError, OSError
         If a checkpoint cannot be gone on with, or not be written.
+    OutOfMemoryError
+        If the device has not enough memory; the training is as it was after the last finished epoch.
     """
+    attempt(
+        lambda: _train(training, plan, data, validation, generator),
+        plan.backend,
+        f"training on batches of {plan.batch_size:,} samples",
+        lambda memory: advise_fewer(memory, plan.backend, _need(training, plan, data), plan.batch_size, "give batch_size={}"),
+    )
+
+
+def _need(training: Training, plan: Plan, data: Data) -> Need:
+    """Return what a training takes, from above: besides that of a step, what it keeps from one epoch to the next."""
+    layers, samples = training.layers, data.target.shape[0]
+    parameters = count(layers)
+    state = sum(math.prod(leaf.shape) for leaf in leaves(training.state) if hasattr(leaf, "shape")) or 2 * parameters
+    masked = _masked(plan, layers)
+    need = need_of_step(layers, state, masked)
+    # The parameters before an epoch, after it and those of the best; and what is drawn for many batches ahead.
+    kept = 3 * parameters + state + 2 * samples + 2 * min(MOST_CARRIED, samples * masked)
+    return need._replace(fixed=need.fixed + kept)
+
+
+def _train(training: Training, plan: Plan, data: Data, validation: Data | None, generator: Any) -> None:
     learn = looped(plan.backend, step, plan.activations, plan.objective, plan.optimizer)(tuple(data))
     if training.state is None:
         training.state = compiled(plan.backend, begin_state, plan.optimizer)(training.layers)
@@ -212,7 +237,7 @@ def _learn(
 def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_once: int, made: int) -> Any:
     widths = [layer.weight.shape[-2] for layer in layers[:-1]]
     products = sum(math.prod(layer.weight.shape) for layer in layers)
-    carried = sum(width for width, rate in zip(widths, plan.rates, strict=True) if rate)
+    carried = _masked(plan, layers)
     carried += layers[0].weight.shape[-1] if plan.rows else 0
     fitting = min(MOST_PRODUCTS // (plan.batch_size * products), MOST_CARRIED // (plan.batch_size * carried or 1), at_once)
     samples = data.target.shape[0]
@@ -224,9 +249,23 @@ def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_on
     )
 
 
+def _masked(plan: Plan, layers: Sequence[Layer]) -> int:
+    """Return how many neurons have dropout masks."""
+    return sum(layer.weight.shape[-2] for layer, rate in zip(layers[:-1], plan.rates, strict=True) if rate)
+
+
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:
     error = None
     if validation is not None:
-        error = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)(progress.layers, *validation)
+        measure = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)
+        samples = validation.target.shape[0]
+        error = attempt(
+            lambda: measure(progress.layers, *validation),
+            plan.backend,
+            f"measuring the loss of {samples:,} validation samples",
+            lambda memory: advise_fewer(
+                memory, plan.backend, need_of_output(progress.layers), samples, "give up to {:,} of them"
+            ),
+        )
     numbers = compiled(plan.backend, summary)(progress.layers, progress.total, float(data.target.shape[0]), error)
     return plan.backend.to_numpy(numbers).tolist()

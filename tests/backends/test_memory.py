@@ -1,0 +1,327 @@
+"""Running out of memory, on a device that has as little as a test wants and counts what every array takes."""
+
+import gc
+import re
+import tracemalloc
+import weakref
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.algorithm.needs import Need, need_of_output, need_of_step
+from portable_bp.backends import Memory, OutOfMemoryError, memory, selector, strict
+from portable_bp.backends.loops import leaves, plain_loop
+from portable_bp.backends.strict import StrictBackend
+from portable_bp.choices import resolve_activations, resolve_loss, resolve_optimizer
+from portable_bp.estimators import MLPClassifier, MLPRegressor
+from portable_bp.training.step import Batch, MeanLoss, Progress, step
+
+GENERATOR = np.random.default_rng(0)
+X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.normal(size=(3000, 2))
+
+
+class SmallBackend(StrictBackend):
+    """A device that tells what it has."""
+
+    capacity = 2**62
+    used = 0
+
+    def memory(self):
+        return Memory(type(self).capacity - type(self).used, type(self).capacity)
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A device of the standard's reference that counts every array for as long as something holds it."""
+    make, held = array_api_strict._array_object.Array._new.__func__, {}
+    small = type("SmallBackend", (SmallBackend,), {})
+
+    def release(key):
+        small.used -= held.pop(key)
+
+    def counted(cls, x, /, device):
+        array = make(cls, x, device)
+        owner = array._array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        if device == array_api_strict.Device("device2") and id(owner) not in held:
+            if small.used + owner.nbytes > small.capacity:
+                raise MemoryError(f"Unable to allocate {owner.nbytes / 1024:.2f} KiB for an array with shape {owner.shape}")
+            held[id(owner)] = owner.nbytes
+            small.used += owner.nbytes
+            weakref.finalize(owner, release, id(owner)).atexit = False
+        return array
+
+    monkeypatch.setattr(array_api_strict._array_object.Array, "_new", classmethod(counted))
+    monkeypatch.setattr(strict, "StrictBackend", small)
+    selector._backend.cache_clear()
+    yield small
+    selector._backend.cache_clear()
+
+
+def advised(error, pattern):
+    """Return the number that an error advises, having held what it says against a pattern."""
+    found = re.search(f"^{pattern}$", str(error.value))
+    assert found, str(error.value)
+    return int(found[1].replace(",", ""))
+
+
+SAID = (
+    r"ran out of memory on strict:device2, asking for [\d.]+ [kM]B more; "
+    r"[\d.]+ [kM]B of [\d.]+ MB are free for it, where [\d,]+ would fit: "
+)
+
+
+RESTS: list[dict] = [{}, {"dropout": 0.3}, {"validation_data": (X[:50], TARGET[:50])}, {"batch_size": 2000}]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "rest", [{}, {"dropout": 0.3}, {"validation_data": (X[:50], TARGET[:50])}, {"batch_size": 2000}], ids=str
+)
+def test_the_batch_that_is_said_to_fit_fits(device, optimizer, rest):
+    network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
+    layers, callbacks = network.layers, [bp.EarlyStopping(patience=2)]
+    # Dropout's masks are drawn for many batches ahead.
+    device.capacity = 4_500_000 if "dropout" in rest else 1_500_000
+
+    def learn(**options):
+        return network.fit(X, TARGET, optimizer=optimizer, epochs=4, callbacks=callbacks, seed=0, **options)
+
+    with pytest.raises(MemoryError) as told:
+        learn(**rest)
+    size = advised(told, rf"training on batches of [23],000 samples {SAID}give batch_size=(\d+)\.")
+    assert network.layers == layers
+    assert size >= 32, "what is left behind by what failed counts for nothing"
+    del told
+    gc.collect()
+    learn(**rest | {"batch_size": size})
+    with pytest.raises(MemoryError):
+        learn(**rest | {"batch_size": 8 * size})
+
+
+@pytest.mark.parametrize("method", ["loss", "gradient", "input_gradient", "trace", "hidden", "predict"])
+def test_so_many_samples_at_a_time_fit(device, method):
+    network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
+    arguments = (X,) if method in ("hidden", "predict") else (X, TARGET)
+    device.capacity = 1_500_000
+    with pytest.raises(MemoryError) as told:
+        getattr(network, method)(*arguments)
+    size = advised(told, rf"[a-z ]+ 3,000 samples at once {SAID}give up to ([\d,]+) at a time\.")
+    assert size >= 256
+    del told
+    gc.collect()
+    getattr(network, method)(*(each[:size] for each in arguments))
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_estimators_say_it_too(device, kind, solver):
+    samples, y = X.astype("float32"), TARGET[:, 0] if kind is MLPRegressor else (TARGET[:, 0] > 0).astype(int)
+    options = {"hidden_layer_sizes": (50, 30), "backend": "strict:device2", "max_iter": 3, "random_state": 0}
+    device.capacity = 1_500_000
+    with pytest.raises(MemoryError) as told:
+        kind(solver=solver, batch_size=3000, **options).fit(samples, y)
+    doing = "lbfgs with 3,000 samples at once" if solver == "lbfgs" else "training on batches of 3,000 samples"
+    remedy = r"use solver='adam' with batch_size=(\d+)" if solver == "lbfgs" else r"give batch_size=(\d+)"
+    size = advised(told, f"{doing} {SAID}{remedy}\\.")
+    del told
+    gc.collect()
+    model = kind(solver="adam" if solver == "lbfgs" else solver, batch_size=size, **options).fit(samples, y)
+    device.capacity = device.used + 700_000
+    with pytest.raises(MemoryError, match=r"^predicting 3,000 samples at once ran out .*give up to \d+ at a time\.$"):
+        model.predict(samples)
+
+
+@pytest.mark.parametrize("method", ["fit", "gradient"])
+def test_what_failed_is_gone_before_it_is_asked_what_is_free(device, method):
+    network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
+    x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
+    there = device.used
+    device.capacity = 5_000_000
+    with pytest.raises(MemoryError, match=f"{memory.said_bytes(device.capacity - there)} of 5 MB are free for it"):
+        getattr(network, method)(x, target)
+
+
+def test_data_that_do_not_fit(device):
+    network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
+    device.capacity = 100_000
+    said = (
+        "taking x ran out of memory on strict:device2, asking for 240 kB more; x takes 240 kB and 99.* kB of 100 kB are free: "
+        "use less of x, or a device with more memory."
+    )
+    for run in (network.loss, network.fit, network.gradient):
+        with pytest.raises(MemoryError, match=f"^{said}$"):
+            run(X, TARGET)
+    double = network.to("strict:device2", dtype="float64")
+    with pytest.raises(MemoryError, match="a device with more memory, or dtype='float32'"):
+        double.loss(X, TARGET)
+
+
+def test_a_network_that_is_too_large(device):
+    network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
+    device.capacity = device.used + 2_000
+    with pytest.raises(MemoryError, match="where not even one would fit: use a smaller network, or a device with more memory"):
+        network.fit(X[:2], TARGET[:2], optimizer="adam")
+
+
+def test_where_it_is_not_told_what_is_free(device, monkeypatch):
+    network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
+    monkeypatch.setattr(device, "memory", lambda _: None)
+    device.capacity = 1_000_000
+    said = "ran out .*more; that takes up to [0-9.]+ MB, and how much is free there is not told: give batch_size=1500"
+    with pytest.raises(MemoryError, match=said):
+        network.fit(X, TARGET)
+
+
+def test_the_network_keeps_its_last_finished_epoch(device):
+    network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
+    kept = []
+
+    def shrink(training):
+        kept.append(training.layers)
+        device.capacity = device.used if training.epoch == 2 else device.capacity
+
+    with pytest.raises(MemoryError):
+        network.fit(X, TARGET, epochs=5, batch_size=100, callbacks=[shrink])
+    assert len(network.history.loss) == len(kept) == 2
+    assert network.layers == tuple(kept[-1])
+
+
+def raised_by(way):
+    """Return an error such as a library raises."""
+    name = way.backend().name
+    if name == "torch":
+        return way.backend().xp.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.19 GiB of which 12 MiB is free."
+        )
+    if name == "jax":
+        import jax
+
+        return jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 20971520 bytes.")
+    if name == "cupy":
+        import cupy
+
+        return cupy.cuda.memory.OutOfMemoryError(20 * 2**20, 100, 0)
+    return MemoryError("Unable to allocate 20.0 MiB for an array with shape (5242880,) and data type float32")
+
+
+def test_every_library_s_own_error_is_known(way, monkeypatch):
+    network, error = way.network([20, 5, 2], seed=0), raised_by(way)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(type(network.backend), "compile", lambda *_: fail)
+    monkeypatch.setattr(type(network.backend), "loop", lambda *_: lambda _: fail)
+    monkeypatch.setattr(type(network.backend), "memory", lambda _: Memory(10**6, 10**9))
+    network.check_finite = False
+    said = "^the loss of 3,000 .* ran out .* asking for 21 MB more; 1 MB of 1 GB .* would fit"
+    with pytest.raises(OutOfMemoryError, match=said) as told:
+        network.loss(X, TARGET, lambda_loss())
+    assert told.value.__cause__ is error
+    assert error.__traceback__ is None
+    other = RuntimeError("another") if way.backend().name != "numpy" else ValueError("another")
+    assert not way.backend().is_out_of_memory(other)
+
+
+def lambda_loss():
+    """Return a loss that nothing was compiled with before."""
+    return (lambda out, target: (out - target).sum(-1), lambda out, target: 0.0 * out)
+
+
+@pytest.mark.parametrize(
+    ("message", "asked", "words"),
+    [
+        ("Out of memory allocating 1,234,567 bytes (allocated so far: 100 bytes).", 1_234_567, "1.23 MB"),
+        ("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 12.00 MiB free", 20 * 2**20, "21 MB"),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4503599627370496 bytes.", 2**52, "4.5 PB"),
+        ("Unable to allocate 8.00 PiB for an array with shape (1,) and data type float64", 2**53, "9.01 PB"),
+        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 999 bytes.", 999, "999 bytes"),
+        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1.50GiB.", 3 * 2**29, "1.61 GB"),
+        (
+            "MPS backend out of memory (max allowed: 9.07 GB). Tried to allocate 2.50 GB on private pool.",
+            2_500_000_000,
+            "2.5 GB",
+        ),
+        ("out of memory", None, None),
+    ],
+)
+def test_what_libraries_say_was_asked_for(message, asked, words):
+    assert memory.bytes_asked(message) == asked
+    assert asked is None or memory.said_bytes(asked) == words
+
+
+def test_need_fitting():
+    assert Need(100, 10).fitting(1124) == 64
+    assert Need(100, 10).fitting(110) == 1
+    assert Need(100, 10).fitting(109) == 0
+    assert Need(100, 10).fitting(0) == 0
+
+
+SHAPES = [[300, 400, 400, 300], [100, 1500, 10], [1000, 60], [64] * 12, [20, 700, 300, 100, 900, 5]]
+CASES = [
+    ("gelu", "squared_error", "adam", 2000),
+    ("sigmoid", "huber", "momentum", 2000),
+    ("relu", "absolute_error", "sgd", 4000),
+    ("identity", "quantile", "rmsprop", 1000),
+    ("silu", "binary_cross_entropy", "nesterov", 500),
+    ("elu", "cross_entropy", "adamw", 50),
+    ("softplus", "squared_error", "adam", 8),
+    ("tanh", "squared_error", "sgd", 1),
+]
+
+
+def peak(work):
+    """Return how many bytes work takes at its peak, beside what is there."""
+    gc.collect()
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("flag", ["numpy", "strict"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+def test_a_step_takes_what_is_estimated(flag, sizes, case):
+    """With NumPy, which uses some arrays twice, and with its wrapper, which does not, as CuPy does not."""
+    activation, loss, optimizer, samples = case
+    network = bp.Network(sizes, activation, "identity", backend=flag, seed=0)
+    backend, layers = network.backend, list(network.layers)
+    function = backend.compile(
+        lambda *given: step(
+            resolve_activations(activation, "identity", len(layers)),
+            MeanLoss(resolve_loss(loss)),
+            resolve_optimizer(optimizer, None),
+            *given,
+        )
+    )
+    state = resolve_optimizer(optimizer, None).init(layers)
+    x, target = backend.asarray(np.zeros((samples, sizes[0]))), backend.asarray(np.zeros((samples, sizes[-1])))
+    indices = backend.asarray(np.tile(np.arange(samples), (3, 1)), "int32")
+    carry = Progress(layers, state, backend.asarray(0.0))
+    run = plain_loop(function)((x, target, None))
+    most = peak(lambda: run(carry, Batch(indices, (None,) * (len(layers) - 1)), 3))
+    need = need_of_step(layers, sum(leaf.size for leaf in leaves(state)))
+    estimate = 4 * (need.fixed + need.per_sample * samples)
+    assert most <= estimate
+    # The identity makes one array where others make three and some more.
+    assert estimate <= (4.5 if activation == "identity" else 2.5) * most, (
+        f"{most / 1e6:.2f} MB, estimated as {estimate / 1e6:.2f} MB"
+    )
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu", "softmax", "softplus", "identity"])
+@pytest.mark.parametrize("sizes", SHAPES, ids=str)
+def test_predicting_takes_what_is_estimated(sizes, activation):
+    network = bp.Network(sizes, activation, backend="strict", seed=0)
+    x = GENERATOR.normal(size=(2000, sizes[0])).astype("float32")
+    most = peak(lambda: network.predict(x))
+    need = need_of_output(network.layers)
+    estimate = 4 * (need.fixed + need.per_sample * len(x))
+    assert most <= estimate <= 4.0 * most, f"{most / 1e6:.2f} MB, estimated as {estimate / 1e6:.2f} MB"
