@@ -151,6 +151,8 @@ def do(chosen: argparse.Namespace, place: Place) -> int:
     }
     write(results, output)  # before anything is measured: it may not be possible
     print(f"On {device['name']}; the results go to {output}.", flush=True)
+    if chosen.rehearse:
+        print(f"Wherever it says CuPy below, it is {place.flag}, and no figure means anything.", flush=True)
     for flag, reason in results["without"].items():
         print(f"Without {flag}: {reason}", flush=True)
     if {"tests", "demo"}.intersection(chosen.work):

@@ -94,7 +94,7 @@ def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until:
         How many, at most.
     """
     data, references = prepared(replace(case, precision="float32"), place.flag)
-    if case.precision != "float32":  # our other backends have but one
+    if case.precision != "float32":  # our other backends can wait: time is scarce
         kinds = [kind for kind in kinds if not issubclass(kind, Ours) or kind.needs == place.flag]
     turns: dict[tuple[str, str], Turn] = {}
     if isinstance(case, Networks):

@@ -211,6 +211,32 @@ def test_what_takes_too_long_is_ended():
     assert sorted(told) == sorted(commands)
 
 
+@pytest.mark.parametrize(
+    ("code", "begun", "failed"),
+    [(-11, [["a", "b"], ["b"]], ["a: the benchmark's process ended with -11"]), (None, [["a", "b"]], [])],
+)
+def test_a_benchmark_that_breaks_down_goes_on_with_the_next_case(code, begun, failed, tmp_path, monkeypatch):
+    """Unless it was the time that ended it."""
+    output, met = tmp_path / "results.json", []
+
+    class Process:
+        def __init__(self, command, **_):
+            met.append(json.loads(command[-1])["titles"])
+            first = {"under_way": met[0][0], "left_out": {}, "failed": [], "cases": []}
+            output.write_text(json.dumps(first if len(met) == 1 else json.loads(output.read_text())), encoding="utf-8")
+
+        def wait(self, seconds):
+            if len(met) == 1 and code is None:
+                raise subprocess.TimeoutExpired("", seconds)
+            return code if len(met) == 1 else 0
+
+    monkeypatch.setattr(gpu.subprocess, "Popen", Process)
+    monkeypatch.setattr("scripts.benchmarking.jobs.end", lambda process: None)
+    found = gpu.benchmark(gpu.options([]), {}, output, ["a", "b"], time.time())
+    assert met == begun and found["failed"] == failed and found["under_way"] is None
+    assert found["left_out"] == {"a": "the benchmark's process ended with -11" if code else "the time was over"}
+
+
 def test_both_clocks_are_kept():
     turn = Turn(lambda steps: time.sleep(0.01), 2, 0, lambda: lambda: 3.0)
     host, events = by_both_clocks(turn)
