@@ -29,6 +29,7 @@ class CUDARuntimeError(RuntimeError):
 
 class Device:
     compute_capability = "90"
+    mem_info = 2**34, 2**36
 
     def __init__(self, device=None):
         self.id = current_device[-1] if device is None else getattr(device, "id", device)
@@ -255,8 +256,26 @@ class Stream:
         return Graph(capturing.pop())
 
 
+class OutOfMemoryError(MemoryError):
+    def __init__(self, size, total, limit=0):
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+
+
 class MemoryPool:
     malloc = None
+    limit = 0
+
+    def free_all_blocks(self):
+        pass
+
+    def free_bytes(self):
+        return 2**20
+
+    def used_bytes(self):
+        return 2**30
+
+    def get_limit(self):
+        return self.limit
 
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -357,6 +376,7 @@ def pretended_modules(devices=2):
         Device=Device,
         Stream=Stream,
         MemoryPool=MemoryPool,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         device=device,
         runtime=runtime,
         using_allocator=lambda malloc: contextlib.nullcontext(),
@@ -368,6 +388,7 @@ def pretended_modules(devices=2):
         array=array,
         asnumpy=asnumpy,
         ElementwiseKernel=ElementwiseKernel,
+        get_default_memory_pool=functools.cache(MemoryPool),
         cuda=cuda,
         linalg=_like("cupy.linalg", np.linalg),
         fft=_like("cupy.fft", np.fft),

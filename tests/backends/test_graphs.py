@@ -74,6 +74,18 @@ def test_what_a_step_launches_is_counted(cupy, launches):
     assert counted == {"Product": 8, "ElementwiseKernel": 9, "partial": 7}
 
 
+def test_how_much_is_free_counts_what_the_pool_keeps_unused_and_its_limit(monkeypatch):
+    selector._backend.cache_clear()
+    with pretending():
+        import cupy
+
+        backend = bp.select_backend("cupy:1")
+        assert backend.memory() == (2**34 + 2**20, 2**36)
+        monkeypatch.setattr(cupy.get_default_memory_pool(), "limit", 3 * 2**30)
+        assert backend.memory() == (2 * 2**30, 3 * 2**30)
+    selector._backend.cache_clear()
+
+
 def test_without_nvmath_a_step_is_launched_call_by_call(launches, monkeypatch):
     selector._backend.cache_clear()
     with pretending():
