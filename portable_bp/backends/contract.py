@@ -85,16 +85,6 @@ class Backend(Protocol):
         """
         ...
 
-    def eager(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of arrays made ready to run on this device as it stands: its shapes may depend on numbers.
-
-        Parameters
-        ----------
-        function : callable
-            A function of arrays.
-        """
-        ...
-
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[..., Callable[..., Any]]:
         """Return a loop over a function, made ready to run many times on this device.
 

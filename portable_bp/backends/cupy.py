@@ -88,13 +88,12 @@ class CupyBackend:
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return a copy in main memory."""
-        return cupy.asnumpy(array)
+        with self.device:
+            return cupy.asnumpy(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, run with this GPU as CuPy's current device, and in the backend's precision."""
         return self._placed()(function)
-
-    eager = compile
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them, fused, and as a CUDA graph where it can."""

@@ -91,10 +91,6 @@ class JaxBackend:
         """Return the function compiled for the shapes that it meets."""
         return jax.jit(self._rounded(function))
 
-    def eager(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself."""
-        return function
-
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop compiled whole, by ``jax.lax.scan``; where the carry changes its type, the function alone."""
         function = self._rounded(function)

@@ -58,8 +58,6 @@ class NumpyBackend:
         """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
         return np.errstate(all="ignore")(function)
 
-    eager = compile
-
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them."""
         return recorded_loop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))

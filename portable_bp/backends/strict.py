@@ -64,8 +64,6 @@ class StrictBackend:
         """Return the function, quiet about overflow as NumPy's backend is."""
         return np.errstate(all="ignore")(function)
 
-    eager = compile
-
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that calls the function for each item."""
         return plain_loop(self.compile(function))

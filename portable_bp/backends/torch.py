@@ -85,8 +85,6 @@ class TorchBackend:
         """Return the function itself, as PyTorch runs it as it stands; in another precision, run with that turned on."""
         return function if self.precision != "tf32" else _rounded()(function)
 
-    eager = compile
-
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them."""
         context = contextlib.nullcontext if self.precision != "tf32" else _rounded

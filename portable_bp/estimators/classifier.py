@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -303,7 +304,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     def _choose(self, backend: Backend, probability: Array) -> Array:
         numbers = compiled(backend, choose_labels, self._kind)(probability)
         # An only class has the number 0, which its network need not have learned.
-        return numbers if self.classes_.shape[0] > 1 else 0 * numbers
+        return numbers if self.classes_.shape[0] > 1 else compiled(backend, _zeros)(numbers)
 
     def _probability(self, X, method, *functions):
         backend, probability = self._values(X, method)
@@ -357,12 +358,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         labels = numbers if self._kind == "multilabel" else to_host(self.classes_)[numbers.reshape(-1)]
         weight = backend.asarray(compute_sample_weight(self.class_weight, labels))
         given = examples.sample_weight
-        return examples._replace(sample_weight=weight if given is None else weight * given)
+        return examples._replace(sample_weight=weight if given is None else compiled(backend, operator.mul)(weight, given))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _zeros(numbers: Array) -> Array:
+    return namespace(numbers).zeros_like(numbers)
 
 
 def _logarithm(probability: Array) -> Array:

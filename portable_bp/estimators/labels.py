@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import array_api_compat
 import numpy as np
 import scipy.sparse
 from sklearn.preprocessing import LabelBinarizer
@@ -39,7 +40,10 @@ def find_labels(backend: Backend, y: Any) -> tuple[Any, str]:
         return binarizer.classes_, "multilabel" if binarizer.y_type_.startswith("multilabel") else binarizer.y_type_
     refuse_fractions(backend, y)
     if y.ndim == 1:
-        classes = backend.eager(_distinct)(y)
+        # How many classes there are is a shape, which some libraries must know before they compile: it is read alone.
+        ordered, ranks = compiled(backend, _ranked)(y)
+        count = int(backend.to_numpy(ranks[-1, ...]))
+        classes = compiled(backend, _first_of_each, count, y.dtype)(ordered, ranks)
         return classes, "multiclass" if classes.shape[0] > 2 else "binary"
     if _holds(backend, _beyond_one, y):
         raise ValueError(
@@ -183,11 +187,6 @@ def _holds(backend: Backend, test: Callable[..., Array], *arrays: Any) -> bool:
     return bool(test(*arrays) if is_host(arrays[0]) else backend.to_numpy(compiled(backend, test)(*arrays)))
 
 
-def _distinct(y: Array) -> Array:
-    xp = namespace(y)
-    return xp.astype(xp.sort(xp.unique_values(_as_numbers(y))), y.dtype)
-
-
 def _fractional(y: Array) -> Array:
     xp = namespace(y)
     return xp.any(xp.floor(y) != y)
@@ -201,6 +200,20 @@ def _beyond_one(y: Array) -> Array:
 def _missed(classes: Array, y: Array, numbers: Array) -> Array:
     xp = namespace(y)
     return xp.any(xp.take(classes, xp.minimum(numbers, classes.shape[0] - 1), axis=0) != y)
+
+
+def _ranked(y: Array) -> tuple[Array, Array]:
+    """Return labels in order, and for each the number of different ones up to it."""
+    xp = namespace(y)
+    ordered = xp.sort(_as_numbers(y))
+    is_new = xp.concat([xp.ones_like(ordered[:1], dtype=xp.bool), ordered[1:] != ordered[:-1]])
+    return ordered, xp.cumulative_sum(xp.astype(is_new, xp.int32), dtype=xp.int32)
+
+
+def _first_of_each(count: int, dtype: Any, ordered: Array, ranks: Array) -> Array:
+    xp = namespace(ordered)
+    numbers = xp.arange(1, count + 1, dtype=ranks.dtype, device=array_api_compat.device(ranks))
+    return xp.astype(xp.take(ordered, xp.searchsorted(ranks, numbers), axis=0), dtype)
 
 
 def _found(classes: Array, y: Array) -> Array:

@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 import sklearn
 
+from portable_bp.algorithm.arrays import Array
 from portable_bp.backends import Backend, backend_of, compiled, select_backend
 
 
@@ -138,5 +139,5 @@ def put_labels(backend: Backend, labels: np.ndarray) -> Any:
     return put if np.array_equal(backend.to_numpy(put), labels) else labels
 
 
-def _is_one(numbers: Any) -> Any:
-    return numbers == 1
+def _is_one(array: Array) -> Array:
+    return array == 1

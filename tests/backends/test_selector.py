@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import types
+import unittest.mock
 
 import numpy as np
 import pytest
@@ -40,6 +41,78 @@ def no_gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", types.ModuleType("array_api_compat.cupy"))
     yield
     sys.modules.pop("portable_bp.backends.cupy", None)  # it is bound to the CuPy that was pretended
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A CuPy that has two GPUs and computes nothing; what it is asked for is not to be looked at."""
+    current = [0]
+
+    class Device:
+        def __init__(self, number):
+            self.id = number
+
+        def __enter__(self):
+            current.append(self.id)
+
+        def __exit__(self, *_):
+            current.pop()
+
+    class Pretended(types.ModuleType):
+        def __getattr__(self, name):
+            return unittest.mock.MagicMock()
+
+    cupy = Pretended("cupy")
+    cupy.__spec__ = types.SimpleNamespace()
+    cupy.ndarray = type("ndarray", (), {})
+    cupy.asarray = lambda data, dtype: current[-1]
+    cupy.asnumpy = lambda array: current[-1]
+    runtime = types.SimpleNamespace(CUDARuntimeError=RuntimeError, getDeviceCount=lambda: 2)
+    cupy.cuda = unittest.mock.MagicMock(Device=Device, runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", types.ModuleType("array_api_compat.cupy"))
+    monkeypatch.setitem(sys.modules, "portable_bp.backends.cupy", None)
+    del sys.modules["portable_bp.backends.cupy"]
+    selector._backend.cache_clear()
+    yield current
+    selector._backend.cache_clear()
+    sys.modules.pop("portable_bp.backends.cupy", None)
+
+
+def test_a_gpu_that_is_not_there_is_told_from_those_that_are(two_gpus):
+    assert bp.select_backend("cupy").device.id == 0
+    assert bp.select_backend("cupy:1").device.id == 1
+    with pytest.raises(bp.BackendUnavailableError, match="backend 'cupy' has no device '7' here: it has 0, 1"):
+        bp.select_backend("cupy:7")
+
+
+def test_the_current_gpu_is_what_it_was(two_gpus):
+    backend = bp.select_backend("cupy:1")
+    assert backend.asarray([1.0]) == backend.to_numpy(None) == backend.compile(lambda: two_gpus[-1])() == 1
+    with pytest.raises(ZeroDivisionError):
+        backend.compile(lambda: 1 / 0)()
+    assert two_gpus == [0]
+
+
+@pytest.mark.parametrize("library", ["cupy", "torch:cuda", "jax:gpu"])
+def test_the_second_gpu_gives_what_the_first_gives(library):
+    flags = [f"{library}:{number}" for number in (0, 1)]
+    try:
+        backends = [bp.select_backend(flag, "float64") for flag in flags]
+    except (ImportError, bp.BackendUnavailableError) as error:
+        pytest.skip(f"this needs two GPUs: {error}")
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    losses, outs = [], []
+    for backend in backends:
+        network = bp.Network([3, 16, 2], "tanh", backend=backend, seed=0)
+        losses.append(network.fit(x, x[:, :2], optimizer="adam", epochs=5, batch_size=10, dropout=0.2).loss)
+        outs.append(network.predict(backend.asarray(x)))
+        for array in (outs[-1], *(part for layer in network.layers for part in layer)):
+            assert array.device == backend.device
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-12)
+    np.testing.assert_allclose(*(backend.to_numpy(out) for backend, out in zip(backends, outs, strict=True)), rtol=1e-9)
+    with pytest.raises(TypeError, match="move it there yourself"):
+        bp.Network([3, 2], backend=backends[1]).predict(backends[0].asarray(x))
 
 
 def test_contract(way):

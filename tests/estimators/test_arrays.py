@@ -1,6 +1,5 @@
 """Arrays of every library go in and come out, on their device, with scikit-learn's array_api_dispatch and without it."""
 
-import contextlib
 import pickle
 
 import numpy as np
@@ -34,18 +33,6 @@ TARGETS = {
 def model_for(target, **options):
     kind = MLPRegressor if target in ("numbers", "several outputs") else MLPClassifier
     return kind(hidden_layer_sizes=(8,), random_state=0, max_iter=6, learning_rate_init=0.01, **options)
-
-
-@contextlib.contextmanager
-def shapes_may_depend_on_numbers(way):
-    """Finding the classes needs it, once a fit."""
-    if way.name != "strict":
-        yield
-        return
-    import array_api_strict
-
-    with array_api_strict.ArrayAPIStrictFlags(data_dependent_shapes=True):
-        yield
 
 
 def given(way, target):
@@ -83,8 +70,7 @@ def test_what_goes_in_comes_out(way, target, dispatch, options):
 def hold_against_numpy(way, target, options):
     x, labels, X, y = given(way, target)
     expected = model_for(target, **options).fit(X, y)
-    with shapes_may_depend_on_numbers(way):
-        model = model_for(target, **options).fit(x, labels)
+    model = model_for(target, **options).fit(x, labels)
     close = 1e-4 if options.get("solver") == "lbfgs" else 1e-9
     for mine, theirs in zip([*model.coefs_, *model.intercepts_], [*expected.coefs_, *expected.intercepts_], strict=True):
         assert_belongs(way, mine, theirs, close)
@@ -107,11 +93,10 @@ def test_partial_fits_weights_and_a_pickle(way, target):
     weight = np.linspace(0.1, 1.0, len(X))
     model, expected = model_for(target), model_for(target)
     classes = {"classes": np.unique(y) if y.ndim == 1 else np.arange(4)} if isinstance(model, MLPClassifier) else {}
-    with shapes_may_depend_on_numbers(way):
-        for _ in range(2):
-            model.partial_fit(x, labels, way.backend().asarray(weight), **classes)
-            expected.partial_fit(X, y, weight, **classes)
-            model = pickle.loads(pickle.dumps(model))
+    for _ in range(2):
+        model.partial_fit(x, labels, way.backend().asarray(weight), **classes)
+        expected.partial_fit(X, y, weight, **classes)
+        model = pickle.loads(pickle.dumps(model))
     assert_belongs(way, model.predict(x), expected.predict(X))
     assert_belongs(way, model.coefs_[0], expected.coefs_[0])
 
@@ -190,22 +175,21 @@ def test_bad_arrays_are_refused_where_they_are(way):
     holed = X.copy()
     holed[3, 1] = np.nan
     model = model_for("binary")
-    with shapes_may_depend_on_numbers(way):
-        model.fit(x, labels)
-        before = model.coefs_
-        for bad_x, bad_y, sentence in [
-            (backend.asarray(holed), labels, "NaN"),
-            (x[:, 0], labels, "(?i)expected (a )?2d array"),
-            (x[:0, :], labels[:0], "(?i)sample"),
-            (x, labels[:-1], "samples"),
-            (x, backend.asarray(y + 0.5), "Unknown label type"),
-            (x, None, "y"),
-        ]:
-            with pytest.raises(ValueError, match=sentence):
-                model.fit(bad_x, bad_y)
-            assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
-        with pytest.raises(ValueError, match="features"):
-            model.predict(x[:, :3])
+    model.fit(x, labels)
+    before = model.coefs_
+    for bad_x, bad_y, sentence in [
+        (backend.asarray(holed), labels, "NaN"),
+        (x[:, 0], labels, "(?i)expected (a )?2d array"),
+        (x[:0, :], labels[:0], "(?i)sample"),
+        (x, labels[:-1], "samples"),
+        (x, backend.asarray(y + 0.5), "Unknown label type"),
+        (x, None, "y"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            model.fit(bad_x, bad_y)
+        assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
+    with pytest.raises(ValueError, match="features"):
+        model.predict(x[:, :3])
 
 
 def test_scores_want_one_target_for_each_prediction(way):
@@ -213,8 +197,7 @@ def test_scores_want_one_target_for_each_prediction(way):
         pytest.skip("scikit-learn's own scores look at it there")
     backend = way.backend()
     x, labels, X, y = given(way, "binary")
-    with shapes_may_depend_on_numbers(way):
-        classifier = model_for("binary").fit(x, labels)
+    classifier = model_for("binary").fit(x, labels)
     several = model_for("several outputs").fit(*given(way, "several outputs")[:2])
     one = model_for("numbers").fit(x, backend.asarray(y))
     np.testing.assert_allclose(classifier.score(x, labels[:, None]), classifier.score(x, labels))
@@ -244,19 +227,17 @@ def test_labels_of_any_dtype_come_back_in_it(way, dtype):
     labels = y.astype(dtype)
     expected = model_for("binary").fit(X, labels).predict(X)
     for mine in [labels, *([] if dtype == "uint16" else [own(way.backend(), labels)])]:
-        with shapes_may_depend_on_numbers(way):
-            model = model_for("binary").fit(x, mine)
-            model.partial_fit(x, mine, classes=labels[[0, -1]])
-            first = model_for("binary").partial_fit(x, mine, classes=labels[[0, -1]])
+        model = model_for("binary").fit(x, mine)
+        model.partial_fit(x, mine, classes=labels[[0, -1]])
+        first = model_for("binary").partial_fit(x, mine, classes=labels[[0, -1]])
         assert_belongs(way, model.classes_, [0, 1])
         assert first.predict(x).dtype == model.predict(x).dtype == model.classes_.dtype
-        with shapes_may_depend_on_numbers(way):
-            np.testing.assert_array_equal(way.backend().to_numpy(model_for("binary").fit(x, mine).predict(x)), expected)
+        np.testing.assert_array_equal(way.backend().to_numpy(model_for("binary").fit(x, mine).predict(x)), expected)
 
 
 def own(backend, labels):
     if labels.dtype == bool:
-        return backend.eager(lambda numbers: numbers == 1)(backend.asarray(labels, "int32"))
+        return backend.compile(lambda numbers: numbers == 1)(backend.asarray(labels, "int32"))
     return backend.asarray(labels, labels.dtype.name)
 
 
