@@ -13,7 +13,7 @@ import numpy as np
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
-from portable_bp.backends import Backend, advise_fewer, attempt, compiled, joined, select_backend
+from portable_bp.backends import Backend, OutOfMemoryError, advise_fewer, attempt, compiled, joined, select_backend
 from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
@@ -284,6 +284,8 @@ class Network:
         ------
         ValueError, TypeError
             If x does not fit.
+        MemoryError
+            If the device has not enough memory; the message says how many samples would fit.
         """
         outs, single = [], False
         for inputs in check_parts(self.backend, x, self.sizes[0], max(self.sizes), self.check_finite):
@@ -454,6 +456,9 @@ class Network:
             If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
         ModelFileError
             If the checkpoint is damaged.
+        MemoryError
+            If the device has not enough memory; the message says which batch size would fit, and the network is as it was after
+            the last finished epoch.
         OSError
             If the checkpoint cannot be written, or is there and not to be gone on with; what is there is left as it is.
         KeyboardInterrupt
@@ -484,6 +489,11 @@ class Network:
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)
+        except OutOfMemoryError as error:
+            # Whoever keeps the traceback, as a notebook does, keeps these frames: the data would still be there next time.
+            del data, validation
+            training.state, training.began = None, ()
+            raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:
             goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""
             raise KeyboardInterrupt(

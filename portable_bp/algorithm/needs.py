@@ -65,7 +65,7 @@ def need_of_gradient(layers: Sequence[Layer]) -> Need:
     return Need(count(layers), features + 1 + widths[-1] + KEPT * sum(widths) + ON_THE_WAY * max(widths))
 
 
-def need_of_step(layers: Sequence[Layer], state: int, masked: int = 0) -> Need:
+def need_of_step(layers: Sequence[Layer], state: int, carried: int = 0) -> Need:
     """Return what a step of training takes, one after another: parameters and state before it and after it, and the gradient.
 
     Parameters
@@ -74,13 +74,13 @@ def need_of_step(layers: Sequence[Layer], state: int, masked: int = 0) -> Need:
         The parameters.
     state : int
         How many numbers the optimizer remembers.
-    masked : int
-        How many neurons have dropout masks.
+    carried : int
+        How many numbers a sample brings with it, such as dropout masks.
     """
     passed = need_of_gradient(layers)
     parameters, largest = count(layers), max(count([layer]) for layer in layers)
     # A penalty, or clipping, makes another gradient of the gradient.
-    return Need(passed.fixed + 3 * parameters + 2 * state + 3 * largest, passed.per_sample + 2 * masked)
+    return Need(passed.fixed + 3 * parameters + 2 * state + 3 * largest, passed.per_sample + 2 * carried)
 
 
 def count(layers: Sequence[Layer]) -> int:

@@ -118,7 +118,9 @@ class CupyBackend:
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether CuPy found no room on a GPU; where it is the host that has none, NumPy says so."""
-        return isinstance(error, cupy.cuda.memory.OutOfMemoryError)
+        said = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
+        told = isinstance(error, RuntimeError) and any(name in str(error) for name in said)
+        return told or isinstance(error, cupy.cuda.memory.OutOfMemoryError)
 
     def memory(self) -> Memory:
         """Return what the GPU has, with what CuPy's pool keeps of it unused, up to the pool's limit where it has one."""

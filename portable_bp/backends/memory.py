@@ -101,7 +101,8 @@ def advise_smaller(memory: Memory | None, backend: Backend, name: str, numbers: 
         How many there are.
     """
     free = f" and {said_free(memory)}" if memory else ""
-    return f"{name} takes {said_bytes(itemsize_of(backend) * numbers)}{free}: {_larger(backend, f'less of {name}')}"
+    remedy = _larger(backend, "fewer samples or a smaller network")
+    return f"{name} takes {said_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
 
 
 def _larger(backend: Backend, smaller: str) -> str:

@@ -135,10 +135,10 @@ def _need(training: Training, plan: Plan, data: Data) -> Need:
     layers, samples = training.layers, data.target.shape[0]
     parameters = count(layers)
     state = sum(math.prod(leaf.shape) for leaf in leaves(training.state) if hasattr(leaf, "shape")) or 2 * parameters
-    masked = _masked(plan, layers)
-    need = need_of_step(layers, state, masked)
+    carried = _carried(plan, layers)
+    need = need_of_step(layers, state, carried)
     # The parameters before an epoch, after it and those of the best; and what is drawn for many batches ahead.
-    kept = 3 * parameters + state + 2 * samples + 2 * min(MOST_CARRIED, samples * masked)
+    kept = 3 * parameters + state + 2 * samples + 2 * min(MOST_CARRIED, samples * carried)
     return need._replace(fixed=need.fixed + kept)
 
 
@@ -237,8 +237,7 @@ def _learn(
 def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_once: int, made: int) -> Any:
     widths = [layer.weight.shape[-2] for layer in layers[:-1]]
     products = sum(math.prod(layer.weight.shape) for layer in layers)
-    carried = _masked(plan, layers)
-    carried += layers[0].weight.shape[-1] if plan.rows else 0
+    carried = _carried(plan, layers)
     fitting = min(MOST_PRODUCTS // (plan.batch_size * products), MOST_CARRIED // (plan.batch_size * carried or 1), at_once)
     samples = data.target.shape[0]
     order = plan.draw_order(generator, samples, plan.batch_size)
@@ -249,9 +248,10 @@ def _draw(plan: Plan, layers: Sequence[Layer], data: Data, generator: Any, at_on
     )
 
 
-def _masked(plan: Plan, layers: Sequence[Layer]) -> int:
-    """Return how many neurons have dropout masks."""
-    return sum(layer.weight.shape[-2] for layer, rate in zip(layers[:-1], plan.rates, strict=True) if rate)
+def _carried(plan: Plan, layers: Sequence[Layer]) -> int:
+    """Return how many numbers a sample brings with it: dropout masks, and its inputs where the data have none."""
+    masks = sum(layer.weight.shape[-2] for layer, rate in zip(layers[:-1], plan.rates, strict=True) if rate)
+    return masks + (layers[0].weight.shape[-1] if plan.rows else 0)
 
 
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:

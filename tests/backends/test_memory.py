@@ -146,12 +146,24 @@ def test_what_failed_is_gone_before_it_is_asked_what_is_free(device, method):
         getattr(network, method)(x, target)
 
 
+def test_a_traceback_that_is_kept_keeps_no_data(device):
+    """As a notebook keeps it, whose user tries again in the next cell."""
+    network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
+    there = device.used
+    device.capacity = 1_500_000
+    with pytest.raises(MemoryError) as told:
+        network.fit(X, TARGET, optimizer="adam")
+    assert told.value.__traceback__ is not None
+    gc.collect()
+    assert device.used == there
+
+
 def test_data_that_do_not_fit(device):
     network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
     device.capacity = 100_000
     said = (
         "taking x ran out of memory on strict:device2, asking for 240 kB more; x takes 240 kB and 99.* kB of 100 kB are free: "
-        "use less of x, or a device with more memory."
+        "use fewer samples or a smaller network, or a device with more memory."
     )
     for run in (network.loss, network.fit, network.gradient):
         with pytest.raises(MemoryError, match=f"^{said}$"):
