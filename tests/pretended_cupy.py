@@ -15,6 +15,7 @@ import types
 import numpy as np
 from scipy.linalg import cython_blas
 
+from portable_bp.backends import selector
 from tests.backends.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -421,9 +422,11 @@ def pretending(known={}):  # noqa: B006  made once, and kept
     for name in own:
         del sys.modules[name]
     sys.modules.update(known)
+    selector._backend.cache_clear()
     try:
         yield
     finally:
+        selector._backend.cache_clear()
         for name in [name for name in sys.modules if name in known or name.startswith(BOUND)]:
             known.setdefault(name, sys.modules.pop(name))
         sys.modules.update(own)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends import selector
 from portable_bp.backends.recorded import player
 from tests.conftest import why_unusable
 from tests.pretended_cupy import pretending
@@ -21,10 +20,8 @@ def cupy(request):
         pytest.importorskip("nvmath.bindings", reason="nvmath-python, by which products are captured, is not installed")
         yield request.param
         return
-    selector._backend.cache_clear()
     with pretending():
         yield request.param
-    selector._backend.cache_clear()
 
 
 @pytest.fixture
@@ -75,7 +72,6 @@ def test_what_a_step_launches_is_counted(cupy, launches):
 
 
 def test_how_much_is_free_counts_what_the_pool_keeps_unused_and_its_limit(monkeypatch):
-    selector._backend.cache_clear()
     with pretending():
         import cupy
 
@@ -83,20 +79,16 @@ def test_how_much_is_free_counts_what_the_pool_keeps_unused_and_its_limit(monkey
         assert backend.memory() == (2**34 + 2**20, 2**36)
         monkeypatch.setattr(cupy.get_default_memory_pool(), "limit", 3 * 2**30)
         assert backend.memory() == (2 * 2**30, 3 * 2**30)
-    selector._backend.cache_clear()
 
 
 def test_without_nvmath_a_step_is_launched_call_by_call(launches, monkeypatch):
-    selector._backend.cache_clear()
     with pretending():
         monkeypatch.setitem(sys.modules, "nvmath.bindings", None)
         assert_learns_as_numpy_does("momentum")
-    selector._backend.cache_clear()
     assert any("Product" in calls for calls in launches) and not any("Graph" in calls for calls in launches)
 
 
 def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches, monkeypatch):
-    selector._backend.cache_clear()
     with pretending():
         import cupy
 
@@ -106,5 +98,4 @@ def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches
         monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", refuse)
         with pytest.warns(RuntimeWarning, match="a step on CuPy is not one CUDA graph, .*: cudaErrorStreamCaptureUnsupported"):
             assert_learns_as_numpy_does("sgd")
-    selector._backend.cache_clear()
     assert any("Product" in calls for calls in launches) and not any("Graph" in calls for calls in launches)

@@ -78,9 +78,7 @@ RESTS: list[dict] = [{}, {"dropout": 0.3}, {"validation_data": (X[:50], TARGET[:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize(
-    "rest", [{}, {"dropout": 0.3}, {"validation_data": (X[:50], TARGET[:50])}, {"batch_size": 2000}], ids=str
-)
+@pytest.mark.parametrize("rest", RESTS, ids=["all at once", "dropout", "validation", "batches"])
 def test_the_batch_that_is_said_to_fit_fits(device, optimizer, rest):
     network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
     layers, callbacks = network.layers, [bp.EarlyStopping(patience=2)]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends import selector
 from portable_bp.backends.recorded import player
 from tests.conftest import why_unusable
 from tests.pretended_cupy import pretending
@@ -15,10 +14,8 @@ from tests.pretended_cupy import pretending
 @pytest.fixture
 def cupy():
     """The pretended CuPy, with nothing kept of it."""
-    selector._backend.cache_clear()
     with pretending():
         yield
-    selector._backend.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +114,6 @@ def test_torch_s_switch_is_set_back(torch, monkeypatch):
     backend.compile(looks)(None, None, None)
     backend.loop(looks)(())((), (), 1)
     assert (seen, products.fp32_precision) == (["tf32"] * 2, before)
-    selector._backend.cache_clear()
 
 
 @pytest.mark.parametrize(("precision", "told"), [("float32", "HIGHEST"), ("tf32", "TF32_TF32_F32"), ("mixed", "BF16_BF16_F32")])

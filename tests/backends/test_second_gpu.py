@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends import chunks, selector
+from portable_bp.backends import chunks
 from portable_bp.estimators import MLPClassifier, MLPRegressor
 from tests.pretended_cupy import pretending
 from tests.tables.tables import flowers, predict, prices, train
@@ -22,10 +22,8 @@ CLASSES = np.arange(40) % 3
 @pytest.fixture(autouse=True)
 def second_gpu():
     """The second GPU of a pretended CuPy, whose current device is the first."""
-    selector._backend.cache_clear()
     with pretending():
         yield
-    selector._backend.cache_clear()
 
 
 def own(data, dtype=None):

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portable_bp.backends import selector
 from scripts import gpu
 from scripts.benchmarking import gpu_report
 from scripts.benchmarking.cases import SGD, Case, draw
@@ -87,7 +86,6 @@ def test_a_rehearsal(tmp_path):
 @pytest.fixture
 def cupy(monkeypatch):
     """A pretended CuPy, on whose GPU a second takes two."""
-    selector._backend.cache_clear()
     with pretending():
         import cupy
 
@@ -101,7 +99,6 @@ def cupy(monkeypatch):
             monkeypatch.setattr(cupy.cuda, name, pretended, raising=False)
         monkeypatch.setattr(cupy, "__spec__", types.SimpleNamespace())  # by which it is seen to be installed
         yield cupy
-    selector._backend.cache_clear()
     prepared.cache_clear()
 
 
