@@ -65,6 +65,25 @@ class Pointer:
         launch(ctypes.memmove, self.ptr, source.ptr, size)
 
 
+compute_types = {"float32": 0, "float64": 0}
+BITS = {77: 10, 75: 7}  # of the fraction that TF32 and bfloat16 keep
+
+
+def rounded(array, bits):
+    """Return numbers of float32 with so many bits of their fraction: the nearest, and of two the even one."""
+    drop = np.uint32(23 - bits)
+    one = np.uint32(1)
+    held = np.array(array, "float32").view("uint32")
+    held = held + (one << (drop - one)) - one + ((held >> drop) & one)
+    return (held & ~((one << drop) - one)).view("float32")
+
+
+def _matmul(first, second):
+    if compute_types["float32"] == 7 and first.dtype == second.dtype == "float32":
+        first, second = (rounded(factor, BITS[77]) for factor in (first, second))
+    return np.matmul(first, second)
+
+
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
     def __init__(self, host, device=None):
         self._host = host
@@ -73,6 +92,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
     def _view(self, host):
         return ndarray(host, self.device)
 
+    __cuda_array_interface__ = None  # by which an array of any library on a GPU is known
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)
@@ -114,10 +134,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
         return wrapped(function)(*given, **options)
 
     def __matmul__(self, other):
-        return wrapped(np.matmul)(self, other)
+        return wrapped(_matmul)(self, other)
 
     def __rmatmul__(self, other):
-        return wrapped(np.matmul)(other, self)
+        return wrapped(_matmul)(other, self)
 
     def _read(self, *_):
         raise AssertionError("an array is read without asking for it: CuPy would wait for the device each time")
@@ -266,7 +286,6 @@ _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 _name = ctypes.pythonapi.PyCapsule_GetName
 _name.restype, _name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-BITS = {77: 10, 75: 7}  # of the fraction that TF32 and bfloat16 keep
 
 
 def gemm(handle, *arguments):
@@ -287,12 +306,7 @@ def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, be
 
     def factor(address, leading, columns):
         stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(number)), (columns, leading)).copy()
-        if compute in BITS:
-            drop = 23 - BITS[compute]
-            bits = stored.view("uint32")
-            bits += np.uint32(2 ** (drop - 1) - 1) + ((bits >> np.uint32(drop)) & np.uint32(1))  # to the nearest, ties to even
-            bits &= np.uint32(2**32 - 2**drop)
-        return stored
+        return rounded(stored, BITS[compute]) if compute in BITS else stored
 
     factors = factor(a, lda, m if transa else k), factor(b, ldb, k if transb else n)
     whole = [ctypes.byref(ctypes.c_int(each)) for each in (m, n, k, lda, ldb, ldc)]
@@ -309,12 +323,11 @@ def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, be
 
 
 def _products():
-    kinds = {"float32": 0, "float64": 0}
     return types.SimpleNamespace(
         COMPUTE_TYPE_DEFAULT=0,
         COMPUTE_TYPE_TF32=7,
-        get_compute_type=lambda dtype: kinds[np.dtype(dtype).name],
-        set_compute_type=lambda dtype, kind: kinds.update({np.dtype(dtype).name: kind}),
+        get_compute_type=lambda dtype: compute_types[np.dtype(dtype).name],
+        set_compute_type=lambda dtype, kind: compute_types.update({np.dtype(dtype).name: kind}),
     )
 
 

@@ -93,18 +93,19 @@ class CupyBackend:
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, run with this GPU as CuPy's current device, and in the backend's precision."""
-        return self._placed()(function)
+        return self._placed(self.precision)(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them, fused, and as a CUDA graph where it can."""
-        return recorded_loop(CupyLibrary(self.precision), self.to_numpy, function, self._placed)
+        # Steps that are called and not played are exact: CuPy's own products know no bfloat16.
+        return recorded_loop(CupyLibrary(self.precision), self.to_numpy, function, lambda: self._placed("float32"))
 
     @contextlib.contextmanager
-    def _placed(self) -> Iterator[None]:
-        """Let this GPU be CuPy's current device meanwhile, and products be computed as this backend's are."""
+    def _placed(self, precision: str) -> Iterator[None]:
+        """Let this GPU be CuPy's current device meanwhile, and its products be of a precision."""
         products = cupy._core._routines_linalg  # CuPy has no public name for how they are computed
         before = products.get_compute_type(self.dtype)
-        wanted = products.COMPUTE_TYPE_TF32 if self.precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
+        wanted = products.COMPUTE_TYPE_TF32 if precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
         with self.device:
             products.set_compute_type(self.dtype, wanted)
             try:

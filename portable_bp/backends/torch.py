@@ -82,13 +82,27 @@ class TorchBackend:
         return array.detach().cpu().numpy()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself, as PyTorch runs it as it stands; in another precision, run with that turned on."""
-        return function if self.precision != "tf32" else _rounded()(function)
+        """Return the function itself, as PyTorch runs it as it stands; on a CUDA GPU in the backend's precision."""
+        return self._rounded()(function) if self.device.type == "cuda" else function
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and plays them."""
-        context = contextlib.nullcontext if self.precision != "tf32" else _rounded
+        context = self._rounded if self.device.type == "cuda" else contextlib.nullcontext
         return recorded_loop(TorchLibrary(self.device), self.to_numpy, function, context)
+
+    @contextlib.contextmanager
+    def _rounded(self) -> Iterator[None]:
+        """Let products be of the backend's precision meanwhile; PyTorch has one switch for the whole process."""
+        products = torch.backends.cuda.matmul
+        if not hasattr(products, "fp32_precision"):  # before PyTorch 2.9, which has no way to say it of products alone
+            yield
+            return
+        before = products.fp32_precision
+        products.fp32_precision = "tf32" if self.precision == "tf32" else "ieee"
+        try:
+            yield
+        finally:
+            products.fp32_precision = before
 
     def synchronize(self) -> None:
         """Wait for the GPU, where there is one."""
@@ -110,15 +124,3 @@ class TorchBackend:
         free, total = torch.cuda.mem_get_info(self.device)
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return Memory(free + unused, total)
-
-
-@contextlib.contextmanager
-def _rounded() -> Iterator[None]:
-    """Let products of float32 be TF32's meanwhile; PyTorch has one switch for the whole process."""
-    products = torch.backends.cuda.matmul
-    before = products.fp32_precision
-    products.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before

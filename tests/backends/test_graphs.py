@@ -54,8 +54,8 @@ def assert_learns_as_numpy_does(optimizer="adam"):
 def test_a_step_is_one_launch(cupy, launches):
     assert_learns_as_numpy_does()
     on_cupy = [calls for calls in launches if "Graph" in calls or "Product" in calls]
-    # Of both sizes of batches one rehearsal call by call, and one of the graph.
-    assert sum("Product" in calls for calls in on_cupy) == 2
+    # Of both sizes of batches two rehearsals call by call, held against a called step and against the graph.
+    assert sum("Product" in calls for calls in on_cupy) == 2 * 2
     assert sum(calls == ["Graph"] for calls in on_cupy) == 2 + 4 * 2
 
 
@@ -99,3 +99,18 @@ def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches
         with pytest.warns(RuntimeWarning, match="a step on CuPy is not one CUDA graph, .*: cudaErrorStreamCaptureUnsupported"):
             assert_learns_as_numpy_does("sgd")
     assert any("Product" in calls for calls in launches) and not any("Graph" in calls for calls in launches)
+
+
+def test_why_a_step_is_not_played_is_logged(launches, monkeypatch, caplog):
+    """Nothing else would tell: it is only slower."""
+    with pretending():
+        import cupy
+
+        def refuse(self, *arrays):
+            raise RuntimeError("NVRTC_ERROR_COMPILATION")
+
+        monkeypatch.setattr(cupy.ElementwiseKernel, "__call__", refuse)
+        with caplog.at_level("DEBUG", "portable_bp"):
+            assert_learns_as_numpy_does("sgd")
+    assert [record.message for record in caplog.records] == ["a step cannot be played"] * 2
+    assert "NVRTC_ERROR_COMPILATION" in caplog.text

@@ -127,7 +127,7 @@ def write_kernel(calls: Sequence[tuple[Value, tuple[Any, ...], Any]]) -> tuple[K
     def argument(recorded: Any, operand: Any, dtype: Any) -> str:
         wanted = np.dtype(dtype).name
         place: Any = id(operand)
-        if not isinstance(recorded, Value) and np.ndim(recorded) == 0:
+        if not isinstance(recorded, Value) and np.ndim(operand) == 0 and not hasattr(operand, "__cuda_array_interface__"):
             # A number is handed over, so that one kernel serves batches of all sizes, and every learning rate.
             operand = np.dtype(dtype).type(recorded)
             place = wanted, repr(operand)
@@ -159,6 +159,8 @@ def _dtypes(value: Value, operands: tuple[Any, ...]) -> tuple[Any, ...]:
         return np.dtype(bool), given, given, given
     if value.function is as_dtype:
         return operands[0].dtype, operands[0].dtype
+    if value.function in (np.logical_and, np.logical_or):
+        return np.dtype(bool), np.dtype(bool), np.dtype(bool)
     # Python's own numbers take the dtype of the arrays beside them.
     kinds = [type(operand) if type(operand) in (int, float) else np.result_type(operand.dtype) for operand in operands]
     dtypes = value.function.resolve_dtypes((*kinds, None))
@@ -208,7 +210,13 @@ class FusedLibrary(NumpyLibrary):
 
     def numbers(self, value: Value, operands: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
         """Return the operands, with NumPy's arrays as the library's."""
-        return tuple(self.xp.asarray(each) if isinstance(each, np.ndarray) and each.ndim else each for each in operands)
+        recorded = zip(value.operands, operands, strict=True)
+        return tuple(self._placed(each) if each is given else each for given, each in recorded)
+
+    def _placed(self, constant: Any) -> Any:
+        if not isinstance(constant, np.ndarray):
+            return constant
+        return self.xp.asarray(constant) if constant.ndim else constant[()]
 
     def fused(self, calls: list[tuple[Value, tuple[Any, ...], Any]]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the one kernel that does what all the calls do."""

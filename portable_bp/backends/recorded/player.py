@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -20,6 +21,8 @@ from portable_bp.backends.recorded.tape import Library, Recording, Register, Val
 FEW = 2  # fewer steps of a kind are not worth the preparation that playing takes
 LOOKED_AT = 2**16  # so many numbers of an array are compared
 MOST = 64  # so many plans are kept, which matters to a process that never meets the same number of samples twice
+
+_log = logging.getLogger(__name__)  # tells why steps are called and not played, which shows in nothing but the time
 
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -72,23 +75,37 @@ def recorded_loop(
                 recording = _recorded(library, called, before, constants, given)
                 if recording is None or _kind(before) != _kind(after):
                     return None
-                player = Player(Plan(recording, library), constants)
-                if not changes_alike(player, before, given, after):
+                # Products that round more than everything else would hide what is wrong: exact ones are compared.
+                exact = Player(Plan(recording, library.exact), constants)
+                if not _changes_alike(before, played_once(exact, before, given), after, to_numpy):
+                    _log.debug("a played step does something else than a called one")
                     return None
-                calls, player.calls = player.calls, library.captured(player.calls)
-                if player.calls is not calls and not changes_alike(player, before, given, after):
-                    player.calls = calls
+                player = exact if library.exact is library else Player(Plan(recording, library), constants)
             except Exception:  # such as a shape that depends on numbers: calling the function as it stands serves
+                _log.debug("a step cannot be played", exc_info=True)
                 return None
+            if library.captures:
+                capture(player, before, given)
             if len(plans) == MOST:
                 plans.clear()
             plans[kind] = player.plan
             return player
 
-        def changes_alike(player: Player, before: Any, given: Any, after: Any) -> bool:
-            played = player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
-            states = zip(*map(leaves, (before, played, after)), strict=True)
-            return all(_alike(*(to_numpy(_some(each)) for each in three), rounding=library.rounding) for three in states)
+        def capture(player: Player, before: Any, given: Any) -> None:
+            """Let a player's calls be made at once, if that changes what they change one by one."""
+            after = played_once(player, before, given)
+            calls, player.calls = player.calls, library.captured(player.calls)
+            try:
+                alike = player.calls is calls or _changes_alike(before, played_once(player, before, given), after, to_numpy)
+            except Exception:
+                _log.debug("calls cannot be made at once", exc_info=True)
+                alike = False
+            if not alike:
+                _log.debug("calls that are made at once do something else than one by one")
+                player.calls = calls
+
+        def played_once(player: Player, before: Any, given: Any) -> Any:
+            return player.run(before, map_leaves(lambda array: array[None, ...], given), range(1))
 
         def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
             given = item(items, 0)
@@ -128,6 +145,7 @@ def _recorded(library: Library, function: Callable[..., Any], carry: Any, consta
         # What the function keeps in its pieces, it keeps in their copies, which see no numbers.
         return Recording(library, copy.deepcopy(function), carry, constants, given)
     except Exception:  # if something is wrong with the function, calling it as it stands will say so
+        _log.debug("a step cannot be recorded", exc_info=True)
         return None
 
 
@@ -137,14 +155,19 @@ def _some(array: Any) -> Any:
     return array.reshape(-1)[::stride]
 
 
-def _alike(before: np.ndarray, played: np.ndarray, called: np.ndarray, rounding: float | None) -> bool:
-    """Return whether a played step did to an array what the called one did, but for rounding, also that of products."""
+def _changes_alike(before: Any, played: Any, called: Any, to_numpy: Callable[[Any], np.ndarray]) -> bool:
+    """Return whether a played step did to every array what the called one did, but for rounding."""
+    states = zip(*map(leaves, (before, played, called)), strict=True)
+    return all(_alike(*(to_numpy(_some(array)) for array in state)) for state in states)
+
+
+def _alike(before: np.ndarray, played: np.ndarray, called: np.ndarray) -> bool:
     if played.dtype.kind != "f":
         return np.array_equal(played, called)
-    exact = float(np.finfo(played.dtype).eps)
+    rounding = float(np.finfo(played.dtype).eps)
     size, change = (float(np.max(np.abs(each), where=np.isfinite(each), initial=0.0)) for each in (called, called - before))
-    tolerance = 16.0 * exact * size + math.sqrt(rounding or exact) * change
-    return np.allclose(played, called, rtol=16.0 * exact, atol=tolerance, equal_nan=True)
+    tolerance = 16.0 * rounding * size + math.sqrt(rounding) * change
+    return np.allclose(played, called, rtol=16.0 * rounding, atol=tolerance, equal_nan=True)
 
 
 class Player:

@@ -206,8 +206,10 @@ class Library(Protocol):
         Whether it makes one call of elementwise calls on arrays of one shape.
     most_together : float
         How many elementwise calls are played together, at most.
-    rounding : float or None
-        By which share of them the factors of products are rounded, where that is more than the rounding of their dtype.
+    captures : bool
+        Whether it may have a way to make many calls at once.
+    exact : Library
+        The same, but with products that round no more than all else does.
     """
 
     stand_in: Any
@@ -215,7 +217,12 @@ class Library(Protocol):
     elementwise: Any
     fuses: bool = False
     most_together: float = math.inf
-    rounding: float | None = None
+    captures: bool = False
+
+    @property
+    def exact(self) -> Library:
+        """Itself, where it has no other products."""
+        return self
 
     def is_array(self, given: Any) -> bool:
         """Return whether something is one of the library's arrays."""
