@@ -211,6 +211,7 @@ def check(chosen: argparse.Namespace, place: Place, results: dict[str, Any], unt
         required = {kind.needs for kind in place.kinds} - results["without"].keys()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(max(1, cores // at_once)))
         environment = os.environ | threads | {"PORTABLE_BP_REQUIRE": ",".join(sorted(required))}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # what else a given Python has may warn, and a warning is an error
         outcomes = run_side_by_side(commands, at_once, until, environment, _tell)
         counted = {name: count_tests(path, place.flag) for name, path in files.items() if path.exists()}
     results["commands"] = {name: outcomes[name].code == 0 for name in commands if name not in files}

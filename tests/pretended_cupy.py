@@ -139,10 +139,27 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
     def __rmatmul__(self, other):
         return wrapped(_matmul)(other, self)
 
-    def _read(self, *_):
-        raise AssertionError("an array is read without asking for it: CuPy would wait for the device each time")
+    def get(self):
+        refuse_while_capturing()
+        return self._host.copy()
 
-    __bool__ = __float__ = __int__ = __index__ = item = tolist = get = _read
+    def item(self):
+        return self.get().item()
+
+    def tolist(self):
+        return self.get().tolist()
+
+    def __bool__(self):
+        return bool(self.get())
+
+    def __float__(self):
+        return float(self.get())
+
+    def __int__(self):
+        return int(self.get())
+
+    def __index__(self):
+        return self.get().__index__()
 
     def __len__(self):
         return len(self._host)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import json
+import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def run(output: Path, until: float, rehearse: bool, titles: list[str], rounds: i
         results["under_way"] = name  # which tells where a process ended that could not tell itself
         write(results, output)
         try:
-            with warnings.catch_warnings(record=True) as caught:
+            with warnings.catch_warnings(record=True) as caught, overheard() as told:
                 measured = measure_case(case, place, kinds, until - LEAST, rounds)
             measured["warnings"] = sorted({in_a_line(each.message) for each in caught if each.category is RuntimeWarning})
         except Exception as error:
@@ -70,11 +72,33 @@ def run(output: Path, until: float, rehearse: bool, titles: list[str], rounds: i
             results["cases"].append(measured)
             wrong = {who: why for who, why in measured["left_out"].items() if who.startswith("portable_bp")}
             results["failed"] += [f"{name}, {who}: {why}" for who, why in wrong.items()]
+            results["failed"] += [f"{name}: {each}" for each in sorted(set(told))]
             print(tell_case(measured, f"portable_bp {place.flag}"), flush=True)
         results["under_way"] = None
         write(results, output)
         free()
     write(results, output)
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Collect why steps of ours are called and not played, which would show in nothing but the time."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reason = "" if record.exc_info is None else f": {record.exc_info[1]!r}"
+            told.append(in_a_line(record.getMessage() + reason))
+
+    listener, log = Listener(), logging.getLogger("portable_bp")
+    before = log.level
+    log.addHandler(listener)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield told
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(before)
 
 
 def measure_case(case: Case, place: Place, kinds: list[type[Contestant]], until: float, rounds: int) -> dict[str, Any]:

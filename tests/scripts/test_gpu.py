@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 import os
 import subprocess
@@ -13,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import portable_bp as bp
 from scripts import gpu
 from scripts.benchmarking import gpu_report
 from scripts.benchmarking.cases import SGD, Case, draw
 from scripts.benchmarking.contestants.floor import FloorOnGpu
 from scripts.benchmarking.contestants.ours import OursCupy
 from scripts.benchmarking.jobs import count_tests, run_side_by_side
-from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, copy, fewest_bytes, measure_case, prepared
+from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, copy, fewest_bytes, measure_case, overheard, prepared
 from scripts.benchmarking.places import GPU, REHEARSAL, file_name, title
 from scripts.benchmarking.rounds import Turn, fewer_steps
 from tests.pretended_cupy import pretending
@@ -100,6 +102,18 @@ def cupy(monkeypatch):
         monkeypatch.setattr(cupy, "__spec__", types.SimpleNamespace())  # by which it is seen to be installed
         yield cupy
     prepared.cache_clear()
+
+
+def test_it_is_told_where_a_step_is_not_played(cupy, monkeypatch):
+    def refuse(self, *arrays):
+        raise RuntimeError("NVRTC_ERROR_COMPILATION")
+
+    monkeypatch.setattr(cupy.ElementwiseKernel, "__call__", refuse)
+    network = bp.Network([3, 2], backend="cupy", seed=0)
+    with overheard() as told:
+        network.fit(np.eye(3), np.ones((3, 2)), epochs=4)
+    assert told == ["a step cannot be played: RuntimeError('NVRTC_ERROR_COMPILATION')"]
+    assert logging.getLogger("portable_bp").handlers == []
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("float32", 0.0, 1e-4), ("tf32", 1e-5, 1e-3), ("mixed", 1e-4, 8e-3)])

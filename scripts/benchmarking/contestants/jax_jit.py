@@ -65,7 +65,7 @@ class JaxOnGpu(Jax):
     """The same on a GPU, where JAX takes TF32 unless it is told."""
 
     needs = "jax:gpu"
-    precisions = {"float32": "float32", "tf32": "tensorfloat32", "mixed": "BF16_BF16_F32"}
+    precisions = {"float32": "float32", "tf32": "TF32_TF32_F32", "mixed": "BF16_BF16_F32"}
 
 
 def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
