@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from portable_bp.backends import Backend, advise_smaller, attempt, compiled, spa
 from portable_bp.backends.host import host_array
 from portable_bp.backends.selector import dtype_name
 
+REFUSED = (TypeError, ValueError, OverflowError)  # what backends raise for data that they do not take
 LET_THROUGH = ", or let them through with check_finite=False"
 
 
@@ -267,8 +267,10 @@ def read_host(backend: Backend, data: Any, name: str) -> np.ndarray:
     TypeError, ValueError, OverflowError
         If the backend would refuse them.
     """
-    with _told_of(name):
+    try:
         return host_array(data, dtype_name(backend.dtype), backend.name)
+    except REFUSED as error:
+        raise _told_of(name, error) from None
 
 
 def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
@@ -290,21 +292,19 @@ def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -
     TypeError, ValueError, OverflowError
         If the backend refuses them.
     """
-    with _told_of(name):
+    try:
         return attempt(
             lambda: backend.asarray(data, dtype),
             backend,
             f"taking {name}",
             lambda memory: advise_smaller(memory, backend, name, math.prod(_shape(data) or ())),
         )
+    except REFUSED as error:
+        raise _told_of(name, error) from None
 
 
-@contextlib.contextmanager
-def _told_of(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(f"{name} cannot be taken: {error}") from None
+def _told_of(name: str, error: Exception) -> Exception:
+    return type(error)(f"{name} cannot be taken: {error}")
 
 
 def _shape(data: Any) -> tuple[int, ...] | None:
