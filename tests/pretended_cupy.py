@@ -364,6 +364,7 @@ def _like(name, library, **contents):
     return module
 
 
+@functools.cache
 def pretended_modules(devices=2):
     """Return the modules of a pretended CuPy, and of a pretended nvmath-python, by their names."""
     cupy = _like("cupy", np, __version__="14.2.0", __path__=[])
@@ -444,10 +445,9 @@ BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.back
 
 
 @contextlib.contextmanager
-def pretending(known={}):  # noqa: B006  made once, and kept
+def pretending():
     """Let ``cupy`` be the pretended one meanwhile."""
-    if not known:
-        known.update(pretended_modules())
+    known = pretended_modules()
     own = {name: module for name, module in sys.modules.items() if name in known or name.startswith(BOUND)}
     for name in own:
         del sys.modules[name]

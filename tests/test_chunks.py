@@ -7,6 +7,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import chunks
 from portable_bp.estimators import MLPClassifier, MLPRegressor
+from tests.conftest import why_unusable
 
 X = np.random.default_rng(0).normal(size=(23, 3))
 
@@ -100,8 +101,8 @@ def test_messages_know_nothing_of_parts(small_parts, x, error, said):
 @pytest.mark.parametrize("backend", [None, "torch"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_estimators_go_through_in_parts(kind, solver, backend, monkeypatch):
-    if backend:
-        pytest.importorskip(backend)
+    if backend and (reason := why_unusable(backend)):
+        pytest.skip(reason)
     model = kind(hidden_layer_sizes=(5,), solver=solver, random_state=0, max_iter=9, backend=backend)
     y = np.arange(23) % 3
     expected, coefs = model.fit(X, y).predict(X), [coef + 0.0 for coef in model.coefs_]

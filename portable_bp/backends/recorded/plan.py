@@ -163,9 +163,8 @@ class Plan:
 
     def _joinable(self, value: Value) -> bool:
         """Return whether a call may be one with others: all that it takes is in step, or is one number."""
-        if value.function not in self.library.elementwise or value.view_of is not None:
-            return False
-        if self._is_together(value) and not self.library.fuses:
+        apart = self._is_together(value) and not self.library.fuses  # such as a block of it
+        if value.function not in self.library.elementwise or value.view_of is not None or apart:
             return False
         return all(in_step or getattr(operand, "shape", ()) == () for in_step, operand, _ in self._parts(value))
 

@@ -269,10 +269,11 @@ class Player:
                     continue
                 shape = extent(row)
                 if stage.together and last[row][0] == number:  # no other stage sees it
-                    if self.library.fuses and made == row:
+                    if not self.library.fuses:
+                        shape = (plan.block_rows(shape), *shape[1:])  # a block of it is enough
+                    elif made == row:
                         self._settle(row, Register(shape, row[0].example.dtype))
                         continue
-                    shape = (plan.block_rows(shape), *shape[1:])  # a block of it is enough
                 spare = free.get((shape, row[0].example.dtype))
                 living[row] = spare.pop() if spare else self.library.empty(shape, row[0].example)
                 self._settle(row, living[row])
