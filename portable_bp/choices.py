@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.algorithm.activations import ACTIVATIONS, Activation
+from portable_bp.algorithm.activations import ACTIVATIONS, Activation, Identity, bounds_of
 from portable_bp.algorithm.initializers import INITIALIZERS
 from portable_bp.algorithm.losses import LOSSES, Loss
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
@@ -63,13 +63,65 @@ def resolve_activations(activation: Any, output_activation: Any, layers: int) ->
     TypeError
         If something is no activation.
     """
-    one = isinstance(activation, str) or has_parts(activation, Activation) or is_pair(activation, Activation)
-    each = [activation] * layers if one or not isinstance(activation, Sequence) else list(activation)
+    each = [activation] * layers if is_one_activation(activation) else list(activation)
     if len(each) != layers:
         raise ValueError(f"activation has {len(each)} entries, and the network has {layers} layers above its inputs.")
     if output_activation is not None:
         each[-1] = output_activation
     return tuple(resolve("activation", given, ACTIVATIONS, Activation) for given in each)
+
+
+def is_one_activation(activation: Any) -> bool:
+    """Return whether an activation is one, for several layers, and not a list with one a layer.
+
+    Parameters
+    ----------
+    activation : str, activation, pair of functions, or sequence of these
+        What was given.
+    """
+    one = isinstance(activation, str) or has_parts(activation, Activation) or is_pair(activation, Activation)
+    return one or not isinstance(activation, Sequence)
+
+
+def resolve_measured_activations(activations: Sequence[Any], loss: Any) -> tuple[Any, ...]:
+    """Return the activations that a loss is measured through, if it suits the output layer.
+
+    A loss that takes the net of its ``output_activation``, as the cross-entropies do, is measured at that net, whether the
+    output layer has this activation or none: over a softmax the cross-entropy is that of the softmax's probabilities.
+
+    Parameters
+    ----------
+    activations : sequence of activation
+        The network's.
+    loss : loss
+        What is measured.
+
+    Raises
+    ------
+    ValueError
+        If the output layer has another activation, or one that is negative for a loss of positive outputs. An activation of
+        the user's own is taken to suit.
+    """
+    *hidden, output = activations
+    if type(output) not in ACTIVATIONS.values():
+        return tuple(activations)
+    name, given = type(loss).__name__, type(output).__name__
+    own = getattr(loss, "output_activation", None)
+    if own is not None:
+        if isinstance(output, type(own)):
+            return (*hidden, Identity())
+        if not isinstance(output, Identity):
+            fitting = next((known for known, kind in ACTIVATIONS.items() if kind is type(own)), type(own).__name__)
+            raise ValueError(
+                f"the output layer's activation is {given}, and {name} takes the raw net: make the network with "
+                f"output_activation='identity', which predicts nets, or {fitting!r}, which predicts probabilities."
+            )
+    if getattr(loss, "takes_positive", False) and bounds_of(output)[0] < 0.0:
+        raise ValueError(
+            f"the output layer's activation is {given}, whose values may be negative, and {name} takes positive ones: make the "
+            "network with output_activation='exp' or 'softplus'."
+        )
+    return tuple(activations)
 
 
 def resolve_initializer(initializer: Any) -> Callable[..., Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import is_array_api_obj
 
+from portable_bp.algorithm.activations import bounds_of
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import Backend, advise_smaller, attempt, compiled, spans
 from portable_bp.backends.host import host_array
@@ -121,6 +123,11 @@ def check_target(backend: Backend, target: Any, loss: Any, inputs: Inputs, outpu
     samples = inputs.array.shape[0]
     one_each = () if inputs.single else (samples,)
     rows = (*one_each, outputs)
+    if getattr(loss, "takes_classes", False) and outputs == 1:
+        raise ValueError(
+            f"this network has 1 output, and {type(loss).__name__} takes an output for each class: make the network with as "
+            "many outputs as classes, or take loss='binary_cross_entropy' with targets of 0 and 1."
+        )
     is_classes = getattr(loss, "takes_classes", False) and _shape(target) == one_each
     array = as_array(backend, target, "target", "int32" if is_classes else None)
     shape = tuple(array.shape)
@@ -368,6 +375,31 @@ def check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], ex
     lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
     if lowest < bounds[0] or highest > bounds[1]:
         raise ValueError(f"target holds numbers from {lowest:g} to {highest:g}, and this loss takes {expected}.")
+
+
+def warn_of_bounds(backend: Backend, target: Array, output_activation: Any) -> None:
+    """Warn if a target lies outside the values that the output layer can give.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where it is.
+    target : array, shape (samples, outputs), or (samples,) of integer classes
+        The target.
+    output_activation : activation
+        Its ``bounds``, where it has such, are the smallest and largest value.
+    """
+    lowest, highest = bounds_of(output_activation)
+    if (lowest, highest) == (-math.inf, math.inf):
+        return
+    least, most = backend.to_numpy(compiled(backend, _bounds)(target)).tolist()
+    if least < lowest or most > highest:
+        warnings.warn(
+            f"the targets are numbers from {least:g} to {most:g}, and the output layer's {type(output_activation).__name__} "
+            f"gives none but those from {lowest:g} to {highest:g}: make the network with output_activation='identity', or "
+            "scale the targets.",
+            stacklevel=3,
+        )
 
 
 def _finite_sum(array: Array) -> Array:

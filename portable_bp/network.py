@@ -23,9 +23,11 @@ from portable_bp.choices import (
     check_dropout,
     check_seed,
     check_sizes,
+    is_one_activation,
     resolve_activations,
     resolve_initializer,
     resolve_loss,
+    resolve_measured_activations,
     resolve_optimizer,
 )
 from portable_bp.description import (
@@ -46,6 +48,7 @@ from portable_bp.inputs import (
     check_target,
     check_validation,
     check_weights,
+    warn_of_bounds,
 )
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.perceptrons import read_perceptron
@@ -61,9 +64,12 @@ class Network:
     sizes : sequence of int
         The number of inputs, then of neurons in each layer: ``[2, 4, 3, 2]`` is the article's.
     activation : str, activation, or sequence of these
-        Of every layer above the inputs, or one a layer. A pair of functions ``(value, delta)`` is an activation too.
+        Of the hidden layers, or a list with one for each layer above the inputs. A pair of functions ``(value, delta)`` is an
+        activation too.
     output_activation : str or activation, optional
-        Of the output layer, where it differs.
+        Of the output layer. Without it, the last of the list, or "identity": the outputs can then be any numbers, as a
+        regression needs, and are the nets that the cross-entropies take. With "softmax" or "sigmoid", predictions are
+        probabilities, and the matching cross-entropy is still computed from the nets; the article's network has "sigmoid".
     bias : bool
         Whether the layers have biases; they begin at zero.
     backend : str or Backend
@@ -113,6 +119,8 @@ class Network:
         check_finite: bool = True,
     ) -> None:
         sizes = check_sizes(sizes)
+        if output_activation is None and is_one_activation(activation):
+            output_activation = "identity"
         activations = resolve_activations(activation, output_activation, len(sizes) - 1)
         draw = resolve_initializer(initializer)
         self.backend = select_backend(backend, dtype)
@@ -148,7 +156,11 @@ class Network:
             The article's W_b, W_c, W_d: row i leads to neuron i.
         biases : sequence of arrays, each of shape (fan_out,), optional
             Without them the network has none.
-        activation, output_activation, backend, dtype, seed, check_finite
+        activation : str, activation, or sequence of these
+            Of every layer above the inputs, or a list with one for each.
+        output_activation : str or activation, optional
+            Of the output layer, where it differs.
+        backend, dtype, seed, check_finite
             As the class takes them.
 
         Raises
@@ -160,8 +172,8 @@ class Network:
         layers = check_weights(chosen, weights, biases, check_finite)
         network = cls(
             [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)],
-            activation,
-            output_activation,
+            resolve_activations(activation, output_activation, len(layers)),
+            None,
             biases is not None,
             backend=chosen,
             dtype=dtype,
@@ -383,7 +395,7 @@ class Network:
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
         single, data, chosen = self._check_batch(x, target, loss, None)
-        choices = (chosen, check_decimals(decimals))
+        choices = (chosen, check_decimals(decimals), self.activations[-1])
         error, layers = self._run("a trace of", need_of_gradient, trace_network, *data, choices=choices)
         inputs, target = data.inputs, data.target
         if single:
@@ -452,6 +464,8 @@ class Network:
         ------
         ValueError, TypeError
             If what was given does not fit; nothing has changed then.
+        UserWarning
+            If the output layer's activation cannot give some of the targets, as a sigmoid none above 1.
         DivergenceError
             If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
         ModelFileError
@@ -474,7 +488,7 @@ class Network:
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         plan = Plan(
             backend=self.backend,
-            activations=self.activations,
+            activations=resolve_measured_activations(self.activations, chosen),
             objective=MeanLoss(chosen),
             optimizer=resolve_optimizer(optimizer, learning_rate),
             epochs=check_count(epochs, "epochs"),
@@ -483,6 +497,8 @@ class Network:
             callbacks=check_callbacks(callbacks),
             progress=progress,
         )
+        if self.check_finite:
+            warn_of_bounds(self.backend, data.target, plan.activations[-1])
         if path is not None:
             run = self._describe_run(plan, data, validation)
             plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, every, resume))
@@ -614,7 +630,9 @@ class Network:
 
     def _run(self, doing: str, need: Callable[..., Any], function: Callable[..., Any], *data: Any, choices: Any = ()) -> Any:
         """Return what a function of the activations, the choices, the layers and the data returns, run on the backend."""
-        run, samples = compiled(self.backend, function, self.activations, *choices), data[0].shape[0]
+        # The first of the choices, where there are any, is the loss.
+        activations = resolve_measured_activations(self.activations, choices[0]) if choices else self.activations
+        run, samples = compiled(self.backend, function, activations, *choices), data[0].shape[0]
         return attempt(
             lambda: run(self.layers, *data),
             self.backend,
@@ -628,6 +646,7 @@ class Network:
     def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[bool, Data, Any]:
         """Return whether one sample was given, the data on the backend, and the loss."""
         chosen = resolve_loss(loss)
+        resolve_measured_activations(self.activations, chosen)
         inputs = self._check_inputs(x)
         checked = check_target(self.backend, target, chosen, inputs, self.sizes[-1], self.check_finite)
         weight = check_sample_weight(self.backend, sample_weight, inputs)
@@ -707,7 +726,8 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """
     double = network.to(network.backend, dtype="float64")
     _, data, chosen = double._check_batch(x, target, loss, None)
-    measure = compiled(double.backend, propagation.measure_error, double.activations, chosen)
+    activations = resolve_measured_activations(double.activations, chosen)
+    measure = compiled(double.backend, propagation.measure_error, activations, chosen)
     gradient = double.gradient(x, target, loss)
     return compare_gradient(
         lambda layers: double.backend.to_numpy(measure(layers, *data)),

@@ -16,7 +16,7 @@ from portable_bp.inspection import article
 
 def learn_swap(backend: str) -> bool:
     """Train the article's network on its truth table and show the four rows."""
-    network = bp.Network([2, 4, 3, 2], activation="sigmoid", backend=backend, seed=1)
+    network = bp.Network([2, 4, 3, 2], "sigmoid", "sigmoid", backend=backend, seed=1)
     network.fit(article.SWAP_INPUTS, article.SWAP_TARGETS, optimizer="adam", learning_rate=0.05, epochs=1500, progress=True)
     outputs = network.backend.to_numpy(network.predict(article.SWAP_INPUTS))
     for inputs, target, out in zip(article.SWAP_INPUTS, article.SWAP_TARGETS, outputs, strict=True):

@@ -1,7 +1,8 @@
 """Activations: each has its value, out = f(net), and its delta, dE/dnet from dE/dout, side by side.
 
 ``net``, ``out``, ``slope`` and ``delta`` have one shape, (..., samples, fan_out). A user's own activation is any object with
-the two methods, or a pair of functions ``(value, delta)``; it is used wherever these are.
+the two methods, or a pair of functions ``(value, delta)``; it is used wherever these are. ``bounds`` are the smallest and
+largest out that an activation can give, where it has such.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Signal, namespace
 from portable_bp.algorithm.settings import ANY, settle
@@ -95,6 +96,8 @@ class Identity:
 class Sigmoid:
     """out = 1 / (1 + exp(-net)): the article's."""
 
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
     def value(self, net: Array) -> Array:
         """Return the sigmoid of net."""
         return sigmoid(net)
@@ -108,6 +111,8 @@ class Sigmoid:
 class Tanh:
     """out = tanh(net)."""
 
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+
     def value(self, net: Array) -> Array:
         """Return the hyperbolic tangent of net."""
         return namespace(net).tanh(net)
@@ -120,6 +125,8 @@ class Tanh:
 @dataclass(frozen=True)
 class ReLU:
     """out = net where it is positive, zero elsewhere; the slope at zero is taken as zero."""
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
     def value(self, net: Array) -> Array:
         """Return the larger of net and zero."""
@@ -169,6 +176,11 @@ class ELU:
     def __post_init__(self) -> None:
         settle(self, alpha=ANY)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and largest out."""
+        return min(-self.alpha, 0.0), math.inf
+
     def value(self, net: Array) -> Array:
         """Return net, bent towards minus alpha where it is not positive."""
         xp = namespace(net)
@@ -186,6 +198,8 @@ class GELU:
 
     The array API standard has no error function, so this is the form that PyTorch calls ``approximate="tanh"``.
     """
+
+    bounds: ClassVar[tuple[float, float]] = (-0.170040750571254, math.inf)  # the smallest value is at net = -0.7524...
 
     def _gate(self, net: Array) -> Array:
         return namespace(net).tanh(math.sqrt(2.0 / math.pi) * (net + 0.044715 * net * net * net))
@@ -206,6 +220,8 @@ class GELU:
 class SiLU:
     """out = net * sigmoid(net), also called swish (doi:10.1016/j.neunet.2017.12.012)."""
 
+    bounds: ClassVar[tuple[float, float]] = (-0.278464542761074, math.inf)  # the smallest value is at net = -1.2784...
+
     def value(self, net: Array) -> Array:
         """Return net * sigmoid(net)."""
         return net * sigmoid(net)
@@ -220,6 +236,8 @@ class SiLU:
 class Softplus:
     """out = log(1 + exp(net))."""
 
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
     def value(self, net: Array) -> Array:
         """Return the softplus of net."""
         return softplus(net)
@@ -233,8 +251,10 @@ class Softplus:
 class Softmax:
     """out = exp(net) over its sum across the layer's neurons.
 
-    To train a classifier, the cross_entropy loss over an identity output is steadier: it takes the raw net.
+    The cross_entropy loss over such an output layer is computed from the raw net, so it is as steady as over the identity.
     """
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def value(self, net: Array) -> Array:
         """Return the softmax of net over the last axis."""
@@ -250,6 +270,8 @@ class Softmax:
 class Exp:
     """out = exp(net): a positive output, as the poisson loss needs, and so never quite zero."""
 
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
     def value(self, net: Array) -> Array:
         """Return the exponential of net."""
         return namespace(net).exp(namespace(net).maximum(net, math.log(smallest_rate(net))))
@@ -257,6 +279,17 @@ class Exp:
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return slope * out."""
         return slope * signal.out
+
+
+def bounds_of(activation: Any) -> tuple[float, float]:
+    """Return the smallest and largest out that an activation can give; infinite where it does not say.
+
+    Parameters
+    ----------
+    activation : activation
+        With ``bounds``, or without.
+    """
+    return getattr(activation, "bounds", (-math.inf, math.inf))
 
 
 ACTIVATIONS: dict[str, Callable[[], Any]] = {

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import array_api_compat
 
-from portable_bp.algorithm.activations import sigmoid, smallest_rate, softmax, softplus
+from portable_bp.algorithm.activations import Sigmoid, Softmax, sigmoid, smallest_rate, softmax, softplus
 from portable_bp.algorithm.arrays import Array, namespace, sign
 from portable_bp.algorithm.settings import INSIDE, POSITIVE, settle
 
@@ -128,6 +128,7 @@ class Poisson:
     """
 
     target_bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    takes_positive: ClassVar[bool] = True
 
     def _rate(self, out: Array) -> Array:
         # An out that underflowed is still a rate: a number in its place that can be divided by keeps everything finite.
@@ -146,13 +147,14 @@ class Poisson:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """The cross-entropy of independent yes-or-no outputs, on the raw net: give the output layer no activation.
+    """The cross-entropy of independent yes-or-no outputs, computed from the raw net.
 
-    E = log(1 + exp(net)) - target * net. Targets lie between 0 and 1; the probability is the sigmoid of out.
+    E = log(1 + exp(net)) - target * net. Targets lie between 0 and 1; the probability is the sigmoid of the net. A `Network`
+    whose output layer is a sigmoid predicts this probability, and one whose output layer is the identity predicts the net.
     """
 
     target_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    takes_raw_net: ClassVar[bool] = True
+    output_activation: ClassVar[Sigmoid] = Sigmoid()
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the cross-entropy of every sample, in nats."""
@@ -168,14 +170,16 @@ class BinaryCrossEntropy:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The cross-entropy of one class among several, on the raw net: give the output layer no activation.
+    """The cross-entropy of one class among several, computed from the raw net.
 
     E = log(sum of exp(net)) - net of the target's class. Targets are integer classes of shape (..., samples), or
-    probabilities of shape (..., samples, classes), one-hot or not; the class's probability is the softmax of out.
+    probabilities of shape (..., samples, classes), one-hot or not; the class's probability is the softmax of the nets. A
+    `Network` whose output layer is a softmax predicts these probabilities, and one whose output layer is the identity predicts
+    the nets.
     """
 
     target_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    takes_raw_net: ClassVar[bool] = True
+    output_activation: ClassVar[Softmax] = Softmax()
     takes_classes: ClassVar[bool] = True
 
     def value(self, out: Array, target: Array) -> Array:
@@ -257,8 +261,19 @@ def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None
     -------
     array, shape (..., samples, outputs)
         The derivative of the batch's error with respect to out.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not give one number an output.
     """
-    slope = loss.slope(out, target) / out.shape[-2]
+    slope = loss.slope(out, target)
+    if slope.shape != out.shape:
+        raise ValueError(
+            f"the loss gave a slope of shape {tuple(slope.shape)} for outputs of shape {tuple(out.shape)}: a loss's slope has "
+            "one number for each output."
+        )
+    slope = slope / out.shape[-2]
     return slope if sample_weight is None else slope * sample_weight[..., None]
 
 

@@ -112,6 +112,7 @@ def trace_network(
     activations: Sequence[Any],
     loss: Any,
     decimals: int | None,
+    output: Any,
     layers: Sequence[Layer],
     inputs: Array,
     target: Array,
@@ -125,17 +126,21 @@ def trace_network(
         The pieces of the algorithm.
     decimals : int or None
         How many decimals every result is rounded to before the next calculation takes it; None rounds nothing.
+    output : activation
+        What the output layer's out is shown by: a loss that takes the raw net is measured through the identity instead.
     layers, inputs, target, sample_weight
         As `portable_bp.algorithm.propagation.propagate` takes them.
     """
     if decimals is None:
         passed = propagate(activations, loss, layers, inputs, target, sample_weight)
+        last = passed.signals[-1]
+        signals = [*passed.signals[:-1], last._replace(out=output.value(last.net))]
         return passed.error, [
             LayerTrace(*signal, delta, gradient)
-            for signal, delta, gradient in zip(passed.signals, passed.deltas, passed.gradient, strict=True)
+            for signal, delta, gradient in zip(signals, passed.deltas, passed.gradient, strict=True)
         ]
-    by_hand = [Rounded(activation, decimals) for activation in activations]
-    error, exact = trace_network(by_hand, loss, None, layers, inputs, target, sample_weight)
+    *by_hand, shown = [Rounded(activation, decimals) for activation in (*activations, output)]
+    error, exact = trace_network(by_hand, loss, None, shown, layers, inputs, target, sample_weight)
 
     def rounded(array: Array) -> Array:
         return round_to(array, decimals)

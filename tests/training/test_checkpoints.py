@@ -151,7 +151,7 @@ def test_a_training_goes_on_from_any_batch(
         callbacks = [bp.EarlyStopping(patience=2)] if stopping else []
         validation = (X[:7], TARGET[:7]) if validated else None
         fixed = {"optimizer": optimizer, "batch_size": batch_size, "dropout": dropout, "epochs": epochs}
-        network.fit(X, TARGET, callbacks=callbacks, validation_data=validation, learning_rate=0.3, **fixed, **where)
+        network.fit(X, TARGET, callbacks=callbacks, validation_data=validation, learning_rate=0.05, **fixed, **where)
         return network
 
     whole = fit(3, checkpoint=path.with_name("whole"))
@@ -480,7 +480,7 @@ def tell(training):
     seen.append(training.layers)
     print(training.epoch, flush=True)
 try:
-    network.fit(x, x[:, :2], epochs=100_000, batch_size=8, callbacks=[tell], checkpoint=sys.argv[1])
+    network.fit(x, x[:, :2], learning_rate=0.01, epochs=100_000, batch_size=8, callbacks=[tell], checkpoint=sys.argv[1])
 except KeyboardInterrupt as error:
     same = [mine is theirs for mine, theirs in zip(network.layers, seen[-1])]
     print("said", len(seen), all(same), len(network.history.loss), error)

@@ -1,0 +1,148 @@
+"""What the output layer gives and what a loss takes: over defaults, over probabilities, and where they do not fit."""
+
+import numpy as np
+import pytest
+import sklearn.linear_model
+
+import portable_bp as bp
+from portable_bp.algorithm.activations import ACTIVATIONS, bounds_of
+from tests.oracles import torch_gradient
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(40, 3))
+CLASSES = GENERATOR.integers(4, size=40)
+PAIRS = {"cross_entropy": ("softmax", CLASSES), "binary_cross_entropy": ("sigmoid", np.eye(4)[CLASSES])}
+
+
+def test_sizes_and_a_loss_alone_fit_a_line():
+    """A linear network with all defaults is least squares."""
+    target = X @ [[20.0], [-30.0], [5.0]] + 100.0
+    network = bp.Network([3, 1], backend="numpy", dtype="float64", seed=0)
+    network.fit(X, target, epochs=500)
+    np.testing.assert_allclose(network.predict(X), target, atol=1e-6)
+    network = bp.Network([3, 16, 1], backend="numpy", seed=0)
+    network.fit(X, target[:, 0], learning_rate=0.01, epochs=500)
+    assert network.predict(X).max() > 100.0
+
+
+@pytest.mark.parametrize("output", [None, "softmax"])
+def test_sizes_and_cross_entropy_alone_agree_with_scikit_learn(output):
+    """Without hidden layers, cross-entropy is the logistic regression without a penalty."""
+    network = bp.Network([3, 4], output_activation=output, backend="numpy", dtype="float64", seed=0)
+    network.fit(X, CLASSES, "cross_entropy", learning_rate=1.0, epochs=3000)
+    logistic = sklearn.linear_model.LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X, CLASSES)
+    out = network.predict(X)
+    probability = out if output else np.exp(out) / np.exp(out).sum(-1, keepdims=True)
+    np.testing.assert_allclose(probability, logistic.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", PAIRS)
+def test_a_cross_entropy_over_probabilities_is_that_of_the_net(way, torch, loss):
+    """Gradient and loss are those of PyTorch's loss of logits; predictions are probabilities."""
+    output, target = PAIRS[loss]
+    network = way.network([3, 5, 4], "tanh", output, seed=0)
+    layers = [bp.Layer(*(way.values(part) for part in layer)) for layer in network.layers]
+    names = ["tanh", "identity"]
+    error, gradient, slope = torch_gradient(layers, names, loss, X, target)
+    way.assert_close(network.loss(X, target, loss), error)
+    for mine, theirs in zip(network.gradient(X, target, loss), gradient, strict=True):
+        way.assert_close(mine.weight, theirs[0], rtol=1e-9, atol=1e-14)
+        way.assert_close(mine.bias, theirs[1], rtol=1e-9, atol=1e-14)
+    way.assert_close(network.input_gradient(X, target, loss), slope, rtol=1e-9, atol=1e-14)
+    trace, out = network.trace(X, target, loss), way.values(network.predict(X))
+    way.assert_close(trace["c"].out, out)
+    way.assert_close(trace["c"].delta, (out - np.eye(4)[CLASSES]) / 40, rtol=1e-9, atol=1e-14)
+    assert bp.check_gradient(network, X, target, loss).max_relative_error < 1e-6
+
+
+@pytest.mark.parametrize("loss", PAIRS)
+def test_training_over_probabilities_is_training_over_the_net(way, loss):
+    output, target = PAIRS[loss]
+    options = {"optimizer": "adam", "epochs": 5, "batch_size": 16, "validation_data": (X[:9], target[:9])}
+    over_net = way.network([3, 5, 4], seed=0)
+    over_probabilities = way.network([3, 5, 4], output_activation=output, seed=0)
+    history = over_net.fit(X, target, loss, **options)
+    assert over_probabilities.fit(X, target, loss, **options) == history
+    for mine, theirs in zip(over_probabilities.layers, over_net.layers, strict=True):
+        way.assert_close(mine.weight, way.values(theirs.weight), rtol=0.0)
+
+
+@pytest.mark.parametrize("net", [-800.0, 800.0])
+def test_a_probability_of_zero_keeps_its_slope(net):
+    """Where softmax has rounded to 0 and 1, the error is the distance of the nets and the delta is a whole one."""
+    network = bp.Network.from_weights([[[1.0], [0.0]]], activation="softmax", backend="numpy", dtype="float64")
+    wrong = int(net > 0.0)
+    assert network.loss([net], wrong, "cross_entropy") == 800.0
+    np.testing.assert_allclose(np.abs(network.gradient([net], wrong, "cross_entropy")[0].weight), 800.0)
+
+
+@pytest.mark.parametrize("loss", PAIRS)
+@pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS.values()), key=str))
+def test_a_loss_of_nets_over_another_activation_is_refused(activation, loss):
+    output, target = PAIRS[loss]
+    network = bp.Network([3, 5, 4], [activation, activation], backend="numpy", seed=0)
+    if activation in (ACTIVATIONS["identity"], ACTIVATIONS[output]):
+        network.fit(X, target, loss)
+        return
+    layers = network.layers
+    said = f"activation is {activation.__name__}, and .* takes the raw net: .*'identity', .* or '{output}'"
+    for refused in (network.fit, network.loss, network.gradient, network.input_gradient, network.trace):
+        with pytest.raises(ValueError, match=said):
+            refused(X, target, loss)
+    with pytest.raises(ValueError, match=said):
+        bp.check_gradient(network, X, target, loss)
+    assert network.layers is layers
+
+
+@pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS.values()), key=str))
+def test_poisson_over_outputs_that_may_be_negative_is_refused(activation):
+    network = bp.Network([3, 4], [activation], backend="numpy", seed=0)
+    if network.predict(GENERATOR.normal(scale=9.0, size=(1000, 3))).min() >= 0.0:
+        network.fit(X, np.zeros((40, 4)), "poisson", learning_rate=1e-6)
+    else:
+        with pytest.raises(ValueError, match="values may be negative, and Poisson takes positive ones: .*'exp'"):
+            network.fit(X, np.zeros((40, 4)), "poisson")
+
+
+def test_an_activation_of_one_s_own_is_taken_to_suit():
+    scaled = (lambda net: 3.0 * net, lambda slope, signal: 3.0 * slope)
+    network = bp.Network([3, 4], [scaled], backend="numpy", dtype="float64", seed=0)
+    plain = bp.Network.from_weights([3.0 * network.layers[0].weight], activation="identity", backend="numpy", dtype="float64")
+    np.testing.assert_allclose(network.loss(X, CLASSES, "cross_entropy"), plain.loss(X, CLASSES, "cross_entropy"))
+
+
+@pytest.mark.parametrize("target", [CLASSES % 2, np.ones((40, 1))])
+@pytest.mark.parametrize("output", ["identity", "softmax"])
+def test_classes_by_one_output_are_refused(output, target):
+    network = bp.Network([3, 1], output_activation=output, backend="numpy", seed=0)
+    with pytest.raises(ValueError, match="1 output, and CrossEntropy takes an output for each class: .*binary_cross_entropy"):
+        network.fit(X, target, "cross_entropy")
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_bounds_are_the_smallest_and_largest_out(name):
+    activation = ACTIVATIONS[name]()
+    net = np.concatenate([np.linspace(-30.0, 30.0, 60_001), [-1e4, 1e4]])
+    net = np.stack([net, -net], axis=-1) if name == "softmax" else net[:, None]
+    with np.errstate(over="ignore"):
+        out = activation.value(net)
+    lowest, highest = bounds_of(activation)
+    assert lowest == (-np.inf if out.min() < -50.0 else pytest.approx(out.min(), abs=1e-7))
+    assert highest == (np.inf if out.max() > 50.0 else pytest.approx(out.max(), abs=1e-7))
+
+
+@pytest.mark.parametrize(
+    ("activation", "target", "said"),
+    [
+        ("sigmoid", [0.0, 2.5], "numbers from 0 to 2.5, and the output layer's Sigmoid gives none but those from 0 to 1"),
+        ("tanh", [-3.0, 0.5], "from -3 to 0.5, and the output layer's Tanh gives none but those from -1 to 1"),
+        ("relu", [-1.0, 1.0], "ReLU gives none but those from 0 to inf"),
+        (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives none but those from -0.5 to inf"),
+    ],
+)
+def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
+    network = way.network([1, 3, 1], output_activation=activation, seed=0)
+    with pytest.warns(UserWarning, match=said):
+        network.fit([[0.0], [1.0]], target)
+    reached = np.clip(target, *bounds_of(network.activations[-1]))
+    network.fit([[0.0], [1.0]], reached)  # a warning would be an error
