@@ -65,7 +65,7 @@ def _step_of(weights: int) -> tuple[int, float]:
     width = round(math.sqrt(weights / 3))
     steps = 10 if weights > 10**7 else 40 if weights > 10**6 else 300
     x = np.random.default_rng(0).random((BATCH * steps, width), dtype="float32")
-    network = bp.Network([width] * 4, backend="numpy", seed=0)
+    network = bp.Network([width] * 4, "sigmoid", "sigmoid", backend="numpy", seed=0)
     return 3 * width**2, _least(lambda: network.fit(x, x, batch_size=BATCH, seed=0)) / steps
 
 
@@ -73,7 +73,7 @@ def _epoch_of(samples: int) -> tuple[int, float]:
     """Return the number of samples, and the seconds of an epoch."""
     generator = np.random.default_rng(0)
     x, target = generator.random((samples, 16), dtype="float32"), generator.random((samples, 4), dtype="float32")
-    network = bp.Network([16, 64, 4], backend="numpy", seed=0)
+    network = bp.Network([16, 64, 4], "sigmoid", "sigmoid", backend="numpy", seed=0)
     return samples, _least(lambda: network.fit(x, target, batch_size=BATCH, seed=0))
 
 
