@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import is_array_api_obj
+from array_api_compat import is_array_api_obj, is_numpy_array
 
 from portable_bp.algorithm.activations import bounds_of
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend, advise_smaller, attempt, compiled, spans
-from portable_bp.backends.host import host_array
+from portable_bp.backends import Backend, advise_smaller, attempt, compiled, select_backend, spans
+from portable_bp.backends.host import host_array, read_numbers
 from portable_bp.backends.selector import dtype_name
 
 REFUSED = (TypeError, ValueError, OverflowError)  # what backends raise for data that they do not take
@@ -168,18 +168,36 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
     """
     if sample_weight is None:
         return None
-    array = as_array(backend, sample_weight, "sample_weight")
+    own, array = _take_weight(backend, sample_weight)
     samples = inputs.array.shape[0]
     if tuple(array.shape) != (samples,):
         raise ValueError(
             f"sample_weight has shape {tuple(array.shape)}, and x has {_count(samples, 'sample')}: "
             f"give an array of shape ({samples},)."
         )
-    refuse_nonfinite(backend, array, "sample_weight")
-    lowest, highest = backend.to_numpy(compiled(backend, _bounds)(array)).tolist()
+    refuse_nonfinite(own, array, "sample_weight")
+    lowest, highest = own.to_numpy(compiled(own, _bounds)(array)).tolist()
     if lowest < 0 or highest == 0:
         raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
-    return compiled(backend, _scaled_to_mean_one)(array)
+    return as_array(backend, compiled(own, _scaled_to_mean_one)(array), "sample_weight")
+
+
+def _take_weight(backend: Backend, sample_weight: Any) -> tuple[Backend, Array]:
+    """Return sample weights where and as precise as they were given, since they are scaled before they are cast."""
+    if is_array_api_obj(sample_weight) and not is_numpy_array(sample_weight):
+        own = in_own_precision(backend, sample_weight)
+        return own, as_array(own, sample_weight, "sample_weight")
+    try:
+        array = read_numbers(sample_weight, backend.name)
+    except REFUSED as error:
+        raise _told_of("sample_weight", error) from None
+    # A long double is scaled as one; whole numbers need not stay exact.
+    return select_backend("numpy", "float64"), array if array.dtype.itemsize > 8 else array.astype(np.float64)
+
+
+def in_own_precision(backend: Backend, array: Array) -> Backend:
+    """Return a backend, in float64 if an array of its library is."""
+    return select_backend(backend, "float64") if str(array.dtype).endswith("float64") else backend
 
 
 def check_validation(validation_data: Any) -> tuple[Any, Any, Any]:

@@ -508,7 +508,7 @@ class Network:
         except OutOfMemoryError as error:
             # Whoever keeps the traceback, as a notebook does, keeps these frames: the data would still be there next time.
             del data, validation
-            training.state, training.began = None, ()
+            training.state, training.layers_before_epoch = None, ()
             raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:
             goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""

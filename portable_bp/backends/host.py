@@ -32,6 +32,13 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
     ValueError
         If it is ragged, or holds a number that the dtype cannot.
     """
+    array = read_numbers(data, backend)
+    _check_range(array, np.dtype(dtype))
+    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+
+
+def read_numbers(data: Any, backend: str) -> np.ndarray:
+    """Return data from the host as a NumPy array of real numbers of any dtype; raise as `host_array` does."""
     refuse_foreign(_first_leaf(data), backend)
     if np.ma.is_masked(data):
         raise TypeError("some of it is masked: fill or drop what is masked first.")
@@ -41,8 +48,7 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
         raise ValueError("its rows differ in length: give every sample the same number of values.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"it holds {_described(array)}, not real numbers: convert it to int or float first.")
-    _check_range(array, np.dtype(dtype))
-    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    return array
 
 
 def refuse_foreign(data: Any, backend: str) -> None:

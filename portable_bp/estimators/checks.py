@@ -13,10 +13,10 @@ import numpy as np
 import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend, backend_of, compiled, select_backend
+from portable_bp.backends import Backend, backend_of, select_backend
 from portable_bp.estimators.places import follow_samples, is_host, place_for, same_place
 from portable_bp.estimators.samples import Dense, Hosted, stream
 from portable_bp.inputs import as_array, refuse_nonfinite
@@ -102,40 +102,6 @@ def _check_samples(backend: Backend, x: Any) -> Array:
     return array
 
 
-def check_weight(backend: Backend, sample_weight: Any, samples: int) -> Array | None:
-    """Return sample weights on the backend, or None.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they go.
-    sample_weight : list or array, shape (samples,), or number, or None
-        What each sample counts for.
-    samples : int
-        How many there are.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If they do not fit.
-    """
-    if sample_weight is None:
-        return None
-    weight = follow_samples(backend, sample_weight, "sample_weight")
-    if is_host(weight):
-        # scikit-learn's check takes the number of samples from samples.
-        weight = _check_sample_weight(weight, np.broadcast_to(0.0, (samples, 1)), dtype=(np.float64, np.float32))
-    weight = as_array(backend, weight, "sample_weight")
-    if tuple(weight.shape) != (samples,):
-        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({samples},).")
-    refuse_nonfinite(backend, weight, "sample_weight")
-    if not bool(backend.to_numpy(compiled(backend, _any_other_than_zero)(weight))):
-        raise ValueError("sample_weight holds nothing but zeros: give weights of which some are above 0.")
-    if not backend.to_numpy(compiled(backend, total)(weight)):
-        raise ZeroDivisionError("sample_weight adds up to zero, and a mean is divided by its sum: give other weights.")
-    return weight
-
-
 def check_predict(model: Any, x: Any, method: str) -> Dense | Hosted:
     """Return samples to predict for, checked, where the model is, in float64 where they or the model are.
 
@@ -175,18 +141,3 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Hosted:
     x = _check_samples(backend, x)
     validate_data(model, x, reset=False, skip_check_array=True)
     return Dense(x, backend)
-
-
-def _any_other_than_zero(array: Array) -> Array:
-    return namespace(array).any(array != 0.0)
-
-
-def total(array: Array) -> Array:
-    """Return the sum of an array's numbers.
-
-    Parameters
-    ----------
-    array : array
-        Such as sample weights.
-    """
-    return namespace(array).sum(array)

@@ -29,6 +29,7 @@ from portable_bp.estimators.perceptron import Perceptron
 from portable_bp.estimators.places import is_host, to_host
 from portable_bp.estimators.samples import Examples
 from portable_bp.estimators.scores import accuracy
+from portable_bp.estimators.weights import Weights, scale_weights
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -64,7 +65,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     shuffle : bool
         Whether the samples come in another order at each epoch.
     random_state : int, numpy.random.RandomState or None
-        Of the weights, the split, the order of the samples and dropout, all drawn on the host.
+        Of the weights, the split, the order of the samples and dropout, all drawn on the host. As in scikit-learn, each call
+        of `fit` and `partial_fit` starts again from an integer; only dropout goes on where a call goes on with the weights.
     tol : float
         By how much the loss, or the score with ``early_stopping``, is to improve; for lbfgs, the largest slope to stop at.
     verbose : bool or int
@@ -356,9 +358,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         backend = examples.samples.backend
         numbers = backend.to_numpy(examples.target).astype(int)
         labels = numbers if self._kind == "multilabel" else to_host(self.classes_)[numbers.reshape(-1)]
-        weight = backend.asarray(compute_sample_weight(self.class_weight, labels))
-        given = examples.sample_weight
-        return examples._replace(sample_weight=weight if given is None else compiled(backend, operator.mul)(weight, given))
+        weights = scale_weights(backend, compute_sample_weight(self.class_weight, labels), "class_weight")
+        given = examples.weights
+        if given is not None:
+            product = compiled(backend, operator.mul)(weights.array, given.array)
+            array, exponent = scale_weights(backend, product, "sample_weight times class_weight")
+            weights = Weights(array, exponent + weights.exponent + given.exponent)
+        return examples._replace(weights=weights)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -5,25 +5,25 @@ L-BFGS-B is that of Byrd, Lu, Nocedal and Zhu (doi:10.1137/0916069).
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.optimize
-from sklearn.exceptions import ConvergenceWarning
 
-from portable_bp.algorithm.arrays import Array, Layer, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.needs import need_of_gradient
+from portable_bp.algorithm.propagation import propagate
 from portable_bp.backends import advise_fewer, attempt, compiled
-from portable_bp.estimators.checks import total
-from portable_bp.estimators.objective import PenalizedLoss
+from portable_bp.estimators.objective import add_penalty
 from portable_bp.estimators.problem import Problem
+from portable_bp.estimators.weights import total
 from portable_bp.training import Training
 
 
-def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
-    """Return the layers that lbfgs arrives at; the model's ``n_iter_`` and ``loss_`` are set.
+def fit_lbfgs(model: Any, problem: Problem) -> tuple[Sequence[Layer], str | None]:
+    """Return the layers that lbfgs arrives at, and what to warn of; the model's ``n_iter_`` and ``loss_`` are set.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
         What to learn.
     """
     activations, layers, callbacks = problem.activations, problem.layers, problem.callbacks
-    samples, target, weight = problem.examples
+    samples, target, weights = problem.examples
+    weight = None if weights is None else weights.array
     shapes = tuple(tuple(layer.weight.shape) for layer in layers)
     backend, spans = samples.backend, samples.spans(max(map(max, shapes)))
     counted = samples.count if weight is None else float(backend.to_numpy(compiled(backend, total)(weight)))
-    # Every part adds its share of the penalty.
-    objective = PenalizedLoss(problem.loss, model.alpha / len(spans))
-    run = compiled(backend, _error_and_gradient, shapes, activations, objective)
+    decay = problem.alpha / counted / len(spans)  # every part adds its share of the penalty
+    run = compiled(backend, _error_and_gradient, shapes, activations, problem.loss)
     training = Training(layers)
 
     def error_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
@@ -47,12 +47,12 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
         numbers = np.zeros(1 + len(vector))
         for span in spans:
             part = target[span, ...], None if weight is None else weight[span]
-            numbers += backend.to_numpy(run(parameters, counted, samples.dense(span), *part))
+            numbers += backend.to_numpy(run(parameters, counted, decay, samples.dense(span), *part))
         return float(numbers[0]), numbers[1:]
 
     def watch(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         # SciPy goes on to write into x.
-        training.began, training.layers = training.layers, _layers(shapes, backend.asarray(intermediate_result.x.copy()))
+        training.layers = _layers(shapes, backend.asarray(intermediate_result.x.copy()))
         training.history.loss.append(float(intermediate_result.fun))
         if model.verbose:
             print(f"Iteration {training.epoch}, loss = {training.history.loss[-1]:.8f}")
@@ -72,18 +72,21 @@ def fit_lbfgs(model: Any, problem: Problem) -> Sequence[Layer]:
         f"lbfgs with {most:,} samples at once",
         lambda memory: advise_fewer(memory, backend, need_of_gradient(layers), most, "use solver='adam' with batch_size={}"),
     )
-    training.layers = _layers(shapes, backend.asarray(found.x))
+    found_layers = training.layers = _layers(shapes, backend.asarray(found.x))
     for callback in callbacks:
         getattr(callback, "finish", lambda _: None)(training)
     model.n_iter_, model.loss_ = min(found.nit, model.max_iter), float(found.fun)
-    if found.status != 0 and training.history.stop_reason is None:
-        warnings.warn(
+    if training.layers is not found_layers:
+        model.loss_ = error_and_gradient(backend.to_numpy(compiled(backend, _vector)(training.layers)))[0]
+    doubts = None
+    if not math.isfinite(model.loss_):
+        doubts = f"lbfgs diverged: the loss is {model.loss_}; scale the data."
+    elif found.status != 0 and training.history.stop_reason is None:
+        doubts = (
             f"lbfgs stopped after {model.n_iter_} iterations without having converged ({found.message}): "
-            "scale the data, or allow more with max_iter or max_fun.",
-            ConvergenceWarning,
-            stacklevel=5,
+            "scale the data, or allow more with max_iter or max_fun."
         )
-    return training.layers
+    return training.layers, doubts
 
 
 def _vector(layers: Sequence[Layer]) -> Array:
@@ -106,14 +109,17 @@ def _layers(shapes: Sequence[tuple[int, int]], vector: Array) -> list[Layer]:
 def _error_and_gradient(
     shapes: Sequence[tuple[int, int]],
     activations: tuple[Any, ...],
-    objective: Any,
+    loss: Any,
     vector: Array,
     counted: float,
+    decay: float,
     inputs: Array,
     target: Array,
     sample_weight: Array | None,
 ) -> Array:
-    xp = namespace(vector)
-    error, gradient = objective(activations, _layers(shapes, vector), inputs, target, sample_weight)
-    share = (inputs.shape[0] if sample_weight is None else xp.sum(sample_weight)) / counted
-    return share * xp.concat([xp.reshape(error, (1,)), _vector(gradient)])
+    xp, layers = namespace(vector), _layers(shapes, vector)
+    passed = propagate(activations, loss, layers, inputs, target, sample_weight)
+    share = inputs.shape[0] / counted
+    gradient = map_parameters(lambda slope: share * slope, passed.gradient)
+    error, gradient = add_penalty(share * passed.error, gradient, layers, decay)
+    return xp.concat([xp.reshape(error, (1,)), _vector(gradient)])

@@ -17,6 +17,8 @@ from portable_bp.algorithm.propagation import propagate
 class PenalizedLoss:
     """A batch's weighted mean of a loss, and a penalty.
 
+    A batch whose sample weights add up to zero, where scikit-learn raises an error, has an error and a gradient of zero.
+
     Parameters
     ----------
     loss : loss
@@ -37,18 +39,22 @@ class PenalizedLoss:
         sample_weight: Array | None,
     ) -> tuple[Array, list[Layer]]:
         """Return a batch's error and its gradient."""
-        xp = namespace(inputs)
         counted: Any = inputs.shape[-2]
         if sample_weight is not None:
+            xp = namespace(sample_weight)
             counted = xp.sum(sample_weight)
-            sample_weight = sample_weight * (inputs.shape[-2] / counted)
+            counted = xp.where(counted == 0.0, xp.inf, counted)  # all that is divided by it is zero then
+            sample_weight = sample_weight / counted * inputs.shape[-2]
         passed = propagate(activations, self.loss, layers, inputs, target, sample_weight)
         if not self.alpha:
             return passed.error, passed.gradient
-        decay = self.alpha / counted
-        weights = [xp.reshape(layer.weight, (-1,)) for layer in layers]
-        squares = sum(xp.vecdot(weight, weight) for weight in weights)
-        gradient = [
-            Layer(slope.weight + decay * layer.weight, slope.bias) for slope, layer in zip(passed.gradient, layers, strict=True)
-        ]
-        return passed.error + 0.5 * decay * squares, gradient
+        return add_penalty(passed.error, passed.gradient, layers, self.alpha / counted)
+
+
+def add_penalty(error: Array, gradient: Sequence[Layer], layers: Sequence[Layer], decay: Any) -> tuple[Array, list[Layer]]:
+    """Return an error with decay / 2 * sum(weight^2) added, and its gradient."""
+    xp = namespace(error)
+    weights = [xp.reshape(layer.weight, (-1,)) for layer in layers]
+    squares = sum(xp.vecdot(weight, weight) for weight in weights)
+    added = [Layer(slope.weight + decay * layer.weight, slope.bias) for slope, layer in zip(gradient, layers, strict=True)]
+    return error + 0.5 * decay * squares, added

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import itertools
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
@@ -12,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
@@ -21,7 +25,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters
 from portable_bp.backends import Backend, backend_of, compiled
 from portable_bp.choices import check_callbacks, check_dropout
-from portable_bp.estimators.checks import check_fit, check_predict, check_weight
+from portable_bp.estimators.checks import check_fit, check_predict
 from portable_bp.estimators.lbfgs import fit_lbfgs
 from portable_bp.estimators.outputs import OUTPUTS, Output, out_of
 from portable_bp.estimators.places import follow_samples, is_host, refuse_elsewhere, to_host
@@ -29,6 +33,7 @@ from portable_bp.estimators.problem import Problem, Validation
 from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.stochastic import fit_stochastic
 from portable_bp.estimators.stopping import Optimization
+from portable_bp.estimators.weights import check_weights, refuse_weightless, scale_alpha
 from portable_bp.inputs import as_array
 from portable_bp.training.step import are_finite
 
@@ -67,6 +72,7 @@ class Perceptron(BaseEstimator, ABC):
     callbacks: Any
 
     _optimizer: Optimization | None = None
+    _mask_generator: np.random.Generator | None = None
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -143,8 +149,11 @@ class Perceptron(BaseEstimator, ABC):
         hidden = self._check_options(X_val, y_val, incremental)
         with restored_on_error(self):
             problem = self._pose(hidden, X, y, sample_weight, X_val, y_val, incremental, classes)
-            layers = fit_lbfgs(self, problem) if self.solver == "lbfgs" else fit_stochastic(self, problem, incremental)
+            solve = fit_lbfgs if self.solver == "lbfgs" else functools.partial(fit_stochastic, incremental=incremental)
+            layers, doubts = solve(self, problem)
             self._keep_layers(problem.examples.samples.backend, layers)
+        if doubts is not None:
+            warnings.warn(doubts, ConvergenceWarning, stacklevel=4)
         return self
 
     def _check_options(self, X_val: Any, y_val: Any, incremental: bool) -> list[int]:
@@ -185,9 +194,10 @@ class Perceptron(BaseEstimator, ABC):
         backend = self._known_backend(backend) if known else backend
         self._learn_classes(backend, X, y, classes, anew)
         target, self.n_outputs_ = self._take_target(backend, y)
-        examples = Examples(hold(backend, X), target, check_weight(backend, sample_weight, X.shape[0]))
+        examples = Examples(hold(backend, X), target, check_weights(backend, sample_weight, X.shape[0]))
         held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
         self._random_state = check_random_state(self.random_state)
+        self._mask_generator = self._continue_masks(known, rates)
         sizes = [X.shape[1], *hidden, self.n_outputs_]
         if known:
             layers = self._known_layers(backend, sizes)
@@ -202,7 +212,21 @@ class Perceptron(BaseEstimator, ABC):
         validation = None
         if held_out is not None:
             validation = Validation(activations, output, held_out, self._score, with_loss=bool(callbacks))
-        return Problem(activations, output.loss, layers, self._weigh(examples), rates, callbacks, validation)
+        examples = self._weigh(examples)
+        alpha = scale_alpha(backend, float(self.alpha), examples.weights)
+        return Problem(activations, output.loss, alpha, layers, examples, rates, callbacks, validation)
+
+    def _continue_masks(self, known: bool, rates: Sequence[float]) -> np.random.Generator | None:
+        """Return the random numbers of the dropout masks: those of a known model go on, whatever random_state is.
+
+        From an integer, each call starts again as scikit-learn's does: masks that did so too would drop the same neurons for
+        the same samples in every `partial_fit`, and the others would learn the samples by heart.
+        """
+        # Copies: a fit that fails leaves no trace, and all else is drawn as it is without dropout.
+        before = copy.deepcopy(self._mask_generator) if known else None
+        if before is None and any(rates):
+            return np.random.default_rng(list(copy.deepcopy(self._random_state).bytes(16)))
+        return before
 
     def _draw_layers(self, backend: Backend, sizes: Sequence[int]) -> list[Layer]:
         """Return a new network's layers, drawn in scikit-learn's order (Glorot and Bengio, AISTATS 2010)."""
@@ -269,7 +293,16 @@ class Perceptron(BaseEstimator, ABC):
         )
         if len(held_out) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-        return examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
+        parts = examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
+        for part, name in zip(parts, ("left to learn from", "held out by early_stopping"), strict=True):
+            if part.weights is not None:
+                refuse_weightless(
+                    part.samples.backend,
+                    part.weights.array,
+                    f"sample_weight of the samples {name}",
+                    "give X_val and y_val, or leave out the samples that count for nothing",
+                )
+        return parts
 
     def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:
         try:
@@ -313,7 +346,8 @@ class Perceptron(BaseEstimator, ABC):
             raise ValueError(
                 f"y has shape {tuple(y.shape)}, and the predictions have {tuple(predicted.shape)}: give one for each."
             )
-        return y, check_weight(backend, weight, predicted.shape[0])
+        weights = check_weights(backend, weight, predicted.shape[0])
+        return y, None if weights is None else weights.array
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

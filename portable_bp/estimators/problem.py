@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import mean_error
 from portable_bp.backends import compiled
 from portable_bp.estimators.outputs import Output, out_of
@@ -38,12 +38,13 @@ class Validation(NamedTuple):
 
     def measure(self, layers: Sequence[Layer]) -> tuple[float, float | None]:
         """Return the score of layers, and their loss or None."""
-        samples, target, sample_weight = self.examples
+        samples, target, weights = self.examples
+        weight = None if weights is None else weights.array
         backend, out = samples.backend, out_of(self.activations, layers, samples)
-        score = self.score(backend, compiled(backend, self.output.value)(out), target, sample_weight)
+        score = self.score(backend, compiled(backend, self.output.value)(out), target, weight)
         if not self.with_loss:
             return score, None
-        return score, float(backend.to_numpy(compiled(backend, mean_error, self.output.loss)(out, target)))
+        return score, float(backend.to_numpy(compiled(backend, _weighted_mean, self.output.loss)(out, target, weight)))
 
 
 class Problem(NamedTuple):
@@ -55,6 +56,8 @@ class Problem(NamedTuple):
         One a layer.
     loss : loss
         Of every sample.
+    alpha : float
+        What the penalty counts for, divided as the sample weights were.
     layers : sequence of Layer
         Where to start.
     examples : Examples
@@ -69,8 +72,14 @@ class Problem(NamedTuple):
 
     activations: tuple[Any, ...]
     loss: Any
+    alpha: float
     layers: Sequence[Layer]
     examples: Examples
     rates: tuple[float, ...]
     callbacks: Sequence[Callable[[Training], Any]]
     validation: Validation | None
+
+
+def _weighted_mean(loss: Any, out: Array, target: Array, sample_weight: Array | None) -> Array:
+    error = mean_error(loss, out, target, sample_weight)
+    return error if sample_weight is None else error / namespace(sample_weight).mean(sample_weight)

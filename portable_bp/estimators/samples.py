@@ -10,6 +10,7 @@ import scipy.sparse
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled, spans
+from portable_bp.estimators.weights import Weights
 from portable_bp.inputs import as_array
 
 MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
@@ -148,20 +149,20 @@ class Examples(NamedTuple):
         What goes in.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         What should come out.
-    sample_weight : array, shape (samples,), or None
+    weights : Weights or None
         What each sample counts for.
     """
 
     samples: Dense | Hosted
     target: Array
-    sample_weight: Array | None
+    weights: Weights | None
 
     def take(self, numbers: np.ndarray) -> Examples:
         """Return some of the examples, by their numbers."""
         backend = self.samples.backend
-        weight = self.sample_weight
+        weights = self.weights
         return Examples(
             self.samples.take(numbers),
             take_rows(backend, self.target, numbers),
-            None if weight is None else take_rows(backend, weight, numbers),
+            None if weights is None else weights._replace(array=take_rows(backend, weights.array, numbers)),
         )

@@ -18,17 +18,22 @@ from portable_bp.training.history import Training
 
 @dataclass
 class EarlyStopping:
-    """Stop when the loss has not improved for a while, and bring back the best weights.
+    """Stop when the loss has not improved for a while, and bring back the weights of the lowest loss.
 
-    The loss is that of the validation data where there are any, after each epoch. Else it is that of the training data, which
-    is taken on the way, so that the weights that go with it are those that the epoch began with.
+    The loss is that of the validation data where there are any, after each epoch. Without them it is the training loss, which
+    is measured before each step: where one batch holds all samples, it is exactly that of the weights before the epoch; where
+    there are several, it is an average over the epoch and stands for the weights after it. If the last epoch has the lowest
+    loss, the last weights stay.
+
+    Every training begins anew: what was the best in an earlier one, such as an earlier `partial_fit`, is forgotten.
 
     Parameters
     ----------
     patience : int
         How many epochs without an improvement end the training.
     min_delta : float
-        By how much the loss must fall to count as improved.
+        By how much the loss must fall below that of the last improvement to count as another one. Falls that are smaller still
+        give the weights that are brought back.
     """
 
     patience: int = 10
@@ -36,26 +41,35 @@ class EarlyStopping:
     _best_loss: float = field(default=math.inf, init=False, repr=False)
     _best_layers: Sequence[Layer] = field(default=(), init=False, repr=False)
     _best_epoch: int = field(default=0, init=False, repr=False)
+    _improved_loss: float = field(default=math.inf, init=False, repr=False)
+    _improved_epoch: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         settle(self, patience=COUNT, min_delta=NOT_NEGATIVE)
 
     def __call__(self, training: Training) -> None:
-        """Remember the weights if they are the best so far, or stop if they have been worse for too long."""
+        """Remember the weights if they are the best so far, or stop if there was no improvement for too long."""
         if training.epoch == 1:
-            self._best_loss, self._best_layers, self._best_epoch = math.inf, training.began, 0
+            self._best_loss = self._improved_loss = math.inf
+            self._improved_epoch = 0
         loss = training.history.monitored
-        measured_after = bool(training.history.validation_loss)
-        if loss < self._best_loss - self.min_delta:
-            self._best_layers = training.layers if measured_after else training.began
-            self._best_loss, self._best_epoch = loss, training.epoch if measured_after else training.epoch - 1
-        elif training.epoch - self._best_epoch >= self.patience + (not measured_after):
+        if loss < self._best_loss:
+            self._best_loss, self._best_epoch = loss, _measured_epoch(training)
+            self._best_layers = training.layers if self._best_epoch == training.epoch else training.layers_before_epoch
+        if loss < self._improved_loss - self.min_delta:
+            self._improved_loss, self._improved_epoch = loss, training.epoch
+        elif training.epoch - self._improved_epoch >= self.patience:
             training.stop(f"the loss has not improved for {self.patience} epochs")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it remembers, for a checkpoint."""
-        layers = [tuple(layer) for layer in self._best_layers]
-        return {"best_loss": self._best_loss, "best_layers": layers, "best_epoch": self._best_epoch}
+        return {
+            "best_loss": self._best_loss,
+            "best_layers": [tuple(layer) for layer in self._best_layers],
+            "best_epoch": self._best_epoch,
+            "improved_loss": self._improved_loss,
+            "improved_epoch": self._improved_epoch,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what it remembered when a checkpoint was written.
@@ -67,9 +81,17 @@ class EarlyStopping:
         """
         self._best_layers = [Layer(*layer) for layer in state["best_layers"]]
         self._best_loss, self._best_epoch = float(state["best_loss"]), int(state["best_epoch"])
+        self._improved_loss, self._improved_epoch = float(state["improved_loss"]), int(state["improved_epoch"])
 
     def finish(self, training: Training) -> None:
-        """Bring back the weights of the best epoch."""
-        if math.isfinite(self._best_loss):
-            training.layers = self._best_layers
-            training.history.best_epoch = self._best_epoch
+        """Bring back the best weights, unless the last epoch had the lowest loss."""
+        if training.epoch == 0 or not math.isfinite(self._best_loss):
+            return
+        training.history.best_epoch = training.epoch
+        if self._best_epoch < _measured_epoch(training):
+            training.layers, training.history.best_epoch = self._best_layers, self._best_epoch
+
+
+def _measured_epoch(training: Training) -> int:
+    """Return the epoch after which the network had the weights that the last loss belongs to."""
+    return training.epoch - (training.one_step and not training.history.validation_loss)

@@ -20,7 +20,8 @@ class History:
     validation_loss : list of float
         The loss on the validation data after each epoch; empty without such data.
     best_epoch : int or None
-        The epoch after which the network had the weights that were brought back; None where the last weights stayed.
+        The epoch after which the network had the weights that `EarlyStopping` left it with, 0 for those at the start; None
+        without it.
     stop_reason : str or None
         Why training ended early; None where it did not.
     """
@@ -44,18 +45,21 @@ class Training:
     ----------
     layers : sequence of Layer
         The parameters after the last finished epoch.
-    began : sequence of Layer
-        The parameters before it: those that the epoch's loss was first taken at.
+    layers_before_epoch : sequence of Layer
+        The parameters before it.
     history : History
         The losses so far.
     state : object
         What the optimizer remembers; None before the first epoch.
+    one_step : bool
+        Whether an epoch is a single step: its training loss is then that of `layers_before_epoch`.
     """
 
     layers: Sequence[Layer]
-    began: Sequence[Layer] = ()
+    layers_before_epoch: Sequence[Layer] = ()
     history: History = field(default_factory=History)
     state: Any = None
+    one_step: bool = False
 
     @property
     def epoch(self) -> int:

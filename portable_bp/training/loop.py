@@ -151,6 +151,7 @@ def _train(training: Training, plan: Plan, data: Data, validation: Data | None, 
         epoch = plan.checkpoint.begin(training, epoch, plan.callbacks)
         generator.bit_generator.state = epoch.drawn_before
     an_epoch = math.ceil(data.target.shape[0] / plan.batch_size)
+    training.one_step = an_epoch == 1
     with bar(plan.progress, plan.epochs * an_epoch, "batch") as tell:
         tell(training.epoch * an_epoch + epoch.batches)
         while training.epoch < plan.epochs and training.history.stop_reason is None:
@@ -158,7 +159,8 @@ def _train(training: Training, plan: Plan, data: Data, validation: Data | None, 
             loss, *validation_loss = _fetch_losses(plan, progress, data, validation)
             if not (math.isfinite(loss) or plan.may_diverge):
                 _stop_diverged(training, plan, learn, epoch, data, generator)
-            training.began, training.layers, training.state = training.layers, progress.layers, progress.state
+            training.layers_before_epoch = training.layers
+            training.layers, training.state = progress.layers, progress.state
             training.history.loss.append(loss)
             training.history.validation_loss.extend(validation_loss)
             tell(0, loss=training.history.monitored)

@@ -1,0 +1,150 @@
+"""Sample weights and class weights: checked, and scaled so that no sum of them leaves the range of the dtype.
+
+Only the ratios of weights matter to a weighted mean, but scikit-learn divides the penalty by their sum. So they are divided by
+a power of two before they are cast, which changes no digit of theirs, and the power is remembered for the penalty.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight
+
+from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.backends import Backend, compiled, select_backend
+from portable_bp.backends.selector import dtype_name
+from portable_bp.estimators.places import follow_samples, is_host
+from portable_bp.inputs import as_array, in_own_precision, refuse_nonfinite
+
+
+class Weights(NamedTuple):
+    """What samples count for: ``array * 2**exponent``.
+
+    Attributes
+    ----------
+    array : array, shape (samples,)
+        On the backend; the largest in magnitude is from 1 to 2.
+    exponent : int
+        The power of two that they were divided by.
+    """
+
+    array: Array
+    exponent: int
+
+
+def check_weights(backend: Backend, sample_weight: Any, samples: int) -> Weights | None:
+    """Return sample weights on the backend, or None.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where they go.
+    sample_weight : list or array, shape (samples,), or number, or None
+        What each sample counts for.
+    samples : int
+        How many there are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they do not fit, or are nothing but zeros.
+    ZeroDivisionError
+        If they add up to zero.
+    """
+    if sample_weight is None:
+        return None
+    weight = follow_samples(backend, sample_weight, "sample_weight")
+    if is_host(weight):
+        # scikit-learn's check takes the number of samples from samples.
+        weight = _check_sample_weight(weight, np.broadcast_to(0.0, (samples, 1)), dtype=np.float64)
+    elif tuple(weight.shape) != (samples,):
+        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({samples},).")
+    return scale_weights(backend, weight, "sample_weight")
+
+
+def scale_weights(backend: Backend, weight: Any, name: str) -> Weights:
+    """Return weights of the host or the backend, divided by a power of two in their own precision and then cast.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite, or all are zero.
+    ZeroDivisionError
+        If they add up to zero.
+    """
+    own = select_backend("numpy", "float64") if is_host(weight) else in_own_precision(backend, weight)
+    weight = as_array(own, weight, name)
+    refuse_nonfinite(own, weight, name)
+    largest = float(own.to_numpy(compiled(own, _largest)(weight)))
+    exponent = math.frexp(largest)[1] - 1 if largest else 0
+    weight = compiled(own, _divide)(weight, 2.0**exponent)
+    refuse_weightless(own, weight, name)
+    return Weights(compiled(backend, _flush)(as_array(backend, weight, name)), exponent)
+
+
+def refuse_weightless(
+    backend: Backend, weight: Array, name: str, remedy: str = "give weights of which some are above 0"
+) -> None:
+    """Raise if weights leave nothing to take a mean over.
+
+    Raises
+    ------
+    ValueError
+        If all are zero.
+    ZeroDivisionError
+        If they add up to zero.
+    """
+    largest, counted = backend.to_numpy(compiled(backend, _largest_and_sum)(weight)).tolist()
+    if not largest:
+        raise ValueError(f"{name} holds nothing but zeros: {remedy}.")
+    if not counted:
+        raise ZeroDivisionError(f"{name} adds up to zero, and a mean is divided by its sum: give other weights.")
+
+
+def scale_alpha(backend: Backend, alpha: float, weights: Weights | None) -> float:
+    """Return alpha divided as the weights were.
+
+    Raises
+    ------
+    ValueError
+        If the penalty's gradient is more than the dtype can square, as adam does.
+    """
+    if weights is None or not alpha:
+        return alpha
+    try:
+        scaled = math.ldexp(alpha, -weights.exponent)
+    except OverflowError:
+        scaled = math.inf
+    counted = abs(float(backend.to_numpy(compiled(backend, total)(weights.array))))
+    if scaled / counted > math.sqrt(float(backend.xp.finfo(backend.dtype).max)):
+        raise ValueError(
+            f"alpha is {alpha:g}, and is divided by the sum of the sample weights, which is too small for that in "
+            f"{dtype_name(backend.dtype)}: scale the weights to a mean of 1, or give alpha=0."
+        )
+    return scaled
+
+
+def total(array: Array) -> Array:
+    """Return the sum of an array's numbers."""
+    return namespace(array).sum(array)
+
+
+def _largest(array: Array) -> Array:
+    xp = namespace(array)
+    return xp.max(xp.abs(array))
+
+
+def _largest_and_sum(array: Array) -> Array:
+    return namespace(array).stack([_largest(array), total(array)])
+
+
+def _divide(array: Array, divisor: float) -> Array:
+    return array / divisor
+
+
+def _flush(array: Array) -> Array:
+    """Return zero for subnormal numbers, which not every device calculates with: a sum of weights would be zero for some."""
+    xp = namespace(array)
+    return xp.where(xp.abs(array) < float(xp.finfo(array.dtype).smallest_normal), 0.0, array)
