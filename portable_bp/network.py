@@ -444,7 +444,8 @@ class Network:
         progress : bool
             Whether a bar is shown (needs tqdm).
         seed : int, optional
-            Of the batches and dropout masks; without it, the network's own random numbers go on.
+            Of the batches and dropout masks; without it, the network's own random numbers go on. Each call with the same seed
+            draws the same ones again: leave it out where several calls follow each other.
         dropout : float or sequence of float
             The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer.
         checkpoint : path, optional
@@ -482,7 +483,10 @@ class Network:
         validation = None
         if validation_data is not None:
             validation_x, validation_target, weight = check_validation(validation_data)
-            _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
+            try:
+                _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"in validation_data, {error}") from None
         generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
         samples = data.inputs.shape[0]
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)

@@ -93,7 +93,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         moved there, the weights stay there, and predictions for samples of the host come back.
     class_weight : dict, "balanced", list of dict, or None
         What each class counts for in training, besides the sample weights, as scikit-learn's other classifiers take it; the
-        numbers of the samples' classes are read from the device for it.
+        numbers of the samples' classes are read from the device for it. The score on samples that are held out is without it.
     dropout : float or sequence of float
         The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer; for sgd and adam.
     callbacks : sequence of callable
@@ -191,7 +191,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y : array or list, shape (samples,), or (samples, labels) of 0 and 1
             Classes, as numbers or strings, or a column a label.
         sample_weight : array or list, shape (samples,), optional
-            What each sample counts for.
+            What each sample counts for, of any scale. A batch is learned from by its weighted mean; one whose weights add up to
+            zero has no gradient and no part in the loss.
         X_val, y_val : optional
             As X and y: samples to score after every epoch. With ``early_stopping`` they take the place of the share that is
             held out.

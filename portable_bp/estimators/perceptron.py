@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters
-from portable_bp.backends import Backend, backend_of, compiled
+from portable_bp.backends import Backend, backend_of, compiled, select_backend
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict
 from portable_bp.estimators.lbfgs import fit_lbfgs
@@ -339,7 +339,8 @@ class Perceptron(BaseEstimator, ABC):
             for given, name in ((y, "y"), (sample_weight, "sample_weight"))
         )
         if is_host(predicted):
-            return to_host(y), to_host(weight)
+            weights = check_weights(select_backend("numpy", "float64"), to_host(weight), predicted.shape[0])
+            return to_host(y), None if weights is None else weights.array
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if tuple(y.shape) != tuple(predicted.shape):

@@ -113,7 +113,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         y : array or list, shape (samples,) or (samples, outputs)
             Real numbers, all finite; from 0 up for the poisson loss.
         sample_weight : array or list, shape (samples,), optional
-            What each sample counts for.
+            What each sample counts for, as `MLPClassifier.fit` takes it.
         X_val, y_val : optional
             As X and y: samples to score after every epoch. With ``early_stopping`` they take the place of the share that is
             held out.

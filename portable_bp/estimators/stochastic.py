@@ -41,7 +41,7 @@ def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> tuple[Seq
     order = Order(samples.count, model.shuffle, model._random_state)
     batch_size = choose_batch_size(model.batch_size, samples.count)
     callbacks = [records, *problem.callbacks]
-    if weight is not None and not (counts := samples.backend.to_numpy(weight)).all():
+    if weight is not None and ((counts := samples.backend.to_numpy(weight)) <= 0.0).any():
         callbacks.insert(0, LossOfWeighed(order, counts, batch_size))
     plan = Plan(
         backend=samples.backend,

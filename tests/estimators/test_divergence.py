@@ -1,0 +1,89 @@
+"""A training that diverges is heard of: a warning where the weights are numbers, an error where they are not."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from portable_bp.estimators import MLPClassifier, MLPRegressor
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(100, 4))
+Y = (X[:, 0] > 0.0).astype(int)
+BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+SAID = "the loss became NaN or infinite in epoch"
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_classifier_under_early_stopping(own, dtype):
+    model = MLPClassifier(solver="sgd", learning_rate_init=1e30 if dtype == "float32" else 1e200, early_stopping=True, random_state=0)
+    samples = (100 * X).astype(dtype)
+    given = {"X_val": samples[::3], "y_val": Y[::3]} if own else {}
+    with pytest.warns(ConvergenceWarning, match=f"sgd diverged: {SAID} . of 12, and the model has the weights of the best") as told:
+        model.fit(samples, Y, **given)
+    assert [str(each.filename) for each in told] == [__file__]
+    assert not np.isfinite(model.loss_) and all(np.isfinite(coef).all() for coef in model.coefs_)
+
+
+@BOTH
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=str)
+@pytest.mark.parametrize("incremental", [False, True])
+def test_losses_beyond_float32_over_finite_weights(kind, options, incremental):
+    """adam takes no step where the squares of the slopes are infinite, and the penalty is."""
+    if incremental and options:
+        pytest.skip("partial_fit has no early stopping")
+    model = kind(random_state=0, max_iter=3, alpha=1e38 if kind is MLPClassifier else 1.0, **options)
+    y = Y if kind is MLPClassifier else 1e25 * X[:, 0]
+    samples = X.astype("float32")
+    if options and kind is MLPRegressor:
+        with pytest.raises(ValueError, match="adam diverged: no epoch has a validation score that is a finite number"):
+            model.fit(samples, y)
+        assert not hasattr(model, "coefs_")
+        return
+    with pytest.warns(ConvergenceWarning, match=f"adam diverged: {SAID} 1 of [13]"):
+        if incremental:
+            model.partial_fit(samples, y, **({"classes": [0, 1]} if kind is MLPClassifier else {}))
+        else:
+            model.fit(samples, y)
+    assert not np.isfinite(model.loss_curve_).all()
+
+
+@BOTH
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"X_val": True}], ids=str)
+def test_weights_that_are_no_numbers_are_refused_and_nothing_else_is_said(kind, solver, options):
+    model = kind(solver=solver, tol=10.0, random_state=0).fit(X, Y)
+    before = copy.deepcopy((model.coefs_, model.loss_curve_, model.loss_))
+    given = {"X_val": X, "y_val": Y} if options.get("X_val") else {}
+    model.set_params(learning_rate_init=1e308, early_stopping=options.get("early_stopping", False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="non-finite parameter weights|no epoch has a validation score that is a finite"):
+            model.fit(1e3 * X, Y, **given)
+    np.testing.assert_equal((model.coefs_, model.loss_curve_, model.loss_), before)
+
+
+@BOTH
+def test_a_loss_that_rises_and_rises(kind):
+    """Its numbers are finite still when the training ends."""
+    model = kind(solver="sgd", learning_rate_init=1e3, random_state=0, max_iter=3, hidden_layer_sizes=())
+    with pytest.warns(ConvergenceWarning, match="sgd diverged: the loss rose from .* to .*e.*; try a smaller learning_rate_init"):
+        model.fit(100 * X, Y) if kind is MLPRegressor else model.set_params(alpha=100.0).fit(100 * X, Y)
+    assert np.isfinite(model.loss_) and model.loss_ > 10 * model.loss_curve_[0]
+
+
+def test_lbfgs():
+    model = MLPRegressor(solver="lbfgs", random_state=0)
+    with pytest.warns(ConvergenceWarning, match="lbfgs diverged: the loss is inf"):
+        model.fit(X.astype("float32"), 1e25 * X[:, 0])
+
+
+@BOTH
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_nothing_is_said_of_a_training_that_went_well(kind, solver):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kind(solver=solver, random_state=0, max_iter=3000, learning_rate_init=0.01, tol=1e-3, alpha=0.1).fit(X, Y)
