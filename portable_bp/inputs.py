@@ -185,8 +185,9 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
 def _take_weight(backend: Backend, sample_weight: Any) -> tuple[Backend, Array]:
     """Return sample weights where and as precise as they were given, since they are scaled before they are cast."""
     if is_array_api_obj(sample_weight) and not is_numpy_array(sample_weight):
+        array = as_array(backend, sample_weight, "sample_weight")  # which refuses those of other libraries
         own = in_own_precision(backend, sample_weight)
-        return own, as_array(own, sample_weight, "sample_weight")
+        return own, array if own is backend else as_array(own, sample_weight, "sample_weight")
     try:
         array = read_numbers(sample_weight, backend.name)
     except REFUSED as error:

@@ -27,9 +27,9 @@ from portable_bp.estimators.labels import (
 )
 from portable_bp.estimators.perceptron import Perceptron
 from portable_bp.estimators.places import is_host, to_host
+from portable_bp.estimators.sample_weights import SampleWeights, scale_sample_weight
 from portable_bp.estimators.samples import Examples
 from portable_bp.estimators.scores import accuracy
-from portable_bp.estimators.weights import Weights, scale_weights
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):
@@ -205,7 +205,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
+            If a parameter or the data do not fit, or no weights or no validation scores are finite in the end; the model is
+            then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended with ``max_iter``, or diverged.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 
@@ -359,13 +365,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         backend = examples.samples.backend
         numbers = backend.to_numpy(examples.target).astype(int)
         labels = numbers if self._kind == "multilabel" else to_host(self.classes_)[numbers.reshape(-1)]
-        weights = scale_weights(backend, compute_sample_weight(self.class_weight, labels), "class_weight")
-        given = examples.weights
-        if given is not None:
+        weights = scale_sample_weight(backend, compute_sample_weight(self.class_weight, labels), "class_weight")
+        given = examples.sample_weight
+        if given.array is not None:
             product = compiled(backend, operator.mul)(weights.array, given.array)
-            array, exponent = scale_weights(backend, product, "sample_weight times class_weight")
-            weights = Weights(array, exponent + weights.exponent + given.exponent)
-        return examples._replace(weights=weights)
+            array, exponent = scale_sample_weight(backend, product, "sample_weight times class_weight")
+            weights = SampleWeights(array, exponent + weights.exponent + given.exponent)
+        return examples._replace(sample_weight=weights)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -18,7 +18,7 @@ from portable_bp.algorithm.propagation import propagate
 from portable_bp.backends import advise_fewer, attempt, compiled
 from portable_bp.estimators.objective import add_penalty
 from portable_bp.estimators.problem import Problem
-from portable_bp.estimators.weights import total
+from portable_bp.estimators.sample_weights import total
 from portable_bp.training import Training
 
 
@@ -33,8 +33,7 @@ def fit_lbfgs(model: Any, problem: Problem) -> tuple[Sequence[Layer], str | None
         What to learn.
     """
     activations, layers, callbacks = problem.activations, problem.layers, problem.callbacks
-    samples, target, weights = problem.examples
-    weight = None if weights is None else weights.array
+    samples, target, (weight, _) = problem.examples
     shapes = tuple(tuple(layer.weight.shape) for layer in layers)
     backend, spans = samples.backend, samples.spans(max(map(max, shapes)))
     counted = samples.count if weight is None else float(backend.to_numpy(compiled(backend, total)(weight)))

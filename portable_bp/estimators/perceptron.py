@@ -30,10 +30,10 @@ from portable_bp.estimators.lbfgs import fit_lbfgs
 from portable_bp.estimators.outputs import OUTPUTS, Output, out_of
 from portable_bp.estimators.places import follow_samples, is_host, refuse_elsewhere, to_host
 from portable_bp.estimators.problem import Problem, Validation
+from portable_bp.estimators.sample_weights import SampleWeights, check_sample_weight, refuse_weightless, scale_alpha
 from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.stochastic import fit_stochastic
 from portable_bp.estimators.stopping import Optimization
-from portable_bp.estimators.weights import check_weights, refuse_weightless, scale_alpha
 from portable_bp.inputs import as_array
 from portable_bp.training.step import are_finite
 
@@ -194,7 +194,7 @@ class Perceptron(BaseEstimator, ABC):
         backend = self._known_backend(backend) if known else backend
         self._learn_classes(backend, X, y, classes, anew)
         target, self.n_outputs_ = self._take_target(backend, y)
-        examples = Examples(hold(backend, X), target, check_weights(backend, sample_weight, X.shape[0]))
+        examples = Examples(hold(backend, X), target, check_sample_weight(backend, sample_weight, X.shape[0]))
         held_out = None if X_val is None else self._check_validation(backend, X_val, y_val)
         self._random_state = check_random_state(self.random_state)
         self._mask_generator = self._continue_masks(known, rates)
@@ -213,7 +213,7 @@ class Perceptron(BaseEstimator, ABC):
         if held_out is not None:
             validation = Validation(activations, output, held_out, self._score, with_loss=bool(callbacks))
         examples = self._weigh(examples)
-        alpha = scale_alpha(backend, float(self.alpha), examples.weights)
+        alpha = scale_alpha(backend, float(self.alpha), examples.sample_weight)
         return Problem(activations, output.loss, alpha, layers, examples, rates, callbacks, validation)
 
     def _continue_masks(self, known: bool, rates: Sequence[float]) -> np.random.Generator | None:
@@ -295,10 +295,10 @@ class Perceptron(BaseEstimator, ABC):
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         parts = examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
         for part, name in zip(parts, ("left to learn from", "held out by early_stopping"), strict=True):
-            if part.weights is not None:
+            if part.sample_weight.array is not None:
                 refuse_weightless(
                     part.samples.backend,
-                    part.weights.array,
+                    part.sample_weight.array,
                     f"sample_weight of the samples {name}",
                     "give X_val and y_val, or leave out the samples that count for nothing",
                 )
@@ -313,7 +313,7 @@ class Perceptron(BaseEstimator, ABC):
                 raise ValueError(f"y has {outputs} outputs, and the network {self.n_outputs_}: give a column for each.")
         except (ValueError, TypeError) as error:
             raise type(error)(f"among X_val and y_val, {error}") from None
-        return Examples(hold(backend, X_val), target, None)
+        return Examples(hold(backend, X_val), target, SampleWeights())
 
     def _activations(self, hidden: int, output: Output) -> tuple[Any, ...]:
         return (ACTIVATIONS[self.activation](),) * hidden + (output.activation,)
@@ -339,16 +339,15 @@ class Perceptron(BaseEstimator, ABC):
             for given, name in ((y, "y"), (sample_weight, "sample_weight"))
         )
         if is_host(predicted):
-            weights = check_weights(select_backend("numpy", "float64"), to_host(weight), predicted.shape[0])
-            return to_host(y), None if weights is None else weights.array
+            numpy = select_backend("numpy", "float64")
+            return to_host(y), check_sample_weight(numpy, to_host(weight), predicted.shape[0]).array
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if tuple(y.shape) != tuple(predicted.shape):
             raise ValueError(
                 f"y has shape {tuple(y.shape)}, and the predictions have {tuple(predicted.shape)}: give one for each."
             )
-        weights = check_weights(backend, weight, predicted.shape[0])
-        return y, None if weights is None else weights.array
+        return y, check_sample_weight(backend, weight, predicted.shape[0]).array
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

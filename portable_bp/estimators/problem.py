@@ -38,8 +38,7 @@ class Validation(NamedTuple):
 
     def measure(self, layers: Sequence[Layer]) -> tuple[float, float | None]:
         """Return the score of layers, and their loss or None."""
-        samples, target, weights = self.examples
-        weight = None if weights is None else weights.array
+        samples, target, (weight, _) = self.examples
         backend, out = samples.backend, out_of(self.activations, layers, samples)
         score = self.score(backend, compiled(backend, self.output.value)(out), target, weight)
         if not self.with_loss:

@@ -126,7 +126,13 @@ class MLPRegressor(RegressorMixin, Perceptron):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
+            If a parameter or the data do not fit, or no weights or no validation scores are finite in the end; the model is
+            then as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training ended with ``max_iter``, or diverged.
         """
         return self._fit(X, y, sample_weight, X_val, y_val)
 

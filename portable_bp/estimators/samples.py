@@ -10,7 +10,7 @@ import scipy.sparse
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled, spans
-from portable_bp.estimators.weights import Weights
+from portable_bp.estimators.sample_weights import SampleWeights
 from portable_bp.inputs import as_array
 
 MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
@@ -149,20 +149,20 @@ class Examples(NamedTuple):
         What goes in.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         What should come out.
-    weights : Weights or None
+    sample_weight : SampleWeights
         What each sample counts for.
     """
 
     samples: Dense | Hosted
     target: Array
-    weights: Weights | None
+    sample_weight: SampleWeights
 
     def take(self, numbers: np.ndarray) -> Examples:
         """Return some of the examples, by their numbers."""
         backend = self.samples.backend
-        weights = self.weights
+        weight = self.sample_weight.array
         return Examples(
             self.samples.take(numbers),
             take_rows(backend, self.target, numbers),
-            None if weights is None else weights._replace(array=take_rows(backend, weights.array, numbers)),
+            self.sample_weight._replace(array=None if weight is None else take_rows(backend, weight, numbers)),
         )

@@ -33,8 +33,7 @@ def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> tuple[Seq
     incremental : bool
         Whether one epoch more is wanted, with the optimizer as it was left.
     """
-    samples, target, weights = problem.examples
-    weight = None if weights is None else weights.array
+    samples, target, (weight, _) = problem.examples
     before = model._optimizer if incremental else None
     optimization = before or begin_optimization(model, samples.backend, problem.layers)
     records = Records(model, samples, problem.validation, optimization)

@@ -19,10 +19,14 @@ SAID = "the loss became NaN or infinite in epoch"
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_classifier_under_early_stopping(own, dtype):
-    model = MLPClassifier(solver="sgd", learning_rate_init=1e30 if dtype == "float32" else 1e200, early_stopping=True, random_state=0)
+    model = MLPClassifier(
+        solver="sgd", learning_rate_init=1e30 if dtype == "float32" else 1e200, early_stopping=True, random_state=0
+    )
     samples = (100 * X).astype(dtype)
     given = {"X_val": samples[::3], "y_val": Y[::3]} if own else {}
-    with pytest.warns(ConvergenceWarning, match=f"sgd diverged: {SAID} . of 12, and the model has the weights of the best") as told:
+    with pytest.warns(
+        ConvergenceWarning, match=f"sgd diverged: {SAID} . of 12, and the model has the weights of the best"
+    ) as told:
         model.fit(samples, Y, **given)
     assert [str(each.filename) for each in told] == [__file__]
     assert not np.isfinite(model.loss_) and all(np.isfinite(coef).all() for coef in model.coefs_)
@@ -70,7 +74,9 @@ def test_weights_that_are_no_numbers_are_refused_and_nothing_else_is_said(kind, 
 def test_a_loss_that_rises_and_rises(kind):
     """Its numbers are finite still when the training ends."""
     model = kind(solver="sgd", learning_rate_init=1e3, random_state=0, max_iter=3, hidden_layer_sizes=())
-    with pytest.warns(ConvergenceWarning, match="sgd diverged: the loss rose from .* to .*e.*; try a smaller learning_rate_init"):
+    with pytest.warns(
+        ConvergenceWarning, match="sgd diverged: the loss rose from .* to .*e.*; try a smaller learning_rate_init"
+    ):
         model.fit(100 * X, Y) if kind is MLPRegressor else model.set_params(alpha=100.0).fit(100 * X, Y)
     assert np.isfinite(model.loss_) and model.loss_ > 10 * model.loss_curve_[0]
 

@@ -118,7 +118,7 @@ def test_batches_without_weight_might_as_well_not_be_there(kind, alpha, zeros):
 @pytest.mark.parametrize("options", [{}, {"solver": "sgd"}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
 def test_batches_without_weight_on_every_backend(way, kind, options):
     weight = np.where(np.arange(150) % 3 == 0, WEIGHT, 0.0)
-    backend, options = way.backend(), OPTIONS | {"batch_size": 2} | options
+    backend, options = way.backend(), OPTIONS | {"batch_size": 2, "max_iter": 2} | options
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     mine, expected = kind(**options).fit(x, y, backend.asarray(weight)), kind(**options).fit(X, Y, weight)
     np.testing.assert_allclose(
@@ -126,7 +126,7 @@ def test_batches_without_weight_on_every_backend(way, kind, options):
     )
     if "lbfgs" not in options.values():
         np.testing.assert_allclose(mine.loss_curve_, expected.loss_curve_, rtol=1e-8)
-    assert expected.score(X, Y, weight) > (0.5 if "sgd" in options.values() else 0.6)
+        assert expected.loss_curve_[-1] < expected.loss_curve_[0]
 
 
 @BOTH
@@ -255,7 +255,10 @@ def test_callbacks_are_told_the_weighted_validation_loss(kind):
     """Of the last epoch, which the model is of."""
     losses = []
     model = kind(
-        early_stopping=True, tol=0.0, callbacks=[lambda training: losses.append(training.history.validation_loss[-1])], **OPTIONS
+        early_stopping=True,
+        tol=0.0,
+        callbacks=[lambda training: losses.append(training.history.validation_loss[-1])],
+        **OPTIONS,
     )
     weight = np.where(np.arange(150) % 2, 1e-3, 10.0)
     model.fit(X, Y, weight)

@@ -19,23 +19,23 @@ from portable_bp.estimators.places import follow_samples, is_host
 from portable_bp.inputs import as_array, in_own_precision, refuse_nonfinite
 
 
-class Weights(NamedTuple):
+class SampleWeights(NamedTuple):
     """What samples count for: ``array * 2**exponent``.
 
     Attributes
     ----------
-    array : array, shape (samples,)
-        On the backend; the largest in magnitude is from 1 to 2.
+    array : array, shape (samples,), or None
+        On the backend, none larger than 2; None where all samples count alike.
     exponent : int
         The power of two that they were divided by.
     """
 
-    array: Array
-    exponent: int
+    array: Array | None = None
+    exponent: int = 0
 
 
-def check_weights(backend: Backend, sample_weight: Any, samples: int) -> Weights | None:
-    """Return sample weights on the backend, or None.
+def check_sample_weight(backend: Backend, sample_weight: Any, samples: int) -> SampleWeights:
+    """Return sample weights on the backend.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ def check_weights(backend: Backend, sample_weight: Any, samples: int) -> Weights
         If they add up to zero.
     """
     if sample_weight is None:
-        return None
+        return SampleWeights()
     weight = follow_samples(backend, sample_weight, "sample_weight")
     if is_host(weight):
         # scikit-learn's check takes the number of samples from samples.
         weight = _check_sample_weight(weight, np.broadcast_to(0.0, (samples, 1)), dtype=np.float64)
     elif tuple(weight.shape) != (samples,):
         raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({samples},).")
-    return scale_weights(backend, weight, "sample_weight")
+    return scale_sample_weight(backend, weight, "sample_weight")
 
 
-def scale_weights(backend: Backend, weight: Any, name: str) -> Weights:
+def scale_sample_weight(backend: Backend, weight: Any, name: str) -> SampleWeights:
     """Return weights of the host or the backend, divided by a power of two in their own precision and then cast.
 
     Raises
@@ -81,7 +81,7 @@ def scale_weights(backend: Backend, weight: Any, name: str) -> Weights:
     exponent = math.frexp(largest)[1] - 1 if largest else 0
     weight = compiled(own, _divide)(weight, 2.0**exponent)
     refuse_weightless(own, weight, name)
-    return Weights(compiled(backend, _flush)(as_array(backend, weight, name)), exponent)
+    return SampleWeights(compiled(backend, _flush)(as_array(backend, weight, name)), exponent)
 
 
 def refuse_weightless(
@@ -103,7 +103,7 @@ def refuse_weightless(
         raise ZeroDivisionError(f"{name} adds up to zero, and a mean is divided by its sum: give other weights.")
 
 
-def scale_alpha(backend: Backend, alpha: float, weights: Weights | None) -> float:
+def scale_alpha(backend: Backend, alpha: float, weights: SampleWeights) -> float:
     """Return alpha divided as the weights were.
 
     Raises
@@ -111,7 +111,7 @@ def scale_alpha(backend: Backend, alpha: float, weights: Weights | None) -> floa
     ValueError
         If the penalty's gradient is more than the dtype can square, as adam does.
     """
-    if weights is None or not alpha:
+    if weights.array is None or not alpha:
         return alpha
     try:
         scaled = math.ldexp(alpha, -weights.exponent)
