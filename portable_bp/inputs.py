@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import is_array_api_obj, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from portable_bp.algorithm.activations import bounds_of
 from portable_bp.algorithm.arrays import Array, Layer, namespace
@@ -185,9 +185,8 @@ def check_sample_weight(backend: Backend, sample_weight: Any, inputs: Inputs) ->
 def _take_weight(backend: Backend, sample_weight: Any) -> tuple[Backend, Array]:
     """Return sample weights where and as precise as they were given, since they are scaled before they are cast."""
     if is_array_api_obj(sample_weight) and not is_numpy_array(sample_weight):
-        array = as_array(backend, sample_weight, "sample_weight")  # which refuses those of other libraries
         own = in_own_precision(backend, sample_weight)
-        return own, array if own is backend else as_array(own, sample_weight, "sample_weight")
+        return own, as_array(own, sample_weight, "sample_weight")
     try:
         array = read_numbers(sample_weight, backend.name)
     except REFUSED as error:
@@ -198,7 +197,8 @@ def _take_weight(backend: Backend, sample_weight: Any) -> tuple[Backend, Array]:
 
 def in_own_precision(backend: Backend, array: Array) -> Backend:
     """Return a backend, in float64 if an array of its library is."""
-    return select_backend(backend, "float64") if str(array.dtype).endswith("float64") else backend
+    double = str(array.dtype).endswith("float64") and array_namespace(array) is backend.xp
+    return select_backend(backend, "float64") if double else backend
 
 
 def check_validation(validation_data: Any) -> tuple[Any, Any, Any]:

@@ -117,3 +117,17 @@ def test_weights_of_validation_data_are_named_as_such(weight):
     with pytest.raises(ValueError, match="^in validation_data, sample_weight h"):
         network.fit(X, TARGET, validation_data=(X, TARGET, weight))
     assert network.layers is layers
+
+
+def test_weights_of_another_library_are_refused_as_such(torch):
+    """Whatever their precision: to look at them turns on nothing."""
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    try:
+        network = bp.Network([3, 5, 2], backend="jax", seed=0)
+        with pytest.raises(TypeError, match="sample_weight cannot be taken: it is a torch array"):
+            network.fit(X, TARGET, sample_weight=torch.ones(12, dtype=torch.float64))
+        assert not jax.config.jax_enable_x64
+    finally:
+        jax.config.update("jax_enable_x64", before)
