@@ -59,7 +59,8 @@ class EarlyStopping:
         if loss < self._improved_loss - self.min_delta:
             self._improved_loss, self._improved_epoch = loss, training.epoch
         elif training.epoch - self._improved_epoch >= self.patience:
-            training.stop(f"the loss has not improved for {self.patience} epochs")
+            what = "has not improved" if math.isfinite(self._best_loss) else "has not been a finite number"
+            training.stop(f"the loss {what} for {self.patience} epochs")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it remembers, for a checkpoint."""

@@ -126,3 +126,11 @@ def test_it_goes_on_from_a_checkpoint(tmp_path, min_delta, batch_size, interrupt
             callbacks=[stopping], epochs=epochs, checkpoint=tmp_path / "run.safetensors", resume=True, **options
         )
     assert bits(parts) == bits(whole) and their_history == history
+
+
+def test_a_loss_that_is_no_number_is_said_to_be_none():
+    network = bp.Network([4, 2], backend="numpy", seed=0)
+    far = np.full((2, 4), 1e30), np.full((2, 2), 1e30)
+    history = network.fit(X, TARGET, epochs=30, validation_data=far, callbacks=[bp.EarlyStopping(patience=2)])
+    assert history.stop_reason == "the loss has not been a finite number for 2 epochs"
+    assert len(history.loss) == 2 and history.best_epoch is None
