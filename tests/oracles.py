@@ -76,14 +76,17 @@ def draw_target(loss, generator, samples, outputs, classes=True):
     return generator.normal(size=(samples, outputs))
 
 
-def relative_distance(found, expected):
-    """Return the greatest difference of two gradients, relative to the greatest slope of the one expected."""
+def relative_distance(found, expected, smallest_scale=0.0):
+    """Return the greatest difference of two gradients, relative to the greatest slope of the one expected.
+
+    Where slopes are what is left of larger ones that cancel, as in a softmax, smallest_scale is what they are measured by.
+    """
     pairs = [
         (mine, theirs)
         for layer, other in zip(found, expected, strict=True)
         for mine, theirs in zip(layer, other, strict=True)
         if theirs is not None
     ]
-    scale = max(float(np.abs(theirs).max()) for _, theirs in pairs)
+    scale = max(smallest_scale, *(float(np.abs(theirs).max()) for _, theirs in pairs))
     distance = float(np.max([np.abs(mine - theirs).max() for mine, theirs in pairs]))  # a NaN anywhere stays NaN
     return distance / scale if scale else distance

@@ -52,13 +52,19 @@ def test_a_cross_entropy_over_probabilities_is_that_of_the_net(way, torch, loss)
     trace, out = network.trace(X, target, loss), way.values(network.predict(X))
     way.assert_close(trace["c"].out, out)
     way.assert_close(trace["c"].delta, (out - np.eye(4)[CLASSES]) / 40, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("loss", PAIRS)
+def test_the_gradient_over_probabilities_agrees_with_finite_differences(loss):
+    output, target = PAIRS[loss]
+    network = bp.Network([3, 5, 4], "tanh", output, backend="numpy", seed=0)
     assert bp.check_gradient(network, X, target, loss).max_relative_error < 1e-6
 
 
 @pytest.mark.parametrize("loss", PAIRS)
 def test_training_over_probabilities_is_training_over_the_net(way, loss):
     output, target = PAIRS[loss]
-    options = {"optimizer": "adam", "epochs": 5, "batch_size": 16, "validation_data": (X[:9], target[:9])}
+    options = {"optimizer": "adam", "epochs": 2, "batch_size": 20, "validation_data": (X[:9], target[:9])}
     over_net = way.network([3, 5, 4], seed=0)
     over_probabilities = way.network([3, 5, 4], output_activation=output, seed=0)
     history = over_net.fit(X, target, loss, **options)
@@ -141,7 +147,7 @@ def test_bounds_are_the_smallest_and_largest_out(name):
     ],
 )
 def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
-    network = way.network([1, 3, 1], output_activation=activation, seed=0)
+    network = way.network([1, 1], output_activation=activation, seed=0)
     with pytest.warns(UserWarning, match=said):
         network.fit([[0.0], [1.0]], target)
     reached = np.clip(target, *bounds_of(network.activations[-1]))
