@@ -14,6 +14,8 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 
+# In a header one character of a note may take fourteen, and all of it four million.
+LONGEST_NOTES = 2**18
 # The first of two names for one piece is the one that is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
@@ -173,6 +175,41 @@ def check_notes(notes: Any) -> dict[str, str]:
     return notes
 
 
+def pack_notes(notes: Any) -> tuple[dict[str, str | int], dict[str, np.ndarray]]:
+    """Return notes for the header of a model file, and the arrays that go with them.
+
+    The header is read as a whole, and is therefore small: long notes are arrays of bytes, of which it has the sizes.
+
+    Parameters
+    ----------
+    notes : dict of str to str
+        What a network's users wrote.
+
+    Raises
+    ------
+    TypeError
+        If they are none.
+    """
+    texts = check_notes(notes)
+    if sum(len(name) + len(text) for name, text in texts.items()) <= LONGEST_NOTES:
+        return dict(texts), {}
+    written = [np.frombuffer(text.encode(errors="surrogatepass"), np.uint8) for text in texts.values()]
+    arrays = {_name_note(number): array for number, array in enumerate(written)}
+    return {name: array.size for name, array in zip(texts, written, strict=True)}, arrays
+
+
+def unpack_notes(notes: Mapping[str, str | int], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Return the notes that `pack_notes` packed, or raise ValueError where an array holds no text."""
+    return {
+        name: note if isinstance(note, str) else arrays[_name_note(number)].tobytes().decode(errors="surrogatepass")
+        for number, (name, note) in enumerate(notes.items())
+    }
+
+
+def _name_note(number: int) -> str:
+    return f"notes.{number}"
+
+
 def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     """Return parameters by the names that they have in PyTorch's ``Sequential(Linear, activation, Linear, ...)``.
 
@@ -209,19 +246,25 @@ def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int,
         raise ValueError(f"it says {_short(activations)} of the activations of {len(sizes) - 1} layers")
     shapes = {f"{2 * number}.weight": (above, below) for number, (below, above) in enumerate(itertools.pairwise(sizes))}
     shapes |= {f"{2 * number}.bias": (above,) for number, above in enumerate(sizes[1:])} if bias else {}
-    for name in shapes.keys() | forms.keys():
-        found = forms.get(name, "nothing")
-        said = (shapes[name], dtype) if name in shapes else "nothing"
+    said_forms = {name: (shape, dtype) for name, shape in shapes.items()} | _note_forms(notes)
+    for name in said_forms.keys() | forms.keys():
+        found, said = forms.get(name, "nothing"), said_forms.get(name, "nothing")
         if found != said:
             raise ValueError(f"it holds {found} as {name[:40]}, and says that it holds {said}")
-    if not _are_notes(notes):
-        raise ValueError(f"its notes are {_short(notes)}")
     try:
         np.random.default_rng().bit_generator.state = facts["generator"]
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"its state of random numbers is none that NumPy takes ({error})") from None
     remake_activations(activations)
     remake_loss(facts.get("loss"))
+
+
+def _note_forms(notes: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the forms of the arrays that hold notes, or raise ValueError if they are none."""
+    if not isinstance(notes, dict) or not all(isinstance(note, str) or type(note) is int for note in notes.values()):
+        raise ValueError(f"its notes are {_short(notes)}")
+    sizes = enumerate(notes.values())
+    return {_name_note(number): ((size,), "uint8") for number, size in sizes if not isinstance(size, str)}
 
 
 def _are_notes(given: Any) -> bool:

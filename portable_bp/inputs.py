@@ -13,7 +13,7 @@ from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
 from portable_bp.algorithm.activations import bounds_of
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend, advise_smaller, attempt, compiled, select_backend, spans
+from portable_bp.backends import Backend, Rows, advise_smaller, attempt, compiled, select_backend, spans
 from portable_bp.backends.host import host_array, read_numbers
 from portable_bp.backends.selector import dtype_name
 
@@ -57,7 +57,7 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
     TypeError
         If the backend refuses the kind of array.
     """
-    array = as_array(backend, x, "x")
+    array = x if isinstance(x, Rows) else as_array(backend, x, "x")
     if array.ndim not in (1, 2) or array.shape[-1] != features:
         raise ValueError(
             f"x has shape {tuple(array.shape)}, and this network has {_count(features, 'input')}: "
@@ -65,6 +65,8 @@ def check_inputs(backend: Backend, x: Any, features: int, check_finite: bool) ->
         )
     if 0 in array.shape:
         raise ValueError(f"x has shape {tuple(array.shape)}: it holds no samples; give at least one.")
+    if isinstance(array, Rows):
+        return Inputs(array, False)
     if check_finite:
         refuse_nonfinite(backend, array, "x", LET_THROUGH)
     return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)

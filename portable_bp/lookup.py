@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
+
+
+# Of the columns of a wide table no sentence has them all.
+MOST_NAMED = 20
 
 
 def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
@@ -28,7 +33,10 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
         return known[name]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "use one of the known names."
-    raise ValueError(f"unknown {kind} {name!r}: the known ones are {', '.join(known)}; {hint}")
+    more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
+    raise ValueError(
+        f"unknown {kind} {name!r}: the known ones are {', '.join(itertools.islice(known, MOST_NAMED))}{more}; {hint}"
+    )
 
 
 def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
-from portable_bp.backends import Backend, OutOfMemoryError, advise_fewer, attempt, compiled, joined, select_backend
+from portable_bp.backends import Backend, OutOfMemoryError, Rows, advise_fewer, attempt, compiled, joined, select_backend
 from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
@@ -37,8 +38,10 @@ from portable_bp.description import (
     describe_named,
     describe_network,
     name_arrays,
+    pack_notes,
     remake_activations,
     remake_loss,
+    unpack_notes,
 )
 from portable_bp.inputs import (
     Inputs,
@@ -488,7 +491,9 @@ class Network:
             except (ValueError, TypeError) as error:
                 raise type(error)(f"in validation_data, {error}") from None
         generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
-        samples = data.inputs.shape[0]
+        samples, rows = data.inputs.shape[0], None
+        if isinstance(data.inputs, Rows):
+            data, rows = data._replace(inputs=None), functools.partial(data.inputs.take, self.backend)
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         plan = Plan(
             backend=self.backend,
@@ -500,6 +505,7 @@ class Network:
             rates=check_dropout(dropout, len(self.layers) - 1),
             callbacks=check_callbacks(callbacks),
             progress=progress,
+            rows=rows,
         )
         if self.check_finite:
             warn_of_bounds(self.backend, data.target, plan.activations[-1])
@@ -554,7 +560,8 @@ class Network:
 
         It is a safetensors file whose arrays have the names of PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
         0.weight, 0.bias, 2.weight, and so on. The sizes, the activations, `loss_function`, the dtype, `notes` and the state of
-        the random numbers are in its metadata. Of pieces of your own it has the names alone.
+        the random numbers are in its metadata. Of pieces of your own it has the names alone. Where the notes have more than
+        262,144 characters, they are arrays of bytes besides, called notes.0, notes.1, and so on.
 
         Parameters
         ----------
@@ -568,9 +575,9 @@ class Network:
         OSError
             If it cannot be written; the file that was there is as it was.
         """
-        facts = self._describe(self.loss_function) | {"notes": check_notes(self.notes)}
-        facts["generator"] = self._generator.bit_generator.state
-        write_arrays(path, "model", name_arrays(self._host_layers()), facts)
+        notes, arrays = pack_notes(self.notes)
+        facts = self._describe(self.loss_function) | {"notes": notes, "generator": self._generator.bit_generator.state}
+        write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=2 if arrays else 1)
 
     def to_torch(self) -> Any:
         """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` of copies of the weights.
@@ -624,7 +631,7 @@ class Network:
         """Return what must be the same when a training goes on from a checkpoint."""
         return self._describe(plan.objective.loss) | {
             "optimizer": describe(plan.optimizer),
-            "number of samples": data.inputs.shape[0],
+            "number of samples": data.target.shape[0],
             "shape of a target": list(data.target.shape[1:]),
             "sample_weight": data.sample_weight is not None,
             "batch_size": plan.batch_size,
@@ -702,7 +709,11 @@ def load(
         check_finite=False,
     )
     network.check_finite = True
-    network.loss_function, network.notes = remake_loss(facts.get("loss")), facts["notes"]
+    network.loss_function = remake_loss(facts.get("loss"))
+    try:
+        network.notes = unpack_notes(facts["notes"], arrays)
+    except UnicodeDecodeError:
+        raise ModelFileError(f"{os.fspath(path)} is no model: its notes are no text.") from None
     network._generator.bit_generator.state = facts["generator"]
     return network
 

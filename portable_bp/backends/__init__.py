@@ -4,6 +4,7 @@ from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.compiled import compiled, looped
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError, Memory
 from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt
+from portable_bp.backends.rows import Rows
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "BackendUnavailableError",
     "Memory",
     "OutOfMemoryError",
+    "Rows",
     "advise_fewer",
     "advise_smaller",
     "attempt",

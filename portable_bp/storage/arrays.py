@@ -17,7 +17,8 @@ from portable_bp.extras import require
 from portable_bp.storage.replacing import replace_file
 
 BLOCK = "portable_bp"
-FORMAT_VERSION = 1
+# Version 1 has no notes in arrays. A file has the oldest version that says what it holds.
+FORMAT_VERSION = 2
 # A header is read into memory before anything of it is known to be true.
 LONGEST_HEADER = 4 * 2**20
 DTYPES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}
@@ -47,7 +48,9 @@ class Contents(NamedTuple):
     facts: dict[str, Any]
 
 
-def write_arrays(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+def write_arrays(
+    path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], version: int = 1
+) -> None:
     """Write arrays and facts, in the place of an old file where there is one.
 
     Parameters
@@ -60,6 +63,8 @@ def write_arrays(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, n
         By name.
     facts : mapping
         What JSON can say, but for the names that the file's own facts have: format_version, kind and sha256.
+    version : int
+        The first version of the format that has what the facts say.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def write_arrays(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, n
     save = require("safetensors.numpy", "files").save
     # safetensors writes the memory of an array whatever its strides are (its issue 825).
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    block = {"format_version": FORMAT_VERSION, "kind": kind, **facts}
+    block = {"format_version": version, "kind": kind, **facts}
     text = json.dumps({**block, "sha256": _checksum(plain, block)})
     content = save(plain, {BLOCK: text})
     if int.from_bytes(content[:8], "little") > LONGEST_HEADER:

@@ -1,30 +1,66 @@
-"""The columns of a table, and how those of each kind become the numbers that a network takes."""
+"""The columns of a table: what they hold, how each becomes inputs of a network, and which are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from portable_bp.extras import require
+
 # Squares of such numbers, and what float32 gives times such a scale, are finite in float64.
 LARGEST = 1e100
-# Beyond it float32 would soon be infinite.
-FARTHEST = 1e30
-MOST_NAMED = 20
+MOST_NAMED, LONGEST_VALUE = 20, 60
+# Numbers that differ by less, to their size, are one number that was rounded differently.
+ROUNDING = 4 * np.finfo(float).eps
+# Numbers of a table that are looked at together: 8 MiB of float64.
+MOST_AT_ONCE = 2**20
+NUMBERS = ("number", "boolean")
 
 
 def find_kind(series: Any) -> str:
     """Return what a polars series holds: "number", "boolean", "text", "missing" where it is nothing, or "" for all else."""
+    return kind_of(series.dtype)
+
+
+def kind_of(dtype: Any) -> str:
+    """Return what a polars series of a dtype holds, as `find_kind` does."""
     plain = {"Boolean": "boolean", "String": "text", "Null": "missing"}
-    return "number" if series.dtype.is_numeric() else plain.get(str(series.dtype), "")
+    return "number" if dtype.is_numeric() else plain.get(str(dtype), "")
 
 
 def quoted(names: Sequence[Any]) -> str:
     """Return names for a sentence, with quotes and commas; of very many, the first ones. None is a missing value."""
-    told = ", ".join("a missing value" if name is None else repr(name) for name in names[:MOST_NAMED])
-    return told if len(names) <= MOST_NAMED else f"{told} and {len(names) - MOST_NAMED:,} more"
+    return listed(["a missing value" if name is None else repr(name) for name in names[:MOST_NAMED]], len(names))
+
+
+def listed(parts: Sequence[str], count: int | None = None) -> str:
+    """Return parts of a sentence with commas between them; of very many, the first ones and how many there are besides."""
+    more = (len(parts) if count is None else count) - MOST_NAMED
+    told = ", ".join(parts[:MOST_NAMED])
+    return told if more <= 0 else f"{told} and {more:,} more"
+
+
+def shortened(value: Any) -> str:
+    """Return a value of a table as a sentence has it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
+
+
+def advise_ignore(names: Sequence[str]) -> str:
+    """Return how some columns are left out; very many are not named once more."""
+    return f"--ignore {','.join(names)!r}" if len(names) <= MOST_NAMED else "--ignore"
+
+
+def read_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield columns of numbers and booleans as float64, NaN where they are missing: some columns at a time, and which."""
+    polars = require("polars", "table")
+    width = max(1, MOST_AT_ONCE // max(frame.height, 1))
+    for start in range(0, len(names), width):
+        span = slice(start, min(start + width, len(names)))
+        yield span, frame.select(polars.col(names[span]).cast(polars.Float64)).to_numpy()
 
 
 @dataclass(frozen=True)
@@ -38,33 +74,21 @@ class NumberColumn:
     kind : {"number", "boolean"}
         What it holds.
     mean, scale : float
-        In its own units. A column of one number alone has a scale of 1.
+        In its own units.
+    low, high : float, optional
+        The smallest and the largest number that was trained with; models of older versions do not have them.
     """
 
     name: str
     kind: str
     mean: float
     scale: float
+    low: float | None = None
+    high: float | None = None
     width = 1
 
-    def prepare(self, series: Any) -> np.ndarray:
-        """Return the numbers that the network takes, float64 of shape (rows, 1).
-
-        Raises
-        ------
-        ValueError
-            If one is too far away for float32.
-        """
-        scaled = (series.cast(float).fill_null(self.mean).to_numpy() - self.mean) / self.scale
-        if (np.abs(scaled) > FARTHEST).any():
-            raise ValueError(
-                f"column {self.name!r} holds {series[int(np.abs(scaled).argmax())]!r}, too far from the mean of {self.mean!r} "
-                f"and the standard deviation of {self.scale!r} that were trained with: correct that cell, or clear it."
-            )
-        return scaled[:, None]
-
     def tell(self) -> str:
-        """Return in words what `prepare` does."""
+        """Return in words how it becomes an input."""
         read = ", with 1 for true and 0 for false" if self.kind == "boolean" else ""
         return f"({self.name!r} - {self.mean!r}) / {self.scale!r}, and 0 where it is missing{read}"
 
@@ -90,28 +114,28 @@ class CategoryColumn:
         """How many inputs it makes."""
         return len(self.categories)
 
-    def prepare(self, series: Any) -> np.ndarray:
-        """Return the numbers that the network takes, float64 of shape (rows, categories)."""
-        text = series.cast(str)
-        return np.column_stack([text.eq_missing(category).to_numpy() for category in self.categories]).astype(np.float64)
-
     def tell(self) -> str:
-        """Return in words what `prepare` does."""
+        """Return in words how it becomes inputs."""
         return f"1 for what {self.name!r} is, and 0 for the others, of {quoted(self.categories)}"
 
 
-def learn_column(series: Any) -> NumberColumn | CategoryColumn:
-    """Return how a column becomes numbers, learned from the rows that a network is trained with."""
-    if find_kind(series) == "text":
-        return CategoryColumn(series.name, tuple(series.unique().sort().to_list()))
-    return NumberColumn(series.name, find_kind(series), *measure_spread(series))
+@dataclass(frozen=True)
+class LeftOut:
+    """A column that is no input: a table to predict may have it or not, whatever it holds.
 
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    reason : {"ignored", "index", "constant"}
+        Whether the user said so, it is an index of the rows, or it held one value, or none, in all rows trained with.
+    kind : str
+        What a constant column held, as `find_kind` says it; "" for dates.
+    value : str, int, float, bool or None
+        The one value, dates as text; None where there was none.
+    """
 
-def measure_spread(series: Any) -> tuple[float, float]:
-    """Return the mean and the standard deviation of numbers or booleans, or 1 where that is nothing."""
-    numbers = series.cast(float).drop_nulls().to_numpy()
-    # The mean of equal numbers may differ from them in its last digit.
-    if not numbers.size or numbers.min() == numbers.max():
-        return (float(numbers[0]) if numbers.size else 0.0), 1.0
-    scale = float(numbers.std())
-    return float(numbers.mean()), scale if scale >= 1.0 / LARGEST else 1.0
+    name: str
+    reason: str
+    kind: str = ""
+    value: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import io
 import os
@@ -11,7 +12,8 @@ from typing import Any
 from portable_bp.extras import require
 from portable_bp.lookup import find
 from portable_bp.storage import replace_file
-from portable_bp.tables.columns import LARGEST, find_kind, quoted
+from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, kind_of, listed, quoted
+from portable_bp.tables.index import name_index
 
 # The separator that each ending stands for, unless another one is more often in the first line.
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
@@ -75,12 +77,15 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
     chosen = frame.select(names)
     strange = [series.name for series in chosen if not find_kind(series)]
     if strange:
-        held = ", ".join(f"{name!r} ({frame.schema[name]})" for name in strange)
+        held = listed([f"{name!r} ({frame.schema[name]})" for name in strange])
         raise ValueError(
             f"{path} has columns that are no numbers, booleans or text: {held}; leave them out with "
-            f"--ignore {','.join(strange)!r}, or make numbers of them, such as year and month of a date."
+            f"{advise_ignore(strange)}, or make numbers of them, such as year and month of a date."
         )
-    large = [series.name for series in chosen if find_kind(series) == "number" and (series.cast(float).abs() > LARGEST).any()]
+    polars = require("polars", "table")
+    numbers = [name for name, dtype in chosen.schema.items() if kind_of(dtype) == "number"]
+    farthest = chosen.select(polars.col(numbers).cast(float).abs().max()).row(0) if numbers else ()
+    large = [name for name, far in zip(numbers, farthest, strict=True) if far is not None and far > LARGEST]
     if large:
         raise ValueError(
             f"{path} has infinity, or numbers beyond {LARGEST:g}, in {quoted(large)}: clear those cells, or leave the columns "
@@ -104,8 +109,9 @@ def find_ignored(ignored: Sequence[str], names: Sequence[str]) -> set[str]:
     ValueError
         If one is not there; the message says which is nearest.
     """
-    given = [part for entry in ignored for part in ([entry] if entry in names else entry.split(","))]
-    return {find("column to ignore", name.strip(), {known: known for known in names}) for name in given}
+    known = {name: name for name in names}
+    given = [part for entry in ignored for part in ([entry] if entry in known else entry.split(","))]
+    return {find("column to ignore", name.strip(), known) for name in given}
 
 
 def check_ending(path: str, endings: Sequence[str]) -> str:
@@ -155,7 +161,7 @@ def write_table(frame: Any, path: str) -> None:
 def _read_csv(path: str, file: Any, text: Collection[str]) -> Any:
     polars = require("polars", "table")
     separator, raw = _read_header(path)
-    names = [name.strip() for name in raw]
+    names = name_index([name.strip() for name in raw])
     _check_names(path, names)
     # All as text: its own inference is slow where it looks at every row, and takes ' 2.5' and '2,5' for text.
     frame = polars.read_csv(file, separator=separator, infer_schema_length=0)
@@ -176,7 +182,7 @@ def _read_header(path: str) -> tuple[str, list[str]]:
 
 
 def _check_names(path: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted(name for name, count in collections.Counter(names).items() if name and count > 1)
     if twice:
         raise ValueError(f"{path} has more than one column called {quoted(twice)}: give each a name of its own.")
     if "" in names:

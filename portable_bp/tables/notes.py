@@ -8,7 +8,7 @@ from typing import Any
 
 from portable_bp.network import Network
 from portable_bp.storage import ModelFileError
-from portable_bp.tables.columns import LARGEST, CategoryColumn, NumberColumn
+from portable_bp.tables.columns import LARGEST, CategoryColumn, LeftOut, NumberColumn
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.targets import ClassTarget, NumberTarget
 
@@ -20,7 +20,8 @@ def write_recipe(recipe: Recipe) -> str:
     """Return a recipe as JSON, which keeps every number exactly."""
     columns = [{"kind": column.kind, **vars(column)} for column in recipe.columns]
     target = {"task": recipe.target.task, **vars(recipe.target)}
-    facts = {"version": VERSION, "columns": columns, "target": target}
+    left_out = [vars(column) for column in recipe.left_out]
+    facts = {"version": VERSION, "columns": columns, "target": target, "left_out": left_out}
     return json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -67,10 +68,13 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
     json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
     match facts:
         case {"version": version, "columns": [_, *_] as columns, "target": target} if version == VERSION:
-            recipe = Recipe(tuple(map(_read_column, columns)), _read_target(target))
+            # Older models do not say it.
+            left_out = _read_left_out(facts.get("left_out", []))
+            recipe = Recipe(tuple(map(_read_column, columns)), _read_target(target), left_out)
         case _:
             raise ValueError(f"it is {_short(facts)}")
-    if len({recipe.target.name, *(column.name for column in recipe.columns)}) <= len(columns):
+    names = [recipe.target.name, *(column.name for column in (*recipe.columns, *recipe.left_out))]
+    if len(set(names)) < len(names):
         raise ValueError("it has a name twice")
     if (recipe.inputs, recipe.target.outputs) != (inputs, outputs):
         raise ValueError(
@@ -82,14 +86,37 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
 def _read_column(facts: Any) -> NumberColumn | CategoryColumn:
     match facts:
         case {"kind": "number" | "boolean" as kind, "name": str(name), "mean": float(mean), "scale": float(scale)} if (
-            _is_spread(mean, scale)
+            _is_spread(mean, scale) and _are_bounds(facts.get("low"), facts.get("high"))
         ):
-            return NumberColumn(name, kind, mean, scale)
+            return NumberColumn(name, kind, mean, scale, facts.get("low"), facts.get("high"))
         case {"kind": "text", "name": str(name), "categories": [str() | None, *others] as categories} if all(
             isinstance(other, str) for other in others
         ) and len(set(categories)) == len(categories):
             return CategoryColumn(name, tuple(categories))
     raise ValueError(f"{_short(facts)} is no column")
+
+
+def _read_left_out(facts: Any) -> tuple[LeftOut, ...]:
+    if not isinstance(facts, list):
+        raise ValueError(f"{_short(facts)} are no columns")
+    return tuple(map(_read_one_left_out, facts))
+
+
+def _read_one_left_out(facts: Any) -> LeftOut:
+    match facts:
+        case {"reason": "ignored" | "index" as reason, "name": str(name)}:
+            return LeftOut(name, reason)
+        case {"reason": "constant", "name": str(name), "kind": "missing", "value": None}:
+            return LeftOut(name, "constant", "missing")
+        case {"reason": "constant", "name": str(name), "kind": "text" | "" as kind, "value": str(value)}:
+            return LeftOut(name, "constant", kind, value)
+        case {"reason": "constant", "name": str(name), "kind": "boolean", "value": bool(value)}:
+            return LeftOut(name, "constant", "boolean", value)
+        case {"reason": "constant", "name": str(name), "kind": "number", "value": int() | float() as value} if (
+            type(value) is not bool and abs(value) <= LARGEST
+        ):
+            return LeftOut(name, "constant", "number", value)
+    raise ValueError(f"{_short(facts)} is no column that was left out")
 
 
 def _read_target(facts: Any) -> ClassTarget | NumberTarget:
@@ -103,6 +130,10 @@ def _read_target(facts: Any) -> ClassTarget | NumberTarget:
 
 def _is_spread(mean: float, scale: float) -> bool:
     return abs(mean) <= LARGEST and 1.0 / LARGEST <= scale <= LARGEST
+
+
+def _are_bounds(low: Any, high: Any) -> bool:
+    return (low is None and high is None) or (type(low) is type(high) is float and -LARGEST <= low <= high <= LARGEST)
 
 
 def _are_labels(classes: Sequence[Any]) -> bool:

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends import spans
+from portable_bp.backends.selector import dtype_name
 from portable_bp.extras import require
 from portable_bp.network import Network, load
 from portable_bp.storage import ModelFileError
-from portable_bp.tables.columns import quoted
+from portable_bp.tables.columns import MOST_NAMED, listed, quoted, shortened
+from portable_bp.tables.encoding import Encoded
 from portable_bp.tables.files import find_ignored, read_table, take_columns
+from portable_bp.tables.index import find_index
 from portable_bp.tables.notes import find_recipe
 from portable_bp.tables.recipe import Recipe
 
-# Numbers that go to the device at once: 64 MiB of float64.
+# Numbers that go to the device at once: 32 MiB of float32.
 MOST_NUMBERS = 2**23
 
 
@@ -53,19 +57,53 @@ def predict_table(
     if recipe is None:
         raise ModelFileError(f"{model} has no recipe of a table's columns: give a model that 'portable-bp train' wrote.")
     frame = read_table(table, recipe.text)
-    left_out = find_ignored(ignored, frame.columns) | {recipe.target.name}
-    frame = take_columns(table, frame, [name for name in frame.columns if name not in left_out])
-    recipe.refuse(table, frame)
-    for name, values in recipe.find_unseen(frame).items():
-        say(f"column {name!r} has categories that training had not, taken as none of the known ones: {quoted(values)}.")
-    outputs = run_network(network, recipe, frame)
+    whole = _choose_columns(recipe, table, frame, ignored)
+    recipe.refuse(table, whole)
+    encoded = recipe.encode(whole, network_dtype(network))
+    _tell_assumed(recipe, frame, whole, encoded, say)
+    outputs = run_network(network, encoded)
     if not np.isfinite(outputs).all():
         raise ModelFileError(f"{model} gives infinity or NaN for rows of {table}: its weights are of no use.")
     return require("polars", "table").DataFrame(recipe.target.restore(outputs))
 
 
-def run_network(network: Network, recipe: Recipe, frame: Any) -> np.ndarray:
-    """Return a network's outputs for the rows of a frame, on the host, of shape (rows, outputs); some rows at a time."""
-    at_once = max(1, MOST_NUMBERS // max(network.sizes))
-    parts: list[Any] = [network.predict(recipe.prepare(part)) for part in frame.iter_slices(at_once)]
-    return np.concatenate([network.backend.to_numpy(part) for part in parts])
+def run_network(network: Network, encoded: Encoded) -> np.ndarray:
+    """Return a network's outputs for the rows of a table, on the host, of shape (rows, outputs); some rows at a time."""
+    parts: list[Any] = [
+        network.backend.to_numpy(network.predict(encoded.make(span)))
+        for span in spans(encoded.rows, max(network.sizes), MOST_NUMBERS)
+    ]
+    return np.concatenate(parts)
+
+
+def network_dtype(network: Network) -> str:
+    """Return the name of the dtype that a network takes."""
+    return dtype_name(network.backend.dtype)
+
+
+def _choose_columns(recipe: Recipe, path: str, frame: Any, ignored: Sequence[str]) -> Any:
+    """Return the columns of a frame that the recipe may want: not those that training left out, nor an index of its own."""
+    known = {column.name for column in recipe.left_out}
+    left_out = find_ignored(ignored, [*frame.columns, *known]) | known | {recipe.target.name}
+    left_out |= set(find_index(path, frame)) - {column.name for column in recipe.columns}
+    return take_columns(path, frame, [name for name in frame.columns if name not in left_out])
+
+
+def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:
+    """Say what of a table the model does not know, in a line for each kind of it."""
+    unseen = recipe.find_unseen(whole, encoded)
+    for name, values in list(unseen.items())[:MOST_NAMED]:
+        say(f"column {name!r} has categories that training had not, taken as none of the known ones: {quoted(values)}.")
+    if len(unseen) > MOST_NAMED:
+        say(f"{len(unseen) - MOST_NAMED:,} more columns have categories that training had not, taken so too.")
+    if changed := recipe.find_changed(frame):
+        values = [
+            f"{name!r} (such as {shortened(now)}; {'nothing' if then is None else shortened(then)} in training)"
+            for name, (then, now) in changed.items()
+        ]
+        say(f"left out, since training had no other value to learn from, although there are other values now: {listed(values)}.")
+    if far := recipe.find_far(whole):
+        values = [
+            f"{name!r} (such as {now:g}; {low:g} to {high:g} in training)" for name, (now, low, high) in far.items()
+        ]
+        say(f"numbers far outside those of training, whose predictions may be far off: {listed(values)}.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from portable_bp.extras import require
 from portable_bp.lookup import find
-from portable_bp.tables.columns import find_kind, learn_column, quoted
+from portable_bp.tables.columns import MOST_NAMED, LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
 from portable_bp.tables.files import find_ignored, read_table, take_columns
+from portable_bp.tables.index import find_counting, find_index
+from portable_bp.tables.learning import learn_columns, leave_out_constant
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.settings import Settings
 from portable_bp.tables.targets import choose_task, learn_target
@@ -19,6 +22,12 @@ FEWEST_ROWS = 10
 MOST_CATEGORIES, SMALL_TABLE = 1000, 20
 # Of the rows that are not held out.
 VALIDATION = 0.1
+LEFT_OUT = {
+    "ignored": "as you said",
+    "index": "as an index of the rows (to learn from it, give it another name; in pandas, reset_index makes columns of it)",
+    "constant": "since it has one value in every row to learn from",
+    "empty": "since it has no value in any row to learn from",
+}
 MISSING = {"number": "the mean", "boolean": "the share of true", "text": "a category by itself"}
 
 
@@ -62,21 +71,31 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     OSError
         If it cannot be read.
     """
-    table = _read_columns(settings)
+    table, left_out = _read_columns(settings)
     frame = table.filter(table[settings.target].is_not_null())
     _check_columns(settings, frame)
-    _tell_missing(settings, table, frame, say)
+    without = table.height - frame.height
+    say(f"{settings.table}: {table.height:,} rows" + (f", {without:,} of them without a target left out." if without else "."))
     target = frame[settings.target]
     task, reason = choose_task(target, settings.task)
     labels = learn_target(target, task).prepare(target) if task == "classification" else np.zeros(len(target))
     rows = split_rows(labels, settings.held_out, np.random.default_rng(settings.seed))
     training, validation, held_out = (frame[part] for part in rows)
-    learned = learn_target(training[settings.target], task)
-    say(f"Task: {task}{f' into {learned.outputs} classes' if task == 'classification' else ''}, {reason}.")
+    columns, constant = learn_columns(training.drop(settings.target))
+    recipe = Recipe(columns, learn_target(training[settings.target], task), (*left_out, *constant))
+    if not columns:
+        raise ValueError(
+            f"{settings.table} has no column to learn from: {quoted([column.name for column in constant])} "
+            f"{'has' if len(constant) == 1 else 'have'} one value, or none, in every row to learn from."
+        )
+    _tell_left_out(recipe.left_out, say)
+    _tell_missing(frame.select([column.name for column in columns]), say)
+    _tell_counting(table.select([column.name for column in columns]), say)
+    say(f"Task: {task}{f' into {recipe.target.outputs} classes' if task == 'classification' else ''}, {reason}.")
     say(
         f"Rows: {len(rows[0]):,} to learn from, {len(rows[1]):,} to tell when to stop, {len(rows[2]):,} held out for the score."
     )
-    return Prepared(training, validation, held_out, Recipe(tuple(map(learn_column, training.drop(settings.target))), learned))
+    return Prepared(training, validation, held_out, recipe)
 
 
 def split_rows(labels: np.ndarray, held_out: float, generator: np.random.Generator) -> list[np.ndarray]:
@@ -113,42 +132,69 @@ def split_rows(labels: np.ndarray, held_out: float, generator: np.random.Generat
     return [order[stop:], order[score:stop], order[:score]]
 
 
-def _read_columns(settings: Settings) -> Any:
+def _read_columns(settings: Settings) -> tuple[Any, list[LeftOut]]:
+    """Return the columns to learn from and the target, and what is left out before a value of it is looked at."""
     frame = read_table(settings.table)
     find("column", settings.target, dict.fromkeys(frame.columns))
     ignored = find_ignored(settings.ignored, frame.columns)
     if settings.target in ignored:
         raise ValueError(f"{settings.target!r} is the target and cannot be ignored: give another one of the two.")
-    names = [name for name in frame.columns if name not in ignored]
-    if len(names) < 2:
-        raise ValueError(f"{settings.table} has no column besides the target {settings.target!r} to learn from.")
-    return take_columns(settings.table, frame, names)
+    index = set(find_index(settings.table, frame)) - ignored - {settings.target}
+    left_out = [LeftOut(name, "ignored") for name in frame.columns if name in ignored]
+    left_out += [LeftOut(name, "index") for name in frame.columns if name in index]
+    frame = frame.drop(*ignored, *index)
+    # Dates are refused, but those of one date say nothing.
+    dates = [name for name, dtype in frame.schema.items() if dtype.is_temporal() and name != settings.target]
+    constant = leave_out_constant(frame, [name for name in dates if frame[name].drop_nulls().n_unique() == 1])
+    frame = frame.drop(column.name for column in constant)
+    if frame.width < 2:
+        besides = f" besides {quoted([column.name for column in left_out])}, left out" if left_out else ""
+        raise ValueError(f"{settings.table} has no column besides the target {settings.target!r}{besides} to learn from.")
+    return take_columns(settings.table, frame, frame.columns), [*left_out, *constant]
 
 
 def _check_columns(settings: Settings, frame: Any) -> None:
     path, rows = settings.table, frame.height
     if rows < FEWEST_ROWS:
         raise ValueError(f"{path} has {rows} rows with a value of {settings.target!r}, and {FEWEST_ROWS} are the fewest.")
-    columns = frame.drop(settings.target)
-    empty = [series.name for series in columns if series.null_count() == rows]
-    if empty:
-        raise ValueError(f"{path} has nothing in {quoted(empty)}: leave out with --ignore {','.join(empty)!r}.")
+    polars = require("polars", "table")
+    text = [name for name, dtype in frame.schema.items() if kind_of(dtype) == "text" and name != settings.target]
     most = min(MOST_CATEGORIES, rows / 2 if rows > SMALL_TABLE else rows)
-    many = [series.name for series in columns if find_kind(series) == "text" and series.n_unique() > most]
+    values = frame.select(polars.col(text).n_unique()).row(0) if text else ()
+    many = [name for name, count in zip(text, values, strict=True) if count > most]
     if many:
         raise ValueError(
             f"{path} has too many different texts in {quoted(many)} to take them as categories (identifiers, or free text?): "
-            f"leave out with --ignore {','.join(many)!r}, or make numbers of them."
+            f"leave out with {advise_ignore(many)}, or make numbers of them."
         )
 
 
-def _tell_missing(settings: Settings, table: Any, frame: Any, say: Callable[[str], None]) -> None:
-    left_out = table.height - frame.height
-    say(
-        f"{settings.table}: {table.height:,} rows" + (f", {left_out:,} of them without a target left out." if left_out else ".")
-    )
-    for series in frame:
-        missing = series.null_count()
-        if missing:
-            taken = MISSING[find_kind(series)]
-            say(f"Column {series.name!r}: missing in {missing:,} of {len(series):,} rows, taken as {taken}.")
+def _tell_left_out(columns: Sequence[LeftOut], say: Callable[[str], None]) -> None:
+    """Say which columns are no inputs, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for column in columns:
+        reason = "empty" if column.kind == "missing" else column.reason
+        value = f" ({shortened(column.value)})" if reason == "constant" else ""
+        by_reason.setdefault(reason, []).append(repr(column.name) + value)
+    for reason, names in by_reason.items():
+        say(f"Left out, {LEFT_OUT[reason]}: {listed(names)}.")
+
+
+def _tell_missing(frame: Any, say: Callable[[str], None]) -> None:
+    missing = [(series, count) for series in frame if (count := series.null_count())]
+    for series, count in missing[:MOST_NAMED]:
+        say(f"Column {series.name!r}: missing in {count:,} of {len(series):,} rows, taken as {MISSING[find_kind(series)]}.")
+    if len(missing) > MOST_NAMED:
+        counts = [count for _, count in missing[MOST_NAMED:]]
+        say(
+            f"{len(counts):,} more columns: missing in {min(counts):,} to {max(counts):,} of {frame.height:,} rows, taken as "
+            "the mean of numbers, and as a category of text."
+        )
+
+
+def _tell_counting(frame: Any, say: Callable[[str], None]) -> None:
+    if counting := find_counting(frame):
+        say(
+            f"Learned from, though it counts the rows: {quoted(counting)}; if that is an identifier, leave it out with "
+            f"{advise_ignore(counting)}."
+        )

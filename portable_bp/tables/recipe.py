@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.columns import CategoryColumn, NumberColumn, find_kind, quoted
+from portable_bp.extras import require
+from portable_bp.tables.columns import (
+    ROUNDING,
+    CategoryColumn,
+    LeftOut,
+    NumberColumn,
+    advise_ignore,
+    find_kind,
+    kind_of,
+    quoted,
+    read_numbers,
+)
+from portable_bp.tables.encoding import Encoded, encode
 from portable_bp.tables.targets import ClassTarget, NumberTarget
 
 
@@ -22,10 +34,13 @@ class Recipe:
         In the order of the inputs.
     target : ClassTarget or NumberTarget
         What the outputs are.
+    left_out : tuple of LeftOut
+        Columns that were there in training and are no inputs.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
     target: ClassTarget | NumberTarget
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -35,49 +50,81 @@ class Recipe:
     @property
     def text(self) -> set[str]:
         """The columns that hold text."""
-        return {column.name for column in self.columns if column.kind == "text"}
+        return {column.name for column in (*self.columns, *self.left_out) if column.kind == "text"}
 
-    def prepare(self, frame: Any) -> np.ndarray:
-        """Return the inputs that a network takes, float64 of shape (rows, inputs).
-
-        Parameters
-        ----------
-        frame : polars.DataFrame
-            With every column of the recipe, of its kind, in any order.
+    def encode(self, frame: Any, dtype: str) -> Encoded:
+        """Return the rows of a frame, which has the recipe's columns in any order, for a network of a dtype.
 
         Raises
         ------
         ValueError
             If a number is too far from those that the recipe was learned from.
         """
-        return np.concatenate([column.prepare(frame[column.name]) for column in self.columns], axis=1)
+        return encode(self.columns, frame, dtype)
 
     def refuse(self, path: str, frame: Any) -> None:
         """Raise ValueError, which calls the table `path`, unless a frame has the columns of the recipe and no others."""
-        names = [column.name for column in self.columns]
-        lacking = [name for name in names if name not in frame.columns]
-        besides = [name for name in frame.columns if name not in names]
+        kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
+        names = {column.name for column in self.columns}
+        lacking = [column.name for column in self.columns if column.name not in kinds]
+        besides = [name for name in kinds if name not in names]
         wrong = []
         if lacking:
             wrong.append(f"it lacks {quoted(lacking)}, which the model was trained with")
         if besides:
-            wrong.append(f"the model was not trained with {quoted(besides)} (leave out with --ignore {','.join(besides)!r})")
+            wrong.append(f"the model was not trained with {quoted(besides)} (leave out with {advise_ignore(besides)})")
         for column in self.columns:
-            kind = find_kind(frame[column.name]) if column.name in frame.columns else "missing"
-            if kind not in (column.kind, "missing"):
+            kind = kinds.get(column.name, "missing")
+            if kind not in (column.kind, "missing") and len(wrong) < 10:
                 example = _example(frame[column.name])
                 wrong.append(f"{column.name!r} is of kind {kind}{example}, and was of kind {column.kind} in training")
         if wrong:
-            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong[:10])}.")
+            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong)}.")
 
-    def find_unseen(self, frame: Any) -> dict[str, list[str | None]]:
+    def find_unseen(self, frame: Any, encoded: Encoded) -> dict[str, list[str | None]]:
         """Return the categories in a frame that the recipe does not know, sorted, by column; None is a missing value."""
-        unseen = {
-            column.name: [value for value in frame[column.name].unique().sort() if value not in column.categories]
-            for column in self.columns
-            if isinstance(column, CategoryColumn)
+        names = [column.name for column in self.columns if isinstance(column, CategoryColumn)]
+        unknown = {name: encoded.ones[:, place] < 0 for place, name in enumerate(names)}
+        return {
+            name: frame[name].cast(str).filter(rows).unique().sort().to_list() for name, rows in unknown.items() if rows.any()
         }
-        return {name: values for name, values in unseen.items() if values}
+
+    def find_far(self, frame: Any) -> dict[str, tuple[float, float, float]]:
+        """Return the numbers of a frame that are far outside those trained with, by column: the farthest and their bounds.
+
+        Far is farther than these are from each other, and than ten standard deviations.
+        """
+        columns = [column for column in self.columns if isinstance(column, NumberColumn) and column.low is not None]
+        low, high = np.array([(column.low, column.high) for column in columns], float).reshape(-1, 2).T
+        near = np.maximum(high - low, [10.0 * column.scale for column in columns])
+        found = {}
+        for span, numbers in read_numbers(frame, [column.name for column in columns]):
+            below, above = low[span] - np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0) - high[span]
+            for place in np.nonzero(np.fmax(below, above) > near[span])[0]:
+                column = columns[span][int(place)]
+                farthest = column.low - below[place] if below[place] > above[place] else column.high + above[place]
+                found[column.name] = (float(farthest), column.low, column.high)
+        return found
+
+    def find_changed(self, frame: Any) -> dict[str, tuple[Any, Any]]:
+        """Return which columns of a frame were constant in training and differ now, each with its value then and one now."""
+        polars = require("polars", "table")
+        kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
+        constant = {column.name: column for column in self.left_out if column.reason == "constant" and column.name in kinds}
+        if not constant:
+            return {}
+        others = []
+        for name, column in constant.items():
+            cell = polars.col(name)
+            if column.kind != kinds[name]:
+                differs = cell.is_not_null()
+            elif column.kind in ("number", "boolean"):
+                differs = (cell.cast(float) - float(column.value)).abs() > ROUNDING * abs(column.value)
+            else:
+                differs = cell.cast(str) != str(column.value)
+            others.append(cell.filter(differs).first())
+        now = zip(constant.items(), frame.select(others).row(0), strict=True)
+        return {name: (column.value, value) for (name, column), value in now if value is not None}
 
     def tell(self) -> Iterator[str]:
         """Yield lines that say what the inputs and outputs of the network are, for whoever holds the network alone."""

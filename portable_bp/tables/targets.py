@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.columns import find_kind, measure_spread, quoted
+from portable_bp.tables.columns import find_kind, quoted
+from portable_bp.tables.learning import measure_spread
 
 TASKS = ("classification", "regression")
 # Whole numbers of so few values, each in so many rows on average, are classes.
@@ -112,7 +113,8 @@ class NumberTarget:
 def learn_target(series: Any, task: str) -> ClassTarget | NumberTarget:
     """Return what a network learns of a target, from the rows that it is trained with, none of them missing."""
     if task == "regression":
-        return NumberTarget(series.name, *measure_spread(series))
+        spread = measure_spread(series.cast(float).to_numpy()[:, None])
+        return NumberTarget(series.name, spread.mean.item(), spread.scale.item())
     return ClassTarget(series.name, tuple(series.unique().sort().to_list()))
 
 

@@ -11,7 +11,7 @@ from portable_bp.network import Network
 from portable_bp.tables.files import check_output
 from portable_bp.tables.notes import NOTE, write_recipe
 from portable_bp.tables.picture import PICTURES, draw_losses
-from portable_bp.tables.predictor import run_network
+from portable_bp.tables.predictor import network_dtype, run_network
 from portable_bp.tables.preparation import Prepared, prepare_table
 from portable_bp.tables.settings import Settings
 from portable_bp.training import EarlyStopping, History
@@ -108,7 +108,7 @@ def _fit(settings: Settings, prepared: Prepared, network: Network) -> bool:
     """Train, and return whether the user ended it."""
     recipe = prepared.recipe
     training, validation = (
-        (recipe.prepare(rows), recipe.target.prepare(rows[settings.target]))
+        (recipe.encode(rows, network_dtype(network)).all(), recipe.target.prepare(rows[settings.target]))
         for rows in (prepared.training, prepared.validation)
     )
     batch_size = settings.batch_size or min(max(prepared.training.height // 100, 32), 256)
@@ -140,5 +140,5 @@ def _tell_end(history: History, interrupted: bool) -> str:
 
 def _score(prepared: Prepared, network: Network) -> str:
     target = prepared.recipe.target
-    outputs = run_network(network, prepared.recipe, prepared.held_out)
+    outputs = run_network(network, prepared.recipe.encode(prepared.held_out, network_dtype(network)))
     return target.score(outputs, prepared.held_out[target.name], prepared.training[target.name])

@@ -12,7 +12,7 @@ import numpy as np
 from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.needs import Need, count, need_of_output, need_of_step
 from portable_bp.algorithm.propagation import measure_error
-from portable_bp.backends import Backend, advise_fewer, attempt, compiled, looped
+from portable_bp.backends import Backend, Rows, advise_fewer, attempt, compiled, looped
 from portable_bp.backends.loops import leaves
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
@@ -33,8 +33,8 @@ class Data(NamedTuple):
 
     Attributes
     ----------
-    inputs : array, shape (samples, features), or None
-        What goes in; None where it is brought batch by batch.
+    inputs : array, shape (samples, features), Rows, or None
+        What goes in; None where it is brought batch by batch. Only validation data may be made on demand.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         What should come out.
     sample_weight : array, shape (samples,), or None
@@ -259,10 +259,9 @@ def _carried(plan: Plan, layers: Sequence[Layer]) -> int:
 def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data | None) -> list[float]:
     error = None
     if validation is not None:
-        measure = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)
         samples = validation.target.shape[0]
         error = attempt(
-            lambda: measure(progress.layers, *validation),
+            lambda: _measure(plan, progress.layers, validation),
             plan.backend,
             f"measuring the loss of {samples:,} validation samples",
             lambda memory: advise_fewer(
@@ -271,3 +270,15 @@ def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data |
         )
     numbers = compiled(plan.backend, summary)(progress.layers, progress.total, float(data.target.shape[0]), error)
     return plan.backend.to_numpy(numbers).tolist()
+
+
+def _measure(plan: Plan, layers: Sequence[Layer], data: Data) -> Any:
+    """Return the error of all samples, those that are made on demand some at a time."""
+    measure = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)
+    if not isinstance(data.inputs, Rows):
+        return measure(layers, *data)
+    total = 0.0
+    for span, inputs in data.inputs.parts(plan.backend):
+        target, weight = (None if array is None else array[span, ...] for array in data[1:])
+        total = total + measure(layers, inputs, target, weight) * ((span.stop - span.start) / data.target.shape[0])
+    return total

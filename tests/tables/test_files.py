@@ -84,7 +84,7 @@ def test_text_stays_text_where_it_should(tmp_path):
         (b"\n\na,b\n1,2\n", "data.csv", "has 0 names in its first line and 2 columns"),
         (b"a,b\n", "data.csv", "has the names of columns and no rows"),
         (b"a,b, a\n1,2,3\n", "data.csv", "more than one column called 'a'"),
-        (b",b\n1,2\n", "data.csv", "no name for column 1 of 2"),
+        (b"a,,b\n1,2,3\n", "data.csv", "no name for column 2 of 3"),
         (b"a,b\n1,\xe9\n", "data.csv", "cannot be read as a .csv table: 'utf-8' codec can't decode"),
         (b"a,b\n" + b"1,2\n" * 2**20 + b"1,\xe9\n", "data.csv", "cannot be read as a .csv table: invalid utf-8"),
         (b"a,b\n1,2,3\n", "data.csv", "cannot be read as a .csv table"),

@@ -132,7 +132,7 @@ def exported(folder):
     model = str(folder / "model.safetensors")
     assert main(["export", model, str(folder / "model.onnx")]) == 0
     recipe = find_recipe(model, bp.load(model, "numpy"))
-    x = recipe.prepare(read_table(str(folder / "new.csv"), recipe.text)).astype(np.float32)
+    x = recipe.encode(read_table(str(folder / "new.csv"), recipe.text), "float32").make(slice(None))
     return onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"x": x})[0], recipe
 
 

@@ -11,8 +11,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import portable_bp as bp
 from portable_bp.tables import find_recipe, read_recipe, write_recipe
-from portable_bp.tables.columns import CategoryColumn, NumberColumn, learn_column
+from portable_bp.tables.columns import CategoryColumn, LeftOut, NumberColumn
+from portable_bp.tables.encoding import encode
 from portable_bp.tables.files import read_table
+from portable_bp.tables.learning import learn_columns
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.targets import ClassTarget, NumberTarget, learn_target
 
@@ -30,6 +32,11 @@ def series(*values, dtype=None):
     return polars.Series("a", values, dtype=dtype)
 
 
+def prepare(columns, *new):
+    """Return the inputs that columns make of a series or a frame."""
+    return encode(columns, polars.DataFrame(*new), "float64").make(slice(None))
+
+
 @strategies.composite
 def frames(draw):
     rows = draw(strategies.integers(1, 12))
@@ -45,36 +52,63 @@ def frames(draw):
 @EXAMPLES
 @hypothesis.given(hypothesis.extra.numpy.arrays(float, strategies.integers(2, 30), elements=strategies.integers(-1000, 1000)))
 def test_numbers_are_scikit_learns(values):
+    columns, left_out = learn_columns(polars.DataFrame(series(*values)))
+    if len(set(values)) == 1:
+        assert columns == () and left_out == (LeftOut("a", "constant", "number", values[0]),)
+        return
     expected = StandardScaler().fit_transform(values[:, None])
-    np.testing.assert_allclose(learn_column(series(*values)).prepare(series(*values)), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(prepare(columns, series(*values)), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_missing_number_is_the_mean_and_a_constant_is_nothing():
-    column = learn_column(series(1, None, 3))
-    assert column == NumberColumn("a", "number", 2.0, 1.0)
-    assert column.prepare(series(None, 4)).tolist() == [[0.0], [2.0]]
-    for constant in (0.1, 1e100, -5e-324):
-        assert learn_column(series(*[constant] * 7)).prepare(series(constant, None)).tolist() == [[0.0], [0.0]]
-    assert learn_column(series(None, dtype=float)) == NumberColumn("a", "number", 0.0, 1.0)
-    assert learn_column(series(1e-300, 3e-300)).scale == 1.0
+def test_a_missing_number_is_the_mean():
+    columns, left_out = learn_columns(polars.DataFrame(series(1, None, 3)))
+    assert columns == (NumberColumn("a", "number", 2.0, 1.0, 1.0, 3.0),) and left_out == ()
+    assert prepare(columns, series(None, 4)).tolist() == [[0.0], [2.0]]
+
+
+@pytest.mark.parametrize("values", [[0.1] * 7, [1e100], [-5e-324, -5e-324], [0.1 + 0.2, 0.3], [1e-300, 3e-300], [7, None], [0]])
+def test_a_constant_is_left_out(values):
+    learned = learn_columns(polars.DataFrame(series(*values)))
+    assert learned == ((), (LeftOut("a", "constant", "number", values[0]),))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([None, None], LeftOut("a", "constant", "missing")),
+        ([True, None], LeftOut("a", "constant", "boolean", True)),
+        (["x", "x"], LeftOut("a", "constant", "text", "x")),
+        ([None, "x", "x"], CategoryColumn("a", (None, "x"))),
+        ([1, 1, 4], NumberColumn("a", "number", 2.0, 2**0.5, 1.0, 4.0)),
+        ([10**15, 10**15 + 2], NumberColumn("a", "number", 1e15 + 1.0, 1.0, 1e15, 1e15 + 2.0)),
+    ],
+)
+def test_what_is_constant_and_what_is_not(values, expected):
+    """A text that is missing is a category by itself; a number is not."""
+    columns, left_out = learn_columns(polars.DataFrame(series(*values)))
+    (learned,) = (*columns, *left_out)
+    assert learned == expected
 
 
 def test_booleans_are_0_and_1():
-    column = learn_column(series(True, False, None, True, False))
-    assert column == NumberColumn("a", "boolean", 0.5, 0.5)
-    assert column.prepare(series(True, False, None)).tolist() == [[1.0], [-1.0], [0.0]]
+    columns, _ = learn_columns(polars.DataFrame(series(True, False, None, True, False)))
+    assert columns == (NumberColumn("a", "boolean", 0.5, 0.5, 0.0, 1.0),)
+    assert prepare(columns, series(True, False, None)).tolist() == [[1.0], [-1.0], [0.0]]
 
 
 @EXAMPLES
 @hypothesis.given(strategies.lists(WORDS, min_size=1, max_size=20), strategies.lists(WORDS, min_size=1, max_size=20))
 def test_categories_are_scikit_learns(seen, new):
-    column = learn_column(series(*seen, dtype=str))
+    columns, _ = learn_columns(polars.DataFrame(series(*seen, dtype=str)))
+    if len(set(seen)) == 1:
+        assert columns == ()
+        return
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(np.array(seen, dtype=object)[:, None])
     theirs = encoder.categories_[0].tolist()
-    order = [theirs.index(category) for category in column.categories]
+    order = [theirs.index(category) for category in columns[0].categories]
     assert sorted(order) == list(range(len(theirs)))
-    assert None not in column.categories[1:]
-    prepared = column.prepare(series(*new, dtype=str))
+    assert None not in columns[0].categories[1:]
+    prepared = prepare(columns, series(*new, dtype=str))
     np.testing.assert_array_equal(prepared, encoder.transform(np.array(new, dtype=object)[:, None])[:, order])
 
 
@@ -85,9 +119,9 @@ def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, fr
     path = str(folder / f"data.{ending}")
     getattr(frame, f"write_{ending}")(path)
     table = read_table(path)
-    table = table.select(series for series in table if series.dtype != polars.Null)
-    hypothesis.assume(table.width)
-    recipe = Recipe(tuple(map(learn_column, table)), NumberTarget("price", 0.1, 1 / 3))
+    columns, left_out = learn_columns(table)
+    hypothesis.assume(columns)
+    recipe = Recipe(columns, NumberTarget("price", 0.1, 1 / 3), left_out)
     network = bp.Network([recipe.inputs, 1], backend="numpy")
     network.notes["table"] = write_recipe(recipe)
     network.save(folder / "model.safetensors")
@@ -97,25 +131,27 @@ def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, fr
     names = random.sample(table.columns, table.width)
     getattr(frame.select(names), f"write_{ending}")(path)
     other = read_table(path, found.text)
-    found.refuse(path, other)
-    assert not found.find_unseen(other)
-    prepared = found.prepare(other)
-    np.testing.assert_array_equal(prepared, recipe.prepare(table))
+    found.refuse(path, other.select(column.name for column in columns))
+    encoded = found.encode(other, "float64")
+    assert not found.find_unseen(other, encoded) and not found.find_changed(other) and not found.find_far(other)
+    prepared = encoded.make(slice(None))
+    np.testing.assert_array_equal(prepared, prepare(columns, table))
     assert np.isfinite(prepared).all()
+    some = np.arange(table.height)[::-2]
+    np.testing.assert_array_equal(encoded.make(some), prepared[some])
 
 
 def test_a_row_alone_is_prepared_as_it_was_among_others():
     table = polars.DataFrame({"a": ["1", "b", None], "n": [1.0, 2.0, None]})
-    recipe = Recipe(tuple(map(learn_column, table)), NumberTarget("y", 0.0, 1.0))
-    alone = polars.DataFrame({"n": [None], "a": [None]})
-    np.testing.assert_array_equal(recipe.prepare(alone), recipe.prepare(table)[2:])
+    columns, _ = learn_columns(table)
+    np.testing.assert_array_equal(prepare(columns, {"n": [None], "a": [None]}), prepare(columns, table)[2:])
 
 
 def test_numbers_too_far_are_refused_by_name():
     with pytest.raises(ValueError, match="column 'a' holds -1e\\+31, too far from the mean"):
-        learn_column(series(-1.0, 1.0)).prepare(series(1.0, -1e31))
+        prepare([NumberColumn("b", "number", 0.0, 1.0), NumberColumn("a", "number", 0.0, 1.0)], {"a": [1.0, -1e31], "b": 0.0})
     with pytest.raises(ValueError, match="column 'a' holds 1e\\+100, too far"):
-        NumberColumn("a", "number", -1e100, 1e-100).prepare(series(1e100))
+        prepare([NumberColumn("a", "number", -1e100, 1e-100)], series(1e100))
 
 
 @pytest.mark.parametrize("classes", [("a", "b"), (-1, 3), (0.5, 1.5), (False, True)])
@@ -140,8 +176,17 @@ RECIPE = Recipe(
         CategoryColumn("town", (None, "Bonn", "Kiel")),
     ),
     ClassTarget("y", ("no", "yes")),
+    (
+        LeftOut("id", "ignored"),
+        LeftOut("Unnamed: 0", "index"),
+        LeftOut("year", "constant", "number", 2020),
+        LeftOut("land", "constant", "text", "DE"),
+        LeftOut("none", "constant", "missing"),
+        LeftOut("day", "constant", "", "2024-01-02"),
+        LeftOut("so", "constant", "boolean", False),
+    ),
 )
-REGRESSION = Recipe(RECIPE.columns, NumberTarget("y", 1e5, 1e4))
+REGRESSION = Recipe((NumberColumn("age", "number", 40.0, 12.5, 18.0, 99.0), *RECIPE.columns[1:]), NumberTarget("y", 1e5, 1e4))
 JSON = strategies.recursive(
     strategies.none()
     | strategies.booleans()
@@ -189,9 +234,12 @@ def test_a_lying_recipe_is_refused_or_does_no_harm(data):
     hypothesis.event("taken")
     rows = {"number": [None, 1.0], "boolean": [None, True], "text": [None, "Bonn"]}
     try:
-        assert recipe.prepare(polars.DataFrame({column.name: rows[column.kind] for column in recipe.columns})).shape == (2, 5)
+        assert prepare(recipe.columns, {column.name: rows[column.kind] for column in recipe.columns}).shape == (2, 5)
     except ValueError as error:
         assert "too far" in str(error)
+    cells = {"number": 1e99, "boolean": True, "text": "a\nb", "missing": None, "": "2024-01-02"}
+    recipe.find_changed(polars.DataFrame({column.name: [cells[column.kind]] for column in recipe.left_out}))
+    recipe.find_far(polars.DataFrame({column.name: rows[column.kind] for column in recipe.columns}))
     restored = recipe.target.restore(np.full((2, outputs), 3e38, dtype=np.float32))
     assert all(math.isfinite(value) for name in list(restored)[1:] for value in restored[name])
     assert len(polars.DataFrame(restored).write_csv()) > 0
@@ -234,6 +282,16 @@ LIES = {
     "classes twice": replaced("target", "classes", by=["a", "a"]),
     "classes of lists": replaced("target", "classes", by=[["a"], ["b"]]),
     "wholes too large": replaced("target", "classes", by=[2**63, 0]),
+    "bounds in the wrong order": replaced("columns", 0, "low", by=1.0),
+    "one bound": replaced("columns", 1, "high", by=1.0),
+    "left out is no list": replaced("left_out", by={}),
+    "a column left out twice": replaced("left_out", 0, "name", by="year"),
+    "the target left out": replaced("left_out", 0, "name", by="y"),
+    "a column of the inputs left out": replaced("left_out", 0, "name", by="age"),
+    "a reason that is none": replaced("left_out", 0, "reason", by="tired"),
+    "a constant of another kind": replaced("left_out", 2, "value", by="2020"),
+    "a constant without an end": replaced("left_out", 2, "value", by=10**400),
+    "a true constant": replaced("left_out", 2, "value", by=True),
     "another task": replaced("target", "task", by="regression"),
 }
 
@@ -251,4 +309,9 @@ def test_what_cannot_be_true_of_a_recipe_is_said(tmp_path, text):
 
 def test_the_recipe_itself_is_taken():
     assert read_recipe(write_recipe(RECIPE), 5, 2) == RECIPE
+    # As the first version wrote it, without bounds and without what was left out.
+    facts = json.loads(write_recipe(RECIPE))
+    columns = [{key: value for key, value in column.items() if key not in ("low", "high")} for column in facts["columns"]]
+    old = json.dumps({"version": 1, "columns": columns, "target": facts["target"]})
+    assert read_recipe(old, 5, 2) == Recipe(RECIPE.columns, RECIPE.target)
     assert read_recipe(write_recipe(REGRESSION), 5, 1) == REGRESSION
