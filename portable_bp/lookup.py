@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 # Of the columns of a wide table no sentence has them all.
 MOST_NAMED = 20
 

@@ -35,7 +35,7 @@ class Rows:
         """Return samples on the device, by numbers of any shape."""
         return backend.asarray(self.make(numbers.reshape(-1)).reshape(*numbers.shape, self.shape[1]))
 
-    def parts(self, backend: Backend) -> Iterator[tuple[slice, object]]:
-        """Yield all samples on the device, some at a time, each with where they are."""
+    def parts(self, backend: Backend) -> Iterator[tuple[np.ndarray, object]]:
+        """Yield the numbers of some samples, and these on the device, until all were there."""
         for span in spans(self.shape[0], self.shape[1], MOST_AT_ONCE):
-            yield span, backend.asarray(self.make(span))
+            yield np.arange(span.start, span.stop), backend.asarray(self.make(span))

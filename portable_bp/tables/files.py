@@ -9,10 +9,12 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from portable_bp.extras import require
 from portable_bp.lookup import find
 from portable_bp.storage import replace_file
-from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, kind_of, listed, quoted
+from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, listed, quoted, read_numbers
 from portable_bp.tables.index import name_index
 
 # The separator that each ending stands for, unless another one is more often in the first line.
@@ -74,7 +76,7 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
     ValueError
         If one holds dates, lists or anything else that is no number, boolean or text, or numbers too large to reckon with.
     """
-    chosen = frame.select(names)
+    chosen = frame[names]
     strange = [series.name for series in chosen if not find_kind(series)]
     if strange:
         held = listed([f"{name!r} ({frame.schema[name]})" for name in strange])
@@ -82,10 +84,10 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
             f"{path} has columns that are no numbers, booleans or text: {held}; leave them out with "
             f"{advise_ignore(strange)}, or make numbers of them, such as year and month of a date."
         )
-    polars = require("polars", "table")
-    numbers = [name for name, dtype in chosen.schema.items() if kind_of(dtype) == "number"]
-    farthest = chosen.select(polars.col(numbers).cast(float).abs().max()).row(0) if numbers else ()
-    large = [name for name, far in zip(numbers, farthest, strict=True) if far is not None and far > LARGEST]
+    numbers = [series.name for series in chosen if find_kind(series) == "number"]
+    large = []
+    for span, values in read_numbers(chosen, numbers):
+        large += [numbers[span][place] for place in np.nonzero((np.abs(values) > LARGEST).any(axis=0))[0]]
     if large:
         raise ValueError(
             f"{path} has infinity, or numbers beyond {LARGEST:g}, in {quoted(large)}: clear those cells, or leave the columns "

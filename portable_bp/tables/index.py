@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from portable_bp.extras import require
-from portable_bp.tables.columns import kind_of
+from portable_bp.tables.columns import kind_of, read_numbers
 
 # What pandas and dask call an index without a name, and what pandas calls it once it was read back as a column.
 UNNAMED = re.compile(r"__index_level_\d+__|__null_dask_index__|Unnamed: 0(\.\d+)*")
@@ -46,14 +46,13 @@ def find_index(path: str, frame: Any) -> list[str]:
 
 def find_counting(frame: Any) -> list[str]:
     """Return the columns whose numbers count the rows, from 0 or from 1, in any order."""
-    polars = require("polars", "table")
-    rows, names = frame.height, [name for name, dtype in frame.schema.items() if kind_of(dtype) == "number"]
-    if rows < 2 or not names:
-        return []
-    chosen = frame.select(polars.col(names).cast(polars.Float64))
-    bounds = zip(names, *(part.row(0) for part in (chosen.min(), chosen.max(), chosen.null_count())), strict=True)
-    near = [name for name, low, high, missing in bounds if not missing and low in (0, 1) and high - low == rows - 1]
-    return [name for name in near if _is_whole(frame[name]) and frame[name].n_unique() == rows]
+    names = [name for name, dtype in frame.schema.items() if kind_of(dtype) == "number"]
+    found = []
+    for span, numbers in read_numbers(frame, names):
+        low, high = numbers.min(axis=0), numbers.max(axis=0)
+        near = ((low == 0) | (low == 1)) & (high - low == frame.height - 1) & (frame.height > 1)
+        found += [name for name, is_near in zip(names[span], near, strict=True) if is_near]
+    return [name for name in found if _is_whole(frame[name]) and frame[name].n_unique() == frame.height]
 
 
 def _is_whole(series: Any) -> bool:

@@ -84,7 +84,7 @@ def leave_out_constant(frame: Any, names: list[str]) -> list[LeftOut]:
     polars = require("polars", "table")
     if not names:
         return []
-    chosen = frame.select(names)
+    chosen = frame[names]
     plain = [name for name, dtype in chosen.schema.items() if kind_of(dtype)]
     written = chosen.with_columns(polars.exclude(plain).cast(str)) if len(plain) < len(names) else chosen
     values = written.select(polars.all().drop_nulls().first()).row(0)

@@ -133,7 +133,9 @@ def _is_spread(mean: float, scale: float) -> bool:
 
 
 def _are_bounds(low: Any, high: Any) -> bool:
-    return (low is None and high is None) or (type(low) is type(high) is float and -LARGEST <= low <= high <= LARGEST)
+    if low is None or high is None:
+        return low is high
+    return type(low) is type(high) is float and -LARGEST <= low <= high <= LARGEST
 
 
 def _are_labels(classes: Sequence[Any]) -> bool:

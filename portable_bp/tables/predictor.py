@@ -57,7 +57,7 @@ def predict_table(
     if recipe is None:
         raise ModelFileError(f"{model} has no recipe of a table's columns: give a model that 'portable-bp train' wrote.")
     frame = read_table(table, recipe.text)
-    whole = _choose_columns(recipe, table, frame, ignored)
+    whole = _choose_columns(recipe, table, frame, ignored, say)
     recipe.refuse(table, whole)
     encoded = recipe.encode(whole, network_dtype(network))
     _tell_assumed(recipe, frame, whole, encoded, say)
@@ -81,12 +81,15 @@ def network_dtype(network: Network) -> str:
     return dtype_name(network.backend.dtype)
 
 
-def _choose_columns(recipe: Recipe, path: str, frame: Any, ignored: Sequence[str]) -> Any:
+def _choose_columns(recipe: Recipe, path: str, frame: Any, ignored: Sequence[str], say: Callable[[str], None]) -> Any:
     """Return the columns of a frame that the recipe may want: not those that training left out, nor an index of its own."""
-    known = {column.name for column in recipe.left_out}
-    left_out = find_ignored(ignored, [*frame.columns, *known]) | known | {recipe.target.name}
-    left_out |= set(find_index(path, frame)) - {column.name for column in recipe.columns}
-    return take_columns(path, frame, [name for name in frame.columns if name not in left_out])
+    known = [column.name for column in recipe.left_out]
+    left_out = {*find_ignored(ignored, [*frame.columns, *known]), *known, recipe.target.name}
+    needed = {column.name for column in recipe.columns}
+    if index := [name for name in find_index(path, frame) if name not in needed | left_out]:
+        say(f"left out, as an index of the rows: {quoted(index)}.")
+    names: list[str] = frame.columns
+    return take_columns(path, frame, [name for name in names if name not in left_out and name not in index])
 
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:
@@ -101,9 +104,7 @@ def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say:
             f"{name!r} (such as {shortened(now)}; {'nothing' if then is None else shortened(then)} in training)"
             for name, (then, now) in changed.items()
         ]
-        say(f"left out, since training had no other value to learn from, although there are other values now: {listed(values)}.")
+        say(f"columns that were constant in training differ, which changes no prediction: {listed(values)}.")
     if far := recipe.find_far(whole):
-        values = [
-            f"{name!r} (such as {now:g}; {low:g} to {high:g} in training)" for name, (now, low, high) in far.items()
-        ]
-        say(f"numbers far outside those of training, whose predictions may be far off: {listed(values)}.")
+        values = [f"{name!r} (such as {now:g}; {low:g} to {high:g} in training)" for name, (now, low, high) in far.items()]
+        say(f"numbers far outside the range of training, for which predictions may be far off: {listed(values)}.")

@@ -26,6 +26,7 @@ LEFT_OUT = {
     "ignored": "as you said",
     "index": "as an index of the rows (to learn from it, give it another name; in pandas, reset_index makes columns of it)",
     "constant": "since it has one value in every row to learn from",
+    "or missing": "since it has one value to learn from besides missing ones (fill these to learn from it, such as with 0)",
     "empty": "since it has no value in any row to learn from",
 }
 MISSING = {"number": "the mean", "boolean": "the share of true", "text": "a category by itself"}
@@ -88,9 +89,9 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
             f"{settings.table} has no column to learn from: {quoted([column.name for column in constant])} "
             f"{'has' if len(constant) == 1 else 'have'} one value, or none, in every row to learn from."
         )
-    _tell_left_out(recipe.left_out, say)
-    _tell_missing(frame.select([column.name for column in columns]), say)
-    _tell_counting(table.select([column.name for column in columns]), say)
+    _tell_left_out(recipe.left_out, table, say)
+    _tell_missing(frame[[column.name for column in columns]], say)
+    _tell_counting(table[[column.name for column in columns]], say)
     say(f"Task: {task}{f' into {recipe.target.outputs} classes' if task == 'classification' else ''}, {reason}.")
     say(
         f"Rows: {len(rows[0]):,} to learn from, {len(rows[1]):,} to tell when to stop, {len(rows[2]):,} held out for the score."
@@ -148,7 +149,7 @@ def _read_columns(settings: Settings) -> tuple[Any, list[LeftOut]]:
     constant = leave_out_constant(frame, [name for name in dates if frame[name].drop_nulls().n_unique() == 1])
     frame = frame.drop(column.name for column in constant)
     if frame.width < 2:
-        besides = f" besides {quoted([column.name for column in left_out])}, left out" if left_out else ""
+        besides = f" and {quoted([column.name for column in left_out])}, left out," if left_out else ""
         raise ValueError(f"{settings.table} has no column besides the target {settings.target!r}{besides} to learn from.")
     return take_columns(settings.table, frame, frame.columns), [*left_out, *constant]
 
@@ -169,12 +170,15 @@ def _check_columns(settings: Settings, frame: Any) -> None:
         )
 
 
-def _tell_left_out(columns: Sequence[LeftOut], say: Callable[[str], None]) -> None:
+def _tell_left_out(columns: Sequence[LeftOut], table: Any, say: Callable[[str], None]) -> None:
     """Say which columns are no inputs, a line for each reason."""
+    missing = {series.name for series in table if series.null_count()}
     by_reason: dict[str, list[str]] = {}
     for column in columns:
-        reason = "empty" if column.kind == "missing" else column.reason
-        value = f" ({shortened(column.value)})" if reason == "constant" else ""
+        reason = column.reason
+        if reason == "constant":
+            reason = "empty" if column.value is None else "or missing" if column.name in missing else "constant"
+        value = f" ({shortened(column.value)})" if column.value is not None else ""
         by_reason.setdefault(reason, []).append(repr(column.name) + value)
     for reason, names in by_reason.items():
         say(f"Left out, {LEFT_OUT[reason]}: {listed(names)}.")

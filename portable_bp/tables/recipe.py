@@ -109,8 +109,9 @@ class Recipe:
     def find_changed(self, frame: Any) -> dict[str, tuple[Any, Any]]:
         """Return which columns of a frame were constant in training and differ now, each with its value then and one now."""
         polars = require("polars", "table")
-        kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
-        constant = {column.name: column for column in self.left_out if column.reason == "constant" and column.name in kinds}
+        known = {column.name: column for column in self.left_out if column.reason == "constant"}
+        kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items() if name in known}
+        constant = {name: known[name] for name in kinds}
         if not constant:
             return {}
         others = []

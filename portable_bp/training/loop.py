@@ -18,7 +18,7 @@ from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
 from portable_bp.training.checkpoints import Checkpoint, Epoch
 from portable_bp.training.history import Training
-from portable_bp.training.step import Progress, begin_state, step, summary, zero_error
+from portable_bp.training.step import Progress, add_error, begin_state, step, summary, zero_error
 
 # Batches are handed over many at a time: some seconds' work on one core, or masks and inputs of 64 MiB.
 MOST_STEPS, MOST_PRODUCTS, MOST_CARRIED = 256, 4e11, 2**23
@@ -274,11 +274,11 @@ def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data |
 
 def _measure(plan: Plan, layers: Sequence[Layer], data: Data) -> Any:
     """Return the error of all samples, those that are made on demand some at a time."""
-    measure = compiled(plan.backend, measure_error, plan.activations, plan.objective.loss)
+    pieces = plan.activations, plan.objective.loss
     if not isinstance(data.inputs, Rows):
-        return measure(layers, *data)
-    total = 0.0
-    for span, inputs in data.inputs.parts(plan.backend):
-        target, weight = (None if array is None else array[span, ...] for array in data[1:])
-        total = total + measure(layers, inputs, target, weight) * ((span.stop - span.start) / data.target.shape[0])
-    return total
+        return compiled(plan.backend, measure_error, *pieces)(layers, *data)
+    add, error = compiled(plan.backend, add_error, *pieces), compiled(plan.backend, zero_error)(layers)
+    for numbers, inputs in data.inputs.parts(plan.backend):
+        share = len(numbers) / data.target.shape[0]
+        error = add(layers, error, share, inputs, plan.backend.asarray(numbers, "int32"), *data[1:])
+    return error

@@ -10,7 +10,7 @@ import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.dropout import Dropout
-from portable_bp.algorithm.propagation import propagate
+from portable_bp.algorithm.propagation import measure_error, propagate
 
 
 class Progress(NamedTuple):
@@ -133,6 +133,22 @@ def step(
     error, gradient = objective([*hidden, activations[-1]], progress.layers, inputs, target, sample_weight)
     layers, state = optimizer.update(gradient, progress.state, progress.layers)
     return Progress(list(layers), state, progress.total + inputs.shape[-2] * error)
+
+
+def add_error(
+    activations: Sequence[Any],
+    loss: Any,
+    layers: Sequence[Layer],
+    error: Array,
+    share: float,
+    inputs: Array,
+    indices: Array,
+    target: Array,
+    sample_weight: Array | None,
+) -> Array:
+    """Return an error with that of some samples added to it, of which the inputs are given, and the rows of the others."""
+    target, sample_weight = (_rows(array, indices) for array in (target, sample_weight))
+    return error + share * measure_error(activations, loss, layers, inputs, target, sample_weight)
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:

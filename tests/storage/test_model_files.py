@@ -10,8 +10,10 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import safetensors
 
 import portable_bp as bp
+from portable_bp import description
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.storage import replace_file
@@ -180,3 +182,41 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
     replace_file(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_bytes() == b"new"
+
+
+@hypothesis.given(st.dictionaries(st.text(st.characters(), max_size=5), st.text(st.characters(), max_size=9), max_size=3))
+def test_long_notes_come_back(tmp_path_factory, notes):
+    """Half surrogates too, which JSON writes."""
+    path = tmp_path_factory.mktemp("files") / "model.safetensors"
+    network = bp.Network([2, 3], backend="numpy", seed=0)
+    network.notes = notes | {"long": "\U0001f98a" * description.LONGEST_NOTES, "empty": ""}
+    network.save(path)
+    loaded = bp.load(path, "numpy")
+    assert loaded.notes == network.notes and bits(loaded) == bits(network)
+    loaded.save(path.with_name("again.safetensors"))
+    assert path.with_name("again.safetensors").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("character", ["a", '"', "\\", "\0", "\u00e9", "\U0001f98a"])
+@pytest.mark.parametrize("count", [1, 1000])
+def test_notes_of_any_length_and_number_fit(tmp_path, character, count):
+    """Of what is just short enough for the header, whatever JSON makes of it there, and of what is not."""
+    network = bp.Network([2, 3], backend="numpy", seed=0)
+    length = description.LONGEST_NOTES // count - 5
+    for more in (0, 5):
+        network.notes = {f"{number:05}": character * (length + more) for number in range(count)}
+        network.save(tmp_path / "model.safetensors")
+        assert bp.load(tmp_path / "model.safetensors", "numpy").notes == network.notes
+
+
+def test_a_file_with_long_notes_says_that_older_readers_do_not_know_them(tmp_path):
+    def version(network):
+        network.save(tmp_path / "model.safetensors")
+        with safetensors.safe_open(tmp_path / "model.safetensors", "numpy") as file:
+            return json.loads(file.metadata()["portable_bp"])["format_version"], sorted(file.keys())
+
+    network = bp.Network([2, 3], backend="numpy", seed=0)
+    network.notes["short"] = "a" * 1000
+    assert version(network) == (1, ["0.bias", "0.weight"])
+    network.notes["long"] = "a" * 10**6
+    assert version(network) == (2, ["0.bias", "0.weight", "notes.0", "notes.1"])

@@ -63,6 +63,30 @@ def test_the_reason_is_told(tmp_path, change, said):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("notes", "arrays", "said"),
+    [
+        ({"a": 3}, {}, "holds nothing as notes.0, and says"),
+        ({"a": -1}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and says"),
+        ({"a": 3}, {"notes.0": np.zeros(3, "int8")}, "as notes.0, and says"),
+        ({"a": 3}, {"notes.0": np.zeros((3, 1), "uint8")}, "as notes.0, and says"),
+        ({"a": 3, "b": "b"}, {"notes.0": np.zeros(3, "uint8"), "notes.1": np.zeros(3, "uint8")}, "says that it holds nothing"),
+        ({"a": True}, {"notes.0": np.zeros(1, "uint8")}, "its notes are"),
+        ({"a": 3.0}, {"notes.0": np.zeros(3, "uint8")}, "its notes are"),
+        ({"a": 10**400}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and says"),
+        ({"a": 3}, {"notes.0": np.full(3, 255, "uint8")}, "its notes are no text"),
+    ],
+    ids=str,
+)
+def test_notes_that_are_none_are_refused(tmp_path, notes, arrays, said):
+    facts, parameters = facts_and_arrays()
+    path = tmp_path / "model.safetensors"
+    write_arrays(path, "model", parameters | arrays, facts | {"notes": notes}, version=2)
+    with pytest.raises(bp.ModelFileError, match=said) as caught:
+        bp.load(path, "numpy")
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 600
+
+
 def test_files_of_others_are_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file({"0.weight": np.zeros((2, 2), "float32")}, path)

@@ -29,11 +29,12 @@ def prices(rows=80, seed=0):
     return polars.DataFrame({"size": size, "town": [["Bonn", "Kiel"][number] for number in town], "price": cost})
 
 
-def train(folder, table, target, *more):
+def train(folder, table, target, *more, ending="csv"):
     """Write a table, train on it, and return the exit code."""
-    table.write_csv(folder / "data.csv")
+    path = folder / f"data.{ending}"
+    getattr(table, f"write_{ending}")(path)
     fixed = ["--target", target, "-o", str(folder / "model.safetensors"), "--hidden", "16", "--learning-rate", "0.01"]
-    return main(["train", str(folder / "data.csv"), *fixed, *more])
+    return main(["train", str(path), *fixed, *more])
 
 
 def predict(folder, table, *more, name="new.csv", output="out.csv"):

@@ -1,0 +1,158 @@
+"""Tables of many columns, and of text with many categories."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import polars
+import pytest
+from sklearn.preprocessing import OneHotEncoder
+
+import portable_bp as bp
+from portable_bp.tables import encoding, find_recipe, write_recipe
+from portable_bp.tables.columns import CategoryColumn
+from portable_bp.tables.encoding import encode
+from tests.tables.tables import predict, prices, train
+
+
+def wide(columns, rows=20, name="gene"):
+    """Return a table of numbers, of which the last is the target."""
+    numbers = np.random.default_rng(0).normal(size=(rows, columns + 1))
+    return polars.DataFrame(numbers, schema=[*(f"{name} {k}" for k in range(columns)), "y"], orient="row")
+
+
+def train_wide(folder, table, *more):
+    return train(folder, table, "y", "--hidden", "3", "--epochs", "1", "--quiet", *more, ending="parquet")
+
+
+def test_a_recipe_longer_than_a_header(tmp_path):
+    """What a safetensors file says of itself may have 4 MiB: with names as they usually are, of 32,000 columns."""
+    table = wide(6_000, name=700 * "n")
+    assert train_wide(tmp_path, table) == 0
+    assert len(write_recipe(find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy")))) > 2**22
+    network = bp.load(tmp_path / "model.safetensors", "numpy")
+    recipe = find_recipe("", network)
+    assert [column.name for column in recipe.columns] == table.columns[:-1]
+    network.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+    assert predict(tmp_path, table.select(reversed(table.columns)), name="new.parquet") == 0
+    numbers = table.drop("y").to_numpy()
+    mean, scale = (np.array([getattr(column, name) for column in recipe.columns]) for name in ("mean", "scale"))
+    expected = recipe.target.restore(np.asarray(network.predict((numbers - mean) / scale)))
+    np.testing.assert_allclose(polars.read_csv(tmp_path / "out.csv")["y"], expected["y"], rtol=1e-5)
+
+
+def test_what_is_said_of_many_columns_is_one_readable_sentence(tmp_path, capsys):
+    table = wide(300)
+    assert train_wide(tmp_path, table) == 0
+    names = table.columns
+    few, ignored = table.select("y", *names[200:300]), ["--ignore", ",".join(names[:280])]
+    texts = table.with_columns(polars.col(names[:100]).cast(str))
+    other = {"lacks": few, "more": wide(400), "kinds": texts, "far": table.with_columns(polars.col(names[:100]) * 1e80)}
+    told = {}
+    for name, new in other.items():
+        assert predict(tmp_path, new, name="new.parquet") == 2
+        told[name] = capsys.readouterr().err
+    constants = table.with_columns(polars.lit(1).alias(name) for name in names[:200])
+    for name, new, more in (
+        ("unknown", table, ["--ignore", "gnee 1"]),
+        ("dates", table.with_columns(polars.Series([[1]] * 20).alias(name) for name in names[:200]), []),
+        ("large", table.with_columns(polars.col(names[:200]) * 1e101), []),
+        ("texts", polars.concat([texts] * 2).with_columns(polars.col("y") + 1e-3), []),
+        ("ignored", table, ["--ignore", ",".join(names[:300])]),
+        ("constant", constants.select(names[:200] + ["y"]), []),
+    ):
+        code = train_wide(tmp_path, new, *more)
+        assert code == 2 or name == "texts"
+        told[name] = capsys.readouterr().err
+    for name, line in told.items():
+        assert line.count("\n") <= 1 and len(line) < 1500, (name, len(line))
+    assert "and 180 more" in told["lacks"] and "and 281 more" in told["unknown"]
+    assert train(tmp_path, constants, "y", *ignored, "--epochs", "1", ending="parquet") == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 1500
+    assert train_wide(tmp_path, constants.with_columns(polars.lit(None).alias(name) for name in names[:9])) == 0
+    assert predict(tmp_path, table) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and len(error) < 2500 and "and 180 more" in error
+
+
+def test_many_missing_values_are_told_in_few_lines(tmp_path, capsys):
+    table = wide(50, 40)
+    holes = table.with_columns(polars.when(polars.col("y") > 0).then(polars.exclude("y")).name.keep())
+    assert train(tmp_path, holes, "y", "--epochs", "1") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "missing in" in line]
+    count = (table["y"] <= 0).sum()
+    assert len(lines) == 21 and f"missing in {count} of 40 rows, taken as the mean." in lines[0]
+    assert lines[-1].startswith(f"30 more columns: missing in {count} to {count} of 40 rows")
+
+
+def cities(rows=400, categories=40):
+    """Return a table with two columns of many categories, and a price that these tell."""
+    generator = np.random.default_rng(0)
+    worth, (town, street) = generator.normal(size=categories), generator.integers(0, categories, (2, rows))
+    return polars.DataFrame(
+        {
+            "town": [f"town {k}" for k in town],
+            "size": generator.normal(size=rows),
+            "street": [None if k == 3 else f"street {k}" for k in street],
+            "price": worth[town] + worth[street],
+        }
+    )
+
+
+def test_rows_on_demand_are_those_of_scikit_learn():
+    table = cities()
+    columns = tuple(CategoryColumn(name, tuple(table[name].unique().sort().to_list())) for name in ("street", "town"))
+    encoded = encode(columns, table, "float32")
+    encoder = OneHotEncoder(categories=[list(column.categories) for column in columns], sparse_output=False)
+    expected = encoder.fit_transform(table.select("street", "town").to_numpy())
+    rows = np.random.default_rng(1).permutation(table.height)[:50]
+    np.testing.assert_array_equal(encoded.make(rows), expected[rows])
+    assert encoded.make(slice(5, 9)).dtype == np.float32
+    np.testing.assert_array_equal(encoded.make(slice(5, 9)), expected[5:9])
+
+
+@pytest.mark.parametrize("target", ["price", "size"])
+def test_training_on_demand_is_training_on_all_at_once(tmp_path, monkeypatch, capsys, target):
+    models = []
+    for most in (encoding.MOST_INPUTS, 0):
+        monkeypatch.setattr(encoding, "MOST_INPUTS", most)
+        assert train(tmp_path, cities(), target, "--epochs", "5", "--quiet") == 0
+        models.append((bp.load(tmp_path / "model.safetensors", "numpy"), capsys.readouterr().out))
+    assert models[0][1] == models[1][1]
+    for one, other in zip(models[0][0].layers, models[1][0].layers, strict=True):
+        np.testing.assert_allclose(one.weight, other.weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much memory a process took by itself")
+def test_many_categories_take_little_memory(tmp_path):
+    """Of 40,000 rows, as float64 the inputs would take 320 MB, and as float32 half of it."""
+    generator = np.random.default_rng(0)
+    table = polars.DataFrame({name: generator.integers(0, 500, 40_000) for name in "ab"}).with_columns(
+        polars.format("{}{}", polars.lit(name), polars.col(name)).alias(name) for name in "ab"
+    )
+    table.with_columns(y=generator.normal(size=40_000)).write_csv(tmp_path / "data.csv")
+    program = """
+import json, re
+import matplotlib.figure, polars, safetensors
+from portable_bp.cli import main
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
+before = peak()
+model = ["-o", "model.safetensors", "--hidden", "4", "--epochs", "1", "--quiet"]
+codes = [main(["train", "data.csv", "--target", "y", *model])]
+trained = peak() - before
+codes.append(main(["predict", "model.safetensors", "data.csv", "-o", "out.csv"]))
+print(json.dumps([codes, trained, peak() - before]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    codes, *megabytes = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [0, 0] and max(megabytes) < 150
+
+
+def test_a_model_that_cannot_be_saved_is_found_before_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bp.Network, "fit", None)
+    monkeypatch.setattr("portable_bp.storage.arrays.LONGEST_HEADER", 1000)
+    assert train(tmp_path, prices(), "price") == 2
+    assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err
