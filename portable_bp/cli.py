@@ -118,7 +118,8 @@ def _add_predict(commands: Any) -> None:
         "predict",
         help="predict the rows of a table with a trained model",
         description="Predict a column for every row of a table, in their order: with the columns that the model was trained "
-        "with, in any order. For classes there is a column with the probability of each.",
+        "with, in any order; those that training left out may be there or not. For classes there is a column with the "
+        "probability of each.",
         epilog="Example: portable-bp predict iris.safetensors new.csv -o predicted.csv",
     )
     add = predict.add_argument

@@ -10,7 +10,7 @@ import numpy as np
 
 # Squares of such numbers, and what float32 gives times such a scale, are finite in float64.
 LARGEST = 1e100
-MOST_NAMED, LONGEST_VALUE = 20, 60
+MOST_NAMED, LONGEST_VALUE, LONGEST_GIVEN = 20, 60, 400
 # Numbers that differ by less, to their size, are one number that was rounded differently.
 ROUNDING = 4 * np.finfo(float).eps
 # Numbers of a table that are looked at together: 8 MiB of float64.
@@ -31,7 +31,7 @@ def kind_of(dtype: Any) -> str:
 
 def quoted(names: Sequence[Any]) -> str:
     """Return names for a sentence, with quotes and commas; of very many, the first ones. None is a missing value."""
-    return listed(["a missing value" if name is None else repr(name) for name in names[:MOST_NAMED]], len(names))
+    return listed(["a missing value" if name is None else shortened(name) for name in names[:MOST_NAMED]], len(names))
 
 
 def listed(parts: Sequence[str], count: int | None = None) -> str:
@@ -48,8 +48,9 @@ def shortened(value: Any) -> str:
 
 
 def advise_ignore(names: Sequence[str]) -> str:
-    """Return how some columns are left out; very many are not named once more."""
-    return f"--ignore {','.join(names)!r}" if len(names) <= MOST_NAMED else "--ignore"
+    """Return how some columns are left out; very many, and long names, are not given once more."""
+    given = ",".join(names)
+    return f"--ignore {given!r}" if len(names) <= MOST_NAMED and len(given) <= LONGEST_GIVEN else "--ignore"
 
 
 def read_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:

@@ -1,4 +1,7 @@
-"""A recipe as JSON, and back from what may be a stranger's: every part is checked, and nothing of it is run."""
+"""A recipe as JSON, and back from what may be a stranger's: every part is checked, and nothing of it is run.
+
+What was added since the first version of it may not be there, and does not change what is there.
+"""
 
 from __future__ import annotations
 

@@ -85,11 +85,11 @@ def _choose_columns(recipe: Recipe, path: str, frame: Any, ignored: Sequence[str
     """Return the columns of a frame that the recipe may want: not those that training left out, nor an index of its own."""
     known = [column.name for column in recipe.left_out]
     left_out = {*find_ignored(ignored, [*frame.columns, *known]), *known, recipe.target.name}
-    needed = {column.name for column in recipe.columns}
-    if index := [name for name in find_index(path, frame) if name not in needed | left_out]:
+    expected = left_out | {column.name for column in recipe.columns}
+    if index := [name for name in find_index(path, frame) if name not in expected]:
         say(f"left out, as an index of the rows: {quoted(index)}.")
-    names: list[str] = frame.columns
-    return take_columns(path, frame, [name for name in names if name not in left_out and name not in index])
+    left_out.update(index)
+    return take_columns(path, frame, [name for name in frame.columns if name not in left_out])
 
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:
