@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 
-# In a header one character of a note may take fourteen, and all of it four million.
-LONGEST_NOTES = 2**18
+# Of the four million characters that the header of a model file may have.
+LONGEST_NOTES = 3 * 2**20
 # The first of two names for one piece is the one that is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
@@ -191,7 +192,8 @@ def pack_notes(notes: Any) -> tuple[dict[str, str | int], dict[str, np.ndarray]]
         If they are none.
     """
     texts = check_notes(notes)
-    if sum(len(name) + len(text) for name, text in texts.items()) <= LONGEST_NOTES:
+    # The header is JSON in JSON.
+    if len(json.dumps(json.dumps(texts))) <= LONGEST_NOTES:
         return dict(texts), {}
     written = [np.frombuffer(text.encode(errors="surrogatepass"), np.uint8) for text in texts.values()]
     arrays = {_name_note(number): array for number, array in enumerate(written)}

@@ -560,8 +560,8 @@ class Network:
 
         It is a safetensors file whose arrays have the names of PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
         0.weight, 0.bias, 2.weight, and so on. The sizes, the activations, `loss_function`, the dtype, `notes` and the state of
-        the random numbers are in its metadata. Of pieces of your own it has the names alone. Where the notes have more than
-        262,144 characters, they are arrays of bytes besides, called notes.0, notes.1, and so on.
+        the random numbers are in its metadata. Of pieces of your own it has the names alone. Notes that would take more than
+        3 MiB of the metadata are arrays of bytes instead: notes.0, notes.1, and so on.
 
         Parameters
         ----------
