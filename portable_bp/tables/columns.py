@@ -53,7 +53,7 @@ def advise_ignore(names: Sequence[str]) -> str:
     return f"--ignore {given!r}" if len(names) <= MOST_NAMED and len(given) <= LONGEST_GIVEN else "--ignore"
 
 
-def read_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:
+def iter_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield columns of numbers and booleans as float64, NaN where they are missing: some columns at a time, and which."""
     width = max(1, MOST_AT_ONCE // max(frame.height, 1))
     for start in range(0, len(names), width):

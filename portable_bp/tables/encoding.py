@@ -10,7 +10,7 @@ import numpy as np
 
 from portable_bp.backends import Rows
 from portable_bp.extras import require
-from portable_bp.tables.columns import CategoryColumn, NumberColumn, read_numbers
+from portable_bp.tables.columns import CategoryColumn, NumberColumn, iter_numbers
 
 # Beyond it float32 would soon be infinite.
 FARTHEST = 1e30
@@ -80,7 +80,7 @@ def encode(columns: Sequence[NumberColumn | CategoryColumn], frame: Any, dtype: 
 def _standardize(columns: Sequence[NumberColumn], frame: Any, dtype: str) -> np.ndarray:
     made = np.empty((frame.height, len(columns)), dtype)
     mean, scale = np.array([(column.mean, column.scale) for column in columns]).reshape(-1, 2).T
-    for span, numbers in read_numbers(frame, [column.name for column in columns]):
+    for span, numbers in iter_numbers(frame, [column.name for column in columns]):
         scaled = np.nan_to_num((numbers - mean[span]) / scale[span], copy=False, nan=0.0)
         if (np.abs(scaled) > FARTHEST).any():
             row, place = np.unravel_index(np.abs(scaled).argmax(), scaled.shape)

@@ -14,7 +14,7 @@ import numpy as np
 from portable_bp.extras import require
 from portable_bp.lookup import find
 from portable_bp.storage import replace_file
-from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, listed, quoted, read_numbers
+from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, iter_numbers, listed, quoted
 from portable_bp.tables.index import name_index
 
 # The separator that each ending stands for, unless another one is more often in the first line.
@@ -86,7 +86,7 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
         )
     numbers = [series.name for series in chosen if find_kind(series) == "number"]
     large = []
-    for span, values in read_numbers(chosen, numbers):
+    for span, values in iter_numbers(chosen, numbers):
         large += [numbers[span][place] for place in np.nonzero((np.abs(values) > LARGEST).any(axis=0))[0]]
     if large:
         raise ValueError(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from portable_bp.extras import require
-from portable_bp.tables.columns import kind_of, read_numbers
+from portable_bp.tables.columns import iter_numbers, kind_of
 
 # What pandas and dask call an index without a name, and what pandas calls it once it was read back as a column.
 UNNAMED = re.compile(r"__index_level_\d+__|__null_dask_index__|Unnamed: 0(\.\d+)*")
@@ -48,7 +48,7 @@ def find_counting(frame: Any) -> list[str]:
     """Return the columns whose numbers count the rows, from 0 or from 1, in any order."""
     names = [name for name, dtype in frame.schema.items() if kind_of(dtype) == "number"]
     found = []
-    for span, numbers in read_numbers(frame, names):
+    for span, numbers in iter_numbers(frame, names):
         low, high = numbers.min(axis=0), numbers.max(axis=0)
         near = ((low == 0) | (low == 1)) & (high - low == frame.height - 1) & (frame.height > 1)
         found += [name for name, is_near in zip(names[span], near, strict=True) if is_near]

@@ -14,8 +14,8 @@ from portable_bp.tables.columns import (
     CategoryColumn,
     LeftOut,
     NumberColumn,
+    iter_numbers,
     kind_of,
-    read_numbers,
 )
 
 
@@ -59,7 +59,7 @@ def learn_columns(frame: Any) -> tuple[tuple[NumberColumn | CategoryColumn, ...]
     kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
     learned: dict[str, Any] = {}
     numbers = [name for name, kind in kinds.items() if kind in NUMBERS]
-    for span, values in read_numbers(frame, numbers):
+    for span, values in iter_numbers(frame, numbers):
         for name, low, high, mean, scale, constant in zip(
             numbers[span], *(part.tolist() for part in measure_spread(values)), strict=True
         ):

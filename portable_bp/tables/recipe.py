@@ -16,9 +16,9 @@ from portable_bp.tables.columns import (
     NumberColumn,
     advise_ignore,
     find_kind,
+    iter_numbers,
     kind_of,
     quoted,
-    read_numbers,
 )
 from portable_bp.tables.encoding import Encoded, encode
 from portable_bp.tables.targets import ClassTarget, NumberTarget
@@ -98,7 +98,7 @@ class Recipe:
         low, high = np.array([(column.low, column.high) for column in columns], float).reshape(-1, 2).T
         near = np.maximum(high - low, [10.0 * column.scale for column in columns])
         found = {}
-        for span, numbers in read_numbers(frame, [column.name for column in columns]):
+        for span, numbers in iter_numbers(frame, [column.name for column in columns]):
             below, above = low[span] - np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0) - high[span]
             for place in np.nonzero(np.fmax(below, above) > near[span])[0]:
                 column = columns[span][int(place)]
