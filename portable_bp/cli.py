@@ -85,7 +85,7 @@ def _add_train(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
         help="train a network on a table",
         description="Train a network to predict one column of a table from the others. Numbers are standardized, text becomes "
-        "categories; empty cells, NA, N/A, NaN and null are missing values. Between semicolons, a comma is a decimal point. "
+        "categories; empty cells are missing values, and so are NA, ?, - and the like among numbers. What is assumed is printed. "
         "Ctrl-C ends the training and keeps the model.",
         epilog="Example: portable-bp train iris.csv --target species -o iris.safetensors",
     )
@@ -96,6 +96,10 @@ def _add_train(commands: Any) -> None:
     add("--hidden", type=_sizes, metavar="SIZES", help="neurons of the hidden layers (default: 64,32)")
     add("--task", choices=TASKS, help="without it, guessed from the target")
     add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="columns to leave out, with commas between them")
+    add("--numbers", action="append", metavar="COLUMNS", help="columns of numbers, even where these look like codes (007, 1E3)")
+    add("--text", action="append", metavar="COLUMNS", help="columns of text, even where it looks like numbers")
+    add("--missing", action="append", metavar="TEXT", help="what stands for a missing value, in every column (can be repeated)")
+    add("--decimal", choices=".,", metavar="MARK", help="decimal mark of the numbers, . or , (without it, judged by them)")
     add("--held-out", type=_share, metavar="SHARE", help="share of rows that only the final score looks at (default: 0.2)")
     add("--seed", type=_whole, metavar="NUMBER", help="of all that is drawn at random (default: 0)")
     add(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import collections
-import csv
 import io
 import os
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,26 +16,76 @@ from portable_bp.lookup import find
 from portable_bp.storage import replace_file
 from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, iter_numbers, listed, quoted
 from portable_bp.tables.index import name_index
+from portable_bp.tables.inference import REMARKS, Column, Options, read_columns
+from portable_bp.tables.reading import Reading
+from portable_bp.tables.splitting import split_file
 
 # The separator that each ending stands for, unless another one is more often in the first line.
 TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
-SEPARATORS = ",;\t|"
 # Types of whole numbers, which int64 has all of.
 WHOLE = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32")
-MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL"]
+KINDS = {"number": "Numbers", "boolean": "True or false", "text": "Text"}
 
 
-def read_table(path: str, text: Collection[str] = ()) -> Any:
-    """Return a table as a polars frame.
+class Table(NamedTuple):
+    """A table, and how it was read.
 
-    Numbers that int64 cannot hold are float64 in it, without NaN, and columns without a value have the type Null.
+    Attributes
+    ----------
+    path : str
+        What the messages call it.
+    frame : polars.DataFrame
+        Its values. Numbers that int64 cannot hold are float64 in it, without NaN, and columns without a value have the type Null.
+    columns : dict of str to Column
+        Of a CSV file, how each was read.
+    remarks : list of str
+        What was assumed of the file, as sentences.
+    """
+
+    path: str
+    frame: Any
+    columns: dict[str, Column]
+    remarks: list[str]
+
+    def refuse(self, names: Sequence[str]) -> None:
+        """Raise ValueError if some of the columns cannot be read."""
+        problems = [self.columns[name].problem for name in names if name in self.columns and self.columns[name].problem]
+        if problems:
+            more = f" {len(problems) - 1:,} more columns are like that." if len(problems) > 1 else ""
+            raise ValueError(f"{self.path} {problems[0]}{more}")
+
+    def tell_kinds(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield lines that say what some columns hold, as `find_kind` finds it."""
+        for kind, told in KINDS.items():
+            if found := [name for name in names if find_kind(self.frame[name]) == kind]:
+                yield f"{told}: {quoted(found)}."
+
+    def tell_remarks(self, names: Sequence[str]) -> Iterator[str]:
+        """Yield lines that say what was assumed of the file, and of some columns."""
+        yield from self.remarks
+        columns = [self.columns[name] for name in names if name in self.columns]
+        for kind, told in REMARKS.items():
+            said = [f"{column.reading.name!r} ({column.remarks[kind]})" for column in columns if kind in column.remarks]
+            if said:
+                yield f"{told}: {listed(said)}."
+
+    def readings(self, names: Sequence[str]) -> tuple[Reading, ...]:
+        """Return how some columns were read, of those for which there is more to know than what they hold."""
+        readings = [self.columns[name].reading for name in names if name in self.columns]
+        return tuple(reading for reading in readings if not reading.is_plain)
+
+
+def read_table(path: str, known: Mapping[str, Reading] | None = None, options: Options | None = None) -> Table:
+    """Return a table.
 
     Parameters
     ----------
     path : str
         A file that ends in .csv, .tsv or .parquet.
-    text : collection of str
-        Columns that hold text even where a CSV file has nothing but numbers in them.
+    known : dict of str to Reading, optional
+        Columns of a CSV file that are read as those of another file were.
+    options : Options, optional
+        What the user says of a CSV file.
 
     Raises
     ------
@@ -48,25 +98,28 @@ def read_table(path: str, text: Collection[str] = ()) -> Any:
     """
     ending = check_ending(path, list(TABLES))
     polars = require("polars", "table")
-    try:
-        with open(path, "rb") as file:
-            frame = _simplify(polars.read_parquet(file) if ending == ".parquet" else _read_csv(path, file, text))
-    except (polars.exceptions.PolarsError, csv.Error, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise ValueError(f"{path} cannot be read as a {ending} table: {reason}.") from None
-    if frame.height == 0:
+    with open(path, "rb") as file:
+        if ending != ".parquet":
+            table = _read_csv(path, file.read(), known or {}, options or Options())
+        elif options not in (None, Options()):
+            raise ValueError(f"{path} says by itself what it holds: --decimal, --numbers, --text and --missing are for CSV files.")
+        else:
+            try:
+                table = Table(path, polars.read_parquet(file), {}, [])
+            except polars.exceptions.PolarsError as error:
+                reason = str(error).partition("\n")[0][:200]
+                raise ValueError(f"{path} cannot be read as a {ending} table: {reason}.") from None
+    if table.frame.height == 0:
         raise ValueError(f"{path} has the names of columns and no rows.")
-    return frame
+    return table._replace(frame=_simplify(table.frame))
 
 
-def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
-    """Return some columns of a frame, which a network can take.
+def take_columns(table: Table, names: Sequence[str]) -> Any:
+    """Return some columns of a table, which a network can take, as a polars frame.
 
     Parameters
     ----------
-    path : str
-        What the message calls the table.
-    frame : polars.DataFrame
+    table : Table
         As `read_table` returns it.
     names : sequence of str
         Which.
@@ -74,8 +127,10 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
     Raises
     ------
     ValueError
-        If one holds dates, lists or anything else that is no number, boolean or text, or numbers too large to reckon with.
+        If one cannot be read, or holds dates, lists or anything else that is no number, boolean or text, or numbers too large to reckon with.
     """
+    table.refuse(names)
+    path, frame = table.path, table.frame
     chosen = frame[names]
     strange = [series.name for series in chosen if not find_kind(series)]
     if strange:
@@ -96,7 +151,7 @@ def take_columns(path: str, frame: Any, names: Sequence[str]) -> Any:
     return chosen
 
 
-def find_ignored(ignored: Sequence[str], names: Sequence[str]) -> set[str]:
+def find_ignored(ignored: Sequence[str], names: Sequence[str], kind: str = "column to ignore") -> set[str]:
     """Return the columns to leave out.
 
     Parameters
@@ -105,6 +160,8 @@ def find_ignored(ignored: Sequence[str], names: Sequence[str]) -> set[str]:
         Each the name of a column, or several with commas between them.
     names : sequence of str
         Those that there are.
+    kind : str
+        What the message calls one.
 
     Raises
     ------
@@ -113,7 +170,7 @@ def find_ignored(ignored: Sequence[str], names: Sequence[str]) -> set[str]:
     """
     known = {name: name for name in names}
     given = [part for entry in ignored for part in ([entry] if entry in known else entry.split(","))]
-    return {find("column to ignore", name.strip(), known) for name in given}
+    return {find(kind, name.strip(), known) for name in given}
 
 
 def check_ending(path: str, endings: Sequence[str]) -> str:
@@ -160,27 +217,18 @@ def write_table(frame: Any, path: str) -> None:
         replace_file(path, buffer.getvalue())
 
 
-def _read_csv(path: str, file: Any, text: Collection[str]) -> Any:
+def _read_csv(path: str, raw: bytes, known: Mapping[str, Reading], options: Options) -> Table:
+    cells = split_file(path, raw, TABLES[os.path.splitext(path)[1].lower()])
+    cells = cells._replace(names=name_index(cells.names))
+    _check_names(path, cells.names)
+    for kind in ("numbers", "text"):
+        names = find_ignored(list(getattr(options, kind)), cells.names, f"column of {kind}")
+        options = replace(options, **{kind: names})
+    if both := set(options.numbers) & set(options.text):
+        raise ValueError(f"{quoted(sorted(both))} cannot be of numbers and of text: give one of --numbers and --text.")
+    columns = read_columns(cells, options, known)
     polars = require("polars", "table")
-    separator, raw = _read_header(path)
-    names = name_index([name.strip() for name in raw])
-    _check_names(path, names)
-    # All as text: its own inference is slow where it looks at every row, and takes ' 2.5' and '2,5' for text.
-    frame = polars.read_csv(file, separator=separator, infer_schema_length=0)
-    if frame.width != len(names):
-        raise ValueError(f"{path} has {len(names)} names in its first line and {frame.width} columns: it is no CSV file.")
-    frame.columns = names
-    return frame.with_columns(_read_text(series, series.name in text, separator == ";") for series in frame)
-
-
-def _read_header(path: str) -> tuple[str, list[str]]:
-    """Return what separates the columns of a CSV file, and their names."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        usual = TABLES[os.path.splitext(path)[1].lower()]
-        separator = max(SEPARATORS, key=lambda separator: (first.count(separator), separator == usual))
-        file.seek(0)
-        return separator, next(csv.reader(file, delimiter=separator), [])
+    return Table(path, polars.DataFrame([column.series for column in columns.values()]), columns, cells.remarks)
 
 
 def _check_names(path: str, names: list[str]) -> None:
@@ -192,23 +240,6 @@ def _check_names(path: str, names: list[str]) -> None:
             f"{path} has no name for column {names.index('') + 1} of {len(names)}: give it one, or leave it out "
             "(pandas writes row numbers so, without index=False)."
         )
-
-
-def _read_text(series: Any, is_text: bool, decimal_comma: bool) -> Any:
-    """Return what text says, in the first of the kinds that all of it can be read as."""
-    text = series.str.strip_chars().replace(MISSING, None)
-    if is_text:
-        return text
-    return next(values for values in _readings(text, decimal_comma) if values.null_count() == text.null_count())
-
-
-def _readings(text: Any, decimal_comma: bool) -> Iterator[Any]:
-    yield text.cast(int, strict=False)
-    yield (text.str.replace(",", ".", literal=True) if decimal_comma else text).cast(float, strict=False)
-    yield text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=bool)
-    # Dates, and dates with a time, which are refused by name.
-    yield text.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-    yield text
 
 
 def _simplify(frame: Any) -> Any:

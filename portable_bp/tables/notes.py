@@ -12,6 +12,7 @@ from typing import Any
 from portable_bp.network import Network
 from portable_bp.storage import ModelFileError
 from portable_bp.tables.columns import LARGEST, CategoryColumn, LeftOut, NumberColumn
+from portable_bp.tables.reading import THOUSANDS, UNITS, Reading
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.targets import ClassTarget, NumberTarget
 
@@ -25,6 +26,8 @@ def write_recipe(recipe: Recipe) -> str:
     target = {"task": recipe.target.task, **vars(recipe.target)}
     left_out = [vars(column) for column in recipe.left_out]
     facts = {"version": VERSION, "columns": columns, "target": target, "left_out": left_out}
+    if recipe.readings is not None:
+        facts["readings"] = list(map(vars, recipe.readings))
     return json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -71,14 +74,17 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
     json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
     match facts:
         case {"version": version, "columns": [_, *_] as columns, "target": target} if version == VERSION:
-            # Older models do not say it.
-            left_out = _read_left_out(facts.get("left_out", []))
-            recipe = Recipe(tuple(map(_read_column, columns)), _read_target(target), left_out)
+            # Older models say neither what was left out nor how columns are read.
+            left_out, readings = _read_left_out(facts.get("left_out", [])), _read_readings(facts.get("readings"))
+            recipe = Recipe(tuple(map(_read_column, columns)), _read_target(target), left_out, readings)
         case _:
             raise ValueError(f"it is {_short(facts)}")
     names = [recipe.target.name, *(column.name for column in (*recipe.columns, *recipe.left_out))]
     if len(set(names)) < len(names):
         raise ValueError("it has a name twice")
+    kinds = {column.name: column.kind for column in (*recipe.columns, *recipe.left_out)}
+    if any(kinds.get(reading.name) != reading.kind for reading in recipe.readings or ()):
+        raise ValueError("it says how columns are read that it has not")
     if (recipe.inputs, recipe.target.outputs) != (inputs, outputs):
         raise ValueError(
             f"it has {recipe.inputs} inputs and {recipe.target.outputs} outputs, and the network has {inputs} and {outputs}"
@@ -120,6 +126,31 @@ def _read_one_left_out(facts: Any) -> LeftOut:
         ):
             return LeftOut(name, "constant", "number", value)
     raise ValueError(f"{_short(facts)} is no column that was left out")
+
+
+def _read_readings(facts: Any) -> tuple[Reading, ...] | None:
+    if facts is None:
+        return None
+    match facts:
+        case [*entries]:
+            return tuple(map(_read_reading, entries))
+    raise ValueError(f"{_short(facts)} does not say how columns are read")
+
+
+def _read_reading(facts: Any) -> Reading:
+    match facts:
+        case {
+            "name": str(name),
+            "kind": str(kind),
+            "decimal": "." | "," as decimal,
+            "thousands": str(thousands),
+            "unit": str(unit),
+            "missing": [*missing],
+        } if thousands in THOUSANDS and thousands != decimal and unit in ("", *UNITS) and all(
+            isinstance(mark, str) for mark in missing
+        ):
+            return Reading(name, kind, decimal, thousands, unit, tuple(missing))
+    raise ValueError(f"{_short(facts)} does not say how a column is read")
 
 
 def _read_target(facts: Any) -> ClassTarget | NumberTarget:

@@ -14,7 +14,7 @@ from portable_bp.network import Network, load
 from portable_bp.storage import ModelFileError
 from portable_bp.tables.columns import MOST_NAMED, listed, quoted, shortened
 from portable_bp.tables.encoding import Encoded
-from portable_bp.tables.files import find_ignored, read_table, take_columns
+from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_index
 from portable_bp.tables.notes import find_recipe
 from portable_bp.tables.recipe import Recipe
@@ -56,11 +56,13 @@ def predict_table(
     recipe = find_recipe(model, network)
     if recipe is None:
         raise ModelFileError(f"{model} has no recipe of a table's columns: give a model that 'portable-bp train' wrote.")
-    frame = read_table(table, recipe.text)
-    whole = _choose_columns(recipe, table, frame, ignored, say)
+    read = read_table(table, recipe.known)
+    whole = _choose_columns(recipe, read, ignored, say)
     recipe.refuse(table, whole)
     encoded = recipe.encode(whole, network_dtype(network))
-    _tell_assumed(recipe, frame, whole, encoded, say)
+    for line in read.tell_remarks(whole.columns):
+        say(line)
+    _tell_assumed(recipe, read.frame, whole, encoded, say)
     outputs = run_network(network, encoded)
     if not np.isfinite(outputs).all():
         raise ModelFileError(f"{model} gives infinity or NaN for rows of {table}: its weights are of no use.")
@@ -81,15 +83,15 @@ def network_dtype(network: Network) -> str:
     return dtype_name(network.backend.dtype)
 
 
-def _choose_columns(recipe: Recipe, path: str, frame: Any, ignored: Sequence[str], say: Callable[[str], None]) -> Any:
-    """Return the columns of a frame that the recipe may want: not those that training left out, nor an index of its own."""
+def _choose_columns(recipe: Recipe, table: Table, ignored: Sequence[str], say: Callable[[str], None]) -> Any:
+    """Return the columns of a table that the recipe may want: not those that training left out, nor an index of its own."""
     known = [column.name for column in recipe.left_out]
-    left_out = {*find_ignored(ignored, [*frame.columns, *known]), *known, recipe.target.name}
+    left_out = {*find_ignored(ignored, [*table.frame.columns, *known]), *known, recipe.target.name}
     expected = left_out | {column.name for column in recipe.columns}
-    if index := [name for name in find_index(path, frame) if name not in expected]:
+    if index := [name for name in find_index(table.path, table.frame) if name not in expected]:
         say(f"left out, as an index of the rows: {quoted(index)}.")
     left_out.update(index)
-    return take_columns(path, frame, [name for name in frame.columns if name not in left_out])
+    return take_columns(table, [name for name in frame.columns if name not in left_out])
 
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from portable_bp.extras import require
 from portable_bp.lookup import find
 from portable_bp.tables.columns import MOST_NAMED, LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
-from portable_bp.tables.files import find_ignored, read_table, take_columns
+from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_counting, find_index
 from portable_bp.tables.learning import learn_columns, leave_out_constant
 from portable_bp.tables.recipe import Recipe
@@ -72,23 +72,29 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     OSError
         If it cannot be read.
     """
-    table, left_out = _read_columns(settings)
+    read, table, left_out = _read_columns(settings)
     frame = table.filter(table[settings.target].is_not_null())
-    _check_columns(settings, frame)
     without = table.height - frame.height
     say(f"{settings.table}: {table.height:,} rows" + (f", {without:,} of them without a target left out." if without else "."))
+    for line in read.tell_remarks(frame.columns):
+        say(line)
+    _check_columns(settings, frame)
     target = frame[settings.target]
     task, reason = choose_task(target, settings.task)
     labels = learn_target(target, task).prepare(target) if task == "classification" else np.zeros(len(target))
     rows = split_rows(labels, settings.held_out, np.random.default_rng(settings.seed))
     training, validation, held_out = (frame[part] for part in rows)
     columns, constant = learn_columns(training.drop(settings.target))
-    recipe = Recipe(columns, learn_target(training[settings.target], task), (*left_out, *constant))
+    kinds = {column.name: column.kind for column in (*columns, *constant)}
+    readings = tuple(reading for reading in read.readings(list(kinds)) if kinds[reading.name] == reading.kind)
+    recipe = Recipe(columns, learn_target(training[settings.target], task), (*left_out, *constant), readings)
     if not columns:
         raise ValueError(
             f"{settings.table} has no column to learn from: {quoted([column.name for column in constant])} "
             f"{'has' if len(constant) == 1 else 'have'} one value, or none, in every row to learn from."
         )
+    for line in read.tell_kinds([*(column.name for column in columns), settings.target]):
+        say(line)
     _tell_left_out(recipe.left_out, table, say)
     _tell_missing(frame[[column.name for column in columns]], say)
     _tell_counting(table[[column.name for column in columns]], say)
@@ -133,9 +139,10 @@ def split_rows(labels: np.ndarray, held_out: float, generator: np.random.Generat
     return [order[stop:], order[score:stop], order[:score]]
 
 
-def _read_columns(settings: Settings) -> tuple[Any, list[LeftOut]]:
-    """Return the columns to learn from and the target, and what is left out before a value of it is looked at."""
-    frame = read_table(settings.table)
+def _read_columns(settings: Settings) -> tuple[Table, Any, list[LeftOut]]:
+    """Return the table, the columns to learn from and the target, and what is left out before a value of it is looked at."""
+    read = read_table(settings.table, options=settings.reading)
+    frame = read.frame
     find("column", settings.target, dict.fromkeys(frame.columns))
     ignored = find_ignored(settings.ignored, frame.columns)
     if settings.target in ignored:
@@ -151,7 +158,7 @@ def _read_columns(settings: Settings) -> tuple[Any, list[LeftOut]]:
     if frame.width < 2:
         besides = f" and {quoted([column.name for column in left_out])}, left out," if left_out else ""
         raise ValueError(f"{settings.table} has no column besides the target {settings.target!r}{besides} to learn from.")
-    return take_columns(settings.table, frame, frame.columns), [*left_out, *constant]
+    return read, take_columns(read, frame.columns), [*left_out, *constant]
 
 
 def _check_columns(settings: Settings, frame: Any) -> None:

@@ -21,7 +21,11 @@ from portable_bp.tables.columns import (
     quoted,
 )
 from portable_bp.tables.encoding import Encoded, encode
+from portable_bp.tables.reading import Reading
 from portable_bp.tables.targets import ClassTarget, NumberTarget
+
+# What older versions took as missing in text too.
+OLDER_MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL")
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,14 @@ class Recipe:
         What the outputs are.
     left_out : tuple of LeftOut
         Columns that were there in training and are no inputs.
+    readings : tuple of Reading or None
+        How those columns of a CSV file are read of which more has to be known than the kind; None in older models.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
     target: ClassTarget | NumberTarget
     left_out: tuple[LeftOut, ...] = ()
+    readings: tuple[Reading, ...] | None = ()
 
     @property
     def inputs(self) -> int:
@@ -48,9 +55,12 @@ class Recipe:
         return sum(column.width for column in self.columns)
 
     @property
-    def text(self) -> set[str]:
-        """The columns that hold text."""
-        return {column.name for column in (*self.columns, *self.left_out) if column.kind == "text"}
+    def known(self) -> dict[str, Reading]:
+        """How each column is read from a CSV file."""
+        older = OLDER_MISSING if self.readings is None else ()
+        columns = [column for column in (*self.columns, *self.left_out) if column.kind in ("number", "boolean", "text")]
+        kinds = {column.name: Reading(column.name, column.kind, missing=older) for column in columns}
+        return kinds | {reading.name: reading for reading in self.readings or ()}
 
     def encode(self, frame: Any, dtype: str) -> Encoded:
         """Return the rows of a frame, which has the recipe's columns in any order, for a network of a dtype.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from portable_bp.tables.inference import Options
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -20,6 +22,12 @@ class Settings:
         Without it, inferred from the target.
     ignored : sequence of str
         Columns to leave out.
+    decimal : {"", ".", ","}
+        The decimal mark of a CSV file; "" to judge by its numbers.
+    numbers, text : sequence of str
+        Columns of a CSV file that hold numbers, and text, whatever they look like.
+    missing : sequence of str
+        What stands for a missing value in a CSV file, besides an empty cell.
     held_out : float
         The share of rows for the score.
     seed : int
@@ -45,6 +53,10 @@ class Settings:
     hidden: Sequence[int] = (64, 32)
     task: str | None = None
     ignored: Sequence[str] = ()
+    decimal: str = ""
+    numbers: Sequence[str] = ()
+    text: Sequence[str] = ()
+    missing: Sequence[str] = ()
     held_out: float = 0.2
     seed: int = 0
     epochs: int = 500
@@ -53,3 +65,8 @@ class Settings:
     activation: str = "relu"
     backend: str = "auto"
     progress: bool = True
+
+    @property
+    def reading(self) -> Options:
+        """What is said of a CSV file."""
+        return Options(self.decimal, self.numbers, self.text, tuple(self.missing))

@@ -6,13 +6,14 @@ import pytest
 
 from portable_bp.tables.columns import find_kind
 from portable_bp.tables.files import check_output, find_ignored, read_table, take_columns
+from portable_bp.tables.reading import Reading
 
 
 def read(tmp_path, content, name="data.csv", text=()):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    frame = read_table(str(path), text)
-    return take_columns(str(path), frame, frame.columns)
+    table = read_table(str(path), {name: Reading(name, "text") for name in text})
+    return take_columns(table, table.frame.columns)
 
 
 def test_kinds_are_inferred_from_the_whole_file(tmp_path):
@@ -20,7 +21,7 @@ def test_kinds_are_inferred_from_the_whole_file(tmp_path):
     frame = read(tmp_path, f"a,b,c,d\n{many}\n2.5,FALSE,,\n,,NA,\n")
     assert list(map(find_kind, frame)) == ["number", "boolean", "text", "missing"]
     assert frame["a"][-2:].to_list() == [2.5, None]
-    assert frame["c"][-2:].to_list() == [None, None]
+    assert frame["c"][-2:].to_list() == [None, "NA"]
     assert find_kind(read(tmp_path, "a,b\n1,true\n2,no\n3,\n")["b"]) == "text"
 
 
@@ -42,8 +43,8 @@ def test_separators_are_found_out(tmp_path, content):
 
 
 def test_commas_of_thousands_are_no_decimal_points(tmp_path):
-    assert find_kind(read(tmp_path, "a\tb\n1,234\tx\n2\ty\n", "data.tsv")["a"]) == "text"
-    assert find_kind(read(tmp_path, 'a,b\n"1,234",x\n2,y\n')["a"]) == "text"
+    assert read(tmp_path, "a\tb\n1,234\tx\n2\ty\n", "data.tsv")["a"].to_list() == [1234, 2]
+    assert read(tmp_path, 'a,b\n"1,234",x\n2,y\n')["a"].to_list() == [1234, 2]
 
 
 def test_a_separator_in_a_name(tmp_path):
@@ -80,16 +81,18 @@ def test_text_stays_text_where_it_should(tmp_path):
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        (b"", "data.csv", "cannot be read as a .csv table: empty CSV"),
-        (b"\n\na,b\n1,2\n", "data.csv", "has 0 names in its first line and 2 columns"),
+        (b"", "data.csv", "is empty: give a table whose first line names its columns"),
+        (b"\n\n  \n", "data.csv", "is empty"),
+        (b"a,b\n1,\x00\n", "data.csv", "has a NUL in line 2"),
+        ("a,b\n\u00e91,\u00e92\n".encode() + b"1,\xe9\n", "data.csv", "is not all UTF-8, from line 3 on"),
+        (b"\xff\xfea\x00,\x00b", "data.csv", "is not all UTF-16-LE, from line 1 on"),
+        (b"a,b\n1,2\n\n1,2,3\n", "data.csv", "has 3 fields in line 4, and names 2 columns in its first line"),
         (b"a,b\n", "data.csv", "has the names of columns and no rows"),
         (b"a,b, a\n1,2,3\n", "data.csv", "more than one column called 'a'"),
         (b"a,,b\n1,2,3\n", "data.csv", "no name for column 2 of 3"),
-        (b"a,b\n1,\xe9\n", "data.csv", "cannot be read as a .csv table: 'utf-8' codec can't decode"),
-        (b"a,b\n" + b"1,2\n" * 2**20 + b"1,\xe9\n", "data.csv", "cannot be read as a .csv table: invalid utf-8"),
-        (b"a,b\n1,2,3\n", "data.csv", "cannot be read as a .csv table"),
-        (b'a,b\n"1,2\n3,4\n', "data.csv", "cannot be read as a .csv table"),
-        (b'"' + b"a" * 2**18 + b'",b\n1,2\n', "data.csv", "cannot be read as a .csv table: field larger than"),
+        (b"a,b\n1,2,3\n4,5\n", "data.csv", "has 3 fields in line 2"),
+        (b'a,b\n"1,2\n3,4\n', "data.csv", "has a quote in line 2 that is not closed"),
+        (b'"' + b"a" * 2**18 + b'",b\n1,2\n', "data.csv", "cannot be read as a table of text: field larger than"),
         (b"hello", "data.parquet", "cannot be read as a .parquet table"),
         (b"", "data.parquet", "cannot be read as a .parquet table"),
         (b"a,b\n1,2\n", "data.xlsx", "should end in .csv or .tsv or .parquet"),
@@ -115,7 +118,7 @@ def test_columns_of_lists_are_refused_together(tmp_path):
 
 def test_whole_numbers_beyond_int64_are_rounded(tmp_path):
     polars.DataFrame({"a": [1], "id": np.array([2**64 - 1], dtype=np.uint64)}).write_parquet(tmp_path / "data.parquet")
-    assert read_table(str(tmp_path / "data.parquet")).rows() == [(1, 2.0**64)]
+    assert read_table(str(tmp_path / "data.parquet")).frame.rows() == [(1, 2.0**64)]
     assert read(tmp_path, f"a\n1\n{10**25}\n")["a"].to_list() == [1.0, 1e25]
 
 

@@ -95,7 +95,7 @@ def test_what_is_missing_or_new_is_told(folder, capsys):
         ),
         (
             lambda table: table.with_columns(length=polars.Series(["1", "2", "3 cm", "4"])),
-            "'length' is of kind text (such as '3 cm'), and was of kind number in training",
+            "has '3 cm' in column 'length', line 4, and numbers in training: correct or clear that cell",
         ),
         (
             lambda table: table.with_columns(fresh=polars.Series([0, 1, 1, 0])),
@@ -132,7 +132,7 @@ def exported(folder):
     model = str(folder / "model.safetensors")
     assert main(["export", model, str(folder / "model.onnx")]) == 0
     recipe = find_recipe(model, bp.load(model, "numpy"))
-    x = recipe.encode(read_table(str(folder / "new.csv"), recipe.text), "float32").make(slice(None))
+    x = recipe.encode(read_table(str(folder / "new.csv"), recipe.known).frame, "float32").make(slice(None))
     return onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"x": x})[0], recipe
 
 

@@ -118,7 +118,7 @@ def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, fr
     folder = tmp_path_factory.mktemp("round")
     path = str(folder / f"data.{ending}")
     getattr(frame, f"write_{ending}")(path)
-    table = read_table(path)
+    table = read_table(path).frame
     columns, left_out = learn_columns(table)
     hypothesis.assume(columns)
     recipe = Recipe(columns, NumberTarget("price", 0.1, 1 / 3), left_out)
@@ -130,7 +130,7 @@ def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, fr
 
     names = random.sample(table.columns, table.width)
     getattr(frame.select(names), f"write_{ending}")(path)
-    other = read_table(path, found.text)
+    other = read_table(path, found.known).frame
     found.refuse(path, other.select(column.name for column in columns))
     encoded = found.encode(other, "float64")
     assert not found.find_unseen(other, encoded) and not found.find_changed(other) and not found.find_far(other)

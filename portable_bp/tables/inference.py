@@ -1,0 +1,302 @@
+"""What the columns of a CSV file hold, judged by all of their cells, and what of it is assumed."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from portable_bp.extras import require
+from portable_bp.tables.reading import DECIMALS, THOUSANDS, UNITS, Reading, Text, contains, looks_boolean, looks_date, tidy, to_booleans, to_dates
+from portable_bp.tables.splitting import Cells
+
+# Where so many cells are numbers, the others are mistakes; where so many are, it is said why all of it is text.
+NEARLY_ALL, MOST = 0.9, 0.5
+# Digits alone are a code where they begin with 0, or have an E among them: numbers are written 0.5, 1.5e-3 or 1e+20.
+CODE, EXPONENT, MEASURED = r"^0[0-9]+$", r"^[0-9]+[eE][0-9]+$", r"[.,]|[eE][+-]|^[+-]"
+# Float64 has all whole numbers up to here, and not all of these.
+EXACT, LONG = 2.0**53, r"^[0-9]{16,}$"
+# What a mark of thousands is never followed or preceded by.
+DECIMAL_POINT = r"\.(?:[0-9]{0,2}|[0-9]{4,})$|^[+-]?(?:0[0-9]*|[0-9]{4,})?\.|[eE]"
+REMARKS = {
+    "style": "Numbers with a decimal comma, or with marks between thousands",
+    "guess": "Numbers that can be read in two ways, read so (--decimal says otherwise)",
+    "changed": "Numbers that are written in another way than in training",
+    "unit": "Numbers with a unit, which is left out",
+    "missing": "Taken as missing, as empty cells are",
+    "mark": "Taken as text, not as missing (--missing says otherwise)",
+    "code": "Taken as text, as codes are (--numbers says otherwise)",
+    "mixed": "Taken as text, though most of it are numbers",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says of a CSV file.
+
+    Parameters
+    ----------
+    decimal : {"", ".", ","}
+        The decimal mark; "" to judge by the numbers.
+    numbers, text : collection of str
+        Columns that hold numbers, whatever they look like, and text.
+    missing : tuple of str
+        What stands for a missing value in every column.
+    """
+
+    decimal: str = ""
+    numbers: Collection[str] = ()
+    text: Collection[str] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Column(NamedTuple):
+    """A column that was read.
+
+    Attributes
+    ----------
+    series : polars.Series
+        Its values.
+    reading : Reading
+        How they were read.
+    remarks : dict of str to str
+        What was assumed: a key of `REMARKS`, and an example.
+    problem : str
+        Why it cannot be used, as a sentence without the path at its beginning, or "".
+    """
+
+    series: Any
+    reading: Reading
+    remarks: Mapping[str, str] = {}
+    problem: str = ""
+
+
+class Style(NamedTuple):
+    """A way to read numbers, which of the different values are such, and in how many cells."""
+
+    reading: Reading
+    fits: Any
+    count: int
+
+
+class Plain(NamedTuple):
+    """A column of numbers as Python writes them, and what there is in its cells."""
+
+    numbers: Any
+    has_codes: bool
+    has_points: bool
+    has_decimals: bool
+    largest: float
+
+
+def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -> dict[str, Column]:
+    """Return the columns of a file by name.
+
+    Parameters
+    ----------
+    cells : Cells
+        Of the file; every column has a name of its own.
+    options : Options
+        What the user says.
+    known : dict of str to Reading
+        Columns that are read as those of another file were.
+    """
+    polars = require("polars", "table")
+    reader = _Reader(cells.separator, cells.find_line, options, known)
+    frame = cells.frame.select(polars.all().str.strip_chars().replace("", None))
+    frame.columns = cells.names
+    texts = [Text(series, known[series.name].missing if series.name in known else options.missing) for series in frame]
+    plain = _find_plain(polars.DataFrame([text.cells for text in texts]))
+    columns = {text.name: reader.read_certain(text, plain.get(text.name)) for text in texts}
+    doubtful = [text for text in texts if columns[text.name] is None]
+    styles = [reader.find_styles(text) for text in doubtful]
+    # What the other columns are like decides where one can be read in two ways.
+    for text, found in zip(doubtful, styles, strict=True):
+        columns[text.name] = reader.read(text, found)
+    read = {name: column for name, column in columns.items() if column}
+    if reader.decimals == {","}:
+        # So may whole numbers have marks between thousands in another file.
+        style = {"decimal": ",", "thousands": "."}
+        whole = [name for name, column in read.items() if name not in known and column.reading == Reading(name, "number")]
+        read |= {name: read[name]._replace(reading=Reading(name, "number", **style)) for name in whole}
+    return read
+
+
+@dataclass
+class _Reader:
+    """Reads the columns of a file.
+
+    Parameters
+    ----------
+    separator : str
+        Between its columns.
+    find_line : callable
+        Given a row, returns its line.
+    options, known : Options, dict of str to Reading
+        As `read_columns` takes them.
+    decimals : set of str
+        The decimal marks that columns of it certainly have.
+    """
+
+    separator: str
+    find_line: Callable[[int], int]
+    options: Options
+    known: Mapping[str, Reading]
+    decimals: set[str] = field(default_factory=set)
+
+    def read_certain(self, text: Text, plain: Plain | None) -> Column | None:
+        """Return a column of text that is known as such, or of plain numbers; None for all else."""
+        name, cells = text.name, text.cells
+        reading = self.known.get(name, Reading(name, "number", missing=self.options.missing))
+        if name in self.options.text or reading.kind == "text":
+            return Column(cells, replace(reading, kind="text"))
+        if cells.null_count() == len(cells):
+            return Column(cells, replace(reading, kind="missing"))
+        if plain is None or reading.decimal != "." or reading.unit:
+            return None
+        if name not in self.known:
+            is_code = name not in self.options.numbers and (plain.has_codes or plain.largest > EXACT)
+            is_guess = plain.has_points and (self.options.decimal == "," or not plain.has_decimals)
+            if is_code or is_guess:
+                return None
+        self.decimals |= {"."} if plain.has_points else set()
+        return Column(plain.numbers, replace(reading, kind="number"))
+
+    def find_styles(self, text: Text) -> list[Style]:
+        """Return the best way to read a column's numbers for each decimal mark, where some of them are numbers."""
+        text.count()
+        known, values = self.known.get(text.name, Reading(text.name, "number")), text.values
+        if not contains(values, r"^[^0-9]{0,3}[0-9]|^[+-]?(?i:inf)").any():
+            return []
+        unit = known.unit or next((unit for unit in UNITS if unit in values[0] and not tidy(values, unit).null_count()), "")
+        plain, styles = tidy(values, unit), []
+        for decimal in DECIMALS:
+            tried = []
+            for thousands in sorted(THOUSANDS, key=lambda mark: mark != known.thousands):
+                if thousands != decimal:
+                    reading = Reading(text.name, "number", decimal, thousands, unit, known.missing or self.options.missing)
+                    fits = contains(plain, reading.pattern)
+                    tried.append(Style(reading, fits, text.count_cells(fits)))
+            styles.append(max(tried, key=operator.attrgetter("count")))
+        certain = [style.reading.decimal for style in styles if style.count == text.counts.sum()]
+        self.decimals |= set(certain) if len(certain) == 1 else set()
+        return styles
+
+    def read(self, text: Text, styles: Sequence[Style]) -> Column:
+        """Return a column, of which `find_styles` found the styles."""
+        name, values = text.name, text.values
+        known = self.known.get(name)
+        given = known.missing if known else self.options.missing
+        reading = Reading(name, "missing", missing=(*given, *text.marks))
+        remarks = {"missing": text.tell_marks()} if text.marks else {}
+        is_number = name in self.options.numbers or bool(known and known.kind == "number")
+        if values.is_empty():
+            if len(text.marks) == 1 or is_number:
+                return Column(text.filled, reading, remarks)
+            return self._read_text(text, None, given)
+        best, is_guess = self._choose(text, styles) if styles else (None, False)
+        if best and best.count == text.counts.sum() and (is_number or not _find_code(values)):
+            numbers = best.reading.to_numbers(text.filled)
+            remarks |= self._tell_style(best.reading, values, is_guess)
+            return Column(numbers, replace(best.reading, missing=reading.missing), remarks)
+        for kind, looks, convert in (("boolean", looks_boolean, to_booleans), ("", looks_date, to_dates)):
+            if looks(values[0]) and not convert(values).null_count():
+                return Column(convert(text.filled), replace(reading, kind=kind), remarks)
+        return self._read_text(text, best, given)
+
+    def _choose(self, text: Text, styles: Sequence[Style]) -> tuple[Style, bool]:
+        """Return the style that most numbers have, and whether it is a guess which one of two that is."""
+        most = max(style.count for style in styles)
+        best = {style.reading.decimal: style for style in styles if style.count == most}
+        if len(best) == 1:
+            return next(iter(best.values())), False
+        if text.name in self.known:
+            return best[self.known[text.name].decimal], False
+        is_guess = not self.options.decimal and bool(contains(text.values, "[.,]").any())
+        return best[self.options.decimal or self._guess(text.values)], is_guess
+
+    def _guess(self, values: Any) -> str:
+        """Return the likelier decimal mark of numbers that can be read with both."""
+        if len(self.decimals) == 1:
+            return next(iter(self.decimals))
+        has_long, has_short = (contains(values, digits).any() for digits in (r"^[+-]?[0-9]{4,}$", r"^[+-]?[0-9]{1,3}$"))
+        if contains(values, ",").any():
+            # With 5678 beside it, 1,234 has no mark between thousands.
+            return "," if has_long else "."
+        # With 999 beside it, 1.234 has no fractions, if the semicolons say that commas are in use.
+        return "," if self.separator == ";" and has_short and not has_long else "."
+
+    def _tell_style(self, reading: Reading, values: Any, is_guess: bool) -> dict[str, str]:
+        """Return the remarks on numbers that are not written as Python writes them, or not as they were in training."""
+        marks = [mark for mark in (reading.thousands, reading.decimal) if mark]
+        shown = values.filter(contains(values, f"[{re.escape(''.join(marks))}]"))
+        known = self.known.get(reading.name)
+        remarks = {"unit": repr(reading.unit)} if reading.unit and not known else {}
+        if len(shown) and (is_guess or known or marks != ["."]):
+            kind = "guess" if is_guess else "style" if not known else "changed"
+            if not known or known.decimal != reading.decimal:
+                remarks[kind] = f"{shown[0]!r} is {reading.to_numbers(shown.head(1))[0]!r}"
+        return remarks
+
+    def _read_text(self, text: Text, best: Style | None, missing: tuple[str, ...]) -> Column:
+        """Return a column of text, and why it is none of numbers where one might think so."""
+        name, known = text.name, self.known.get(text.name)
+        remarks = {"mark": text.tell_marks()} if text.marks else {}
+        column = Column(text.cells, Reading(name, "text", missing=missing), remarks)
+        is_number = name in self.options.numbers or bool(known and known.kind == "number")
+        if not is_number and (code := _find_code(text.values)):
+            return column._replace(remarks=remarks | {"code": repr(code)})
+        total = int(text.counts.sum())
+        share = best.count / total if best and total else 0.0
+        if share <= MOST and not is_number or not total:
+            return column
+        strange = text.values.filter(~best.fits) if best else text.values
+        example = repr(strange[0][:40])
+        line = self.find_line(int((text.cells == strange[0]).arg_max() or 0))
+        if known:
+            problem = f"has {example} in column {name!r}, line {line}, and numbers in training: correct or clear that cell."
+        elif is_number or share >= NEARLY_ALL:
+            problem = (
+                f"has {example} in column {name!r}, line {line}, where {'you said that' if is_number else 'most'} are numbers: "
+                f"correct it, or say --missing {example} if it is a missing value, --text {name!r} if all of it is text, or "
+                f"--ignore {name!r}."
+            )
+        else:
+            return column._replace(remarks=remarks | {"mixed": f"such as {example} in line {line}"})
+        return column._replace(problem=problem)
+
+
+def _find_code(values: Any) -> str | None:
+    """Return the first of different values that is a code of digits, or None where they may be numbers."""
+    codes = values.filter(contains(values, CODE))
+    if not contains(values, MEASURED).any():
+        codes = codes.append(values.filter(contains(values, EXPONENT)))
+    long = values.filter(contains(values, LONG))
+    # Numbers that float64 cannot tell apart, or of which it would lose digits that int64 has no room for either.
+    if len(long) and (
+        long.cast(float).n_unique() < len(long) or (len(long) == len(values) and long.cast(int, strict=False).null_count())
+    ):
+        codes = codes.append(long)
+    return codes[0] if len(codes) else None
+
+
+def _find_plain(frame: Any) -> dict[str, Plain]:
+    """Return the columns of a frame of strings that are numbers as Python writes them; all together, as polars is fast so."""
+    polars = require("polars", "table")
+    every, nulls = polars.all(), frame.null_count().row(0)
+    numbers = frame.select(every.cast(float, strict=False))
+    facts = zip(frame.columns, nulls, numbers.null_count().row(0), numbers.select(every.is_nan().any()).row(0), strict=True)
+    names = [name for name, before, after, has_nan in facts if before == after < frame.height and not has_nan]
+    if not names:
+        return {}
+    cells, numbers = frame[names], numbers[names]
+    whole = cells.select(every.cast(int, strict=False))
+    columns = [
+        whole[name] if before == after else numbers[name]
+        for name, before, after in zip(names, cells.null_count().row(0), whole.null_count().row(0), strict=True)
+    ]
+    found = (cells.select(every.str.contains(each).any()).row(0) for each in (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT))
+    facts = zip(columns, *found, numbers.select(every.abs().max()).row(0), strict=True)
+    return {name: Plain(*each) for name, each in zip(names, facts, strict=True)}
