@@ -85,8 +85,8 @@ def _add_train(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
         help="train a network on a table",
         description="Train a network to predict one column of a table from the others. Numbers are standardized, text becomes "
-        "categories; empty cells are missing values, and so are NA, ?, - and the like among numbers. What is assumed is printed. "
-        "Ctrl-C ends the training and keeps the model.",
+        "categories; empty cells are missing values, and so are NA, ?, - and the like among numbers. What is assumed is "
+        "printed. Ctrl-C ends the training and keeps the model.",
         epilog="Example: portable-bp train iris.csv --target species -o iris.safetensors",
     )
     add = train.add_argument

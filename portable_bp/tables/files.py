@@ -35,7 +35,7 @@ class Table(NamedTuple):
     path : str
         What the messages call it.
     frame : polars.DataFrame
-        Its values. Numbers that int64 cannot hold are float64 in it, without NaN, and columns without a value have the type Null.
+        Its values. Numbers that int64 cannot hold are float64, without NaN, and columns without a value have the type Null.
     columns : dict of str to Column
         Of a CSV file, how each was read.
     remarks : list of str
@@ -102,7 +102,9 @@ def read_table(path: str, known: Mapping[str, Reading] | None = None, options: O
         if ending != ".parquet":
             table = _read_csv(path, file.read(), known or {}, options or Options())
         elif options not in (None, Options()):
-            raise ValueError(f"{path} says by itself what it holds: --decimal, --numbers, --text and --missing are for CSV files.")
+            raise ValueError(
+                f"{path} says by itself what it holds: --decimal, --numbers, --text and --missing are for CSV files."
+            )
         else:
             try:
                 table = Table(path, polars.read_parquet(file), {}, [])
@@ -127,7 +129,8 @@ def take_columns(table: Table, names: Sequence[str]) -> Any:
     Raises
     ------
     ValueError
-        If one cannot be read, or holds dates, lists or anything else that is no number, boolean or text, or numbers too large to reckon with.
+        If one cannot be read, or holds dates, lists or anything else that is no number, boolean or text, or numbers too
+        large to reckon with.
     """
     table.refuse(names)
     path, frame = table.path, table.frame

@@ -9,14 +9,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from portable_bp.extras import require
-from portable_bp.tables.reading import DECIMALS, THOUSANDS, UNITS, Reading, Text, contains, looks_boolean, looks_date, tidy, to_booleans, to_dates
+from portable_bp.tables.reading import (
+    DECIMALS,
+    THOUSANDS,
+    UNITS,
+    Reading,
+    Text,
+    contains,
+    looks_boolean,
+    looks_date,
+    tidy,
+    to_booleans,
+    to_dates,
+)
 from portable_bp.tables.splitting import Cells
 
 # Where so many cells are numbers, the others are mistakes; where so many are, it is said why all of it is text.
 NEARLY_ALL, MOST = 0.9, 0.5
 # Digits alone are a code where they begin with 0, or have an E among them: numbers are written 0.5, 1.5e-3 or 1e+20.
 CODE, EXPONENT, MEASURED = r"^0[0-9]+$", r"^[0-9]+[eE][0-9]+$", r"[.,]|[eE][+-]|^[+-]"
-# Float64 has all whole numbers up to here, and not all of these.
+# Float64 has all whole numbers below, and not all of these.
 EXACT, LONG = 2.0**53, r"^[0-9]{16,}$"
 # What a mark of thousands is never followed or preceded by.
 DECIMAL_POINT = r"\.(?:[0-9]{0,2}|[0-9]{4,})$|^[+-]?(?:0[0-9]*|[0-9]{4,})?\.|[eE]"
@@ -157,7 +169,7 @@ class _Reader:
         if plain is None or reading.decimal != "." or reading.unit:
             return None
         if name not in self.known:
-            is_code = name not in self.options.numbers and (plain.has_codes or plain.largest > EXACT)
+            is_code = name not in self.options.numbers and (plain.has_codes or plain.largest >= EXACT)
             is_guess = plain.has_points and (self.options.decimal == "," or not plain.has_decimals)
             if is_code or is_guess:
                 return None

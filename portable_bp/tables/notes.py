@@ -146,8 +146,11 @@ def _read_reading(facts: Any) -> Reading:
             "thousands": str(thousands),
             "unit": str(unit),
             "missing": [*missing],
-        } if thousands in THOUSANDS and thousands != decimal and unit in ("", *UNITS) and all(
-            isinstance(mark, str) for mark in missing
+        } if (
+            thousands in THOUSANDS
+            and thousands != decimal
+            and unit in ("", *UNITS)
+            and all(isinstance(mark, str) for mark in missing)
         ):
             return Reading(name, kind, decimal, thousands, unit, tuple(missing))
     raise ValueError(f"{_short(facts)} does not say how a column is read")

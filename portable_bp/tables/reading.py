@@ -152,7 +152,9 @@ class Text:
         else:
             counted = filled.to_frame("value").group_by("value", maintain_order=True).len("count")
             values, counts = counted["value"], counted["count"].to_numpy()
-        is_mark = values.is_in(list(MARKS)).to_numpy() if len(values) > FEW else np.array([value in MARKS for value in values], bool)
+        is_mark = (
+            values.is_in(list(MARKS)).to_numpy() if len(values) > FEW else np.array([value in MARKS for value in values], bool)
+        )
         self.marks: dict[str, int] = dict(zip(values.filter(is_mark).to_list(), counts[is_mark].tolist(), strict=True))
         self.values, self.counts = values.filter(~is_mark) if is_mark.any() else values, counts[~is_mark]
 

@@ -193,7 +193,11 @@ def _split_odd(
         width = max(len(names), *lengths[-len(batch) :], 0)
         columns = zip(*(row + [None] * (width - len(row)) for _, row in batch), strict=True)
         parts.append(polars.DataFrame([polars.Series(str(place), cells, str) for place, cells in enumerate(columns)]))
-    frame = polars.concat(parts, how="diagonal") if parts else polars.DataFrame(schema=dict.fromkeys(map(str, range(len(names))), str))
+    frame = (
+        polars.concat(parts, how="diagonal")
+        if parts
+        else polars.DataFrame(schema=dict.fromkeys(map(str, range(len(names))), str))
+    )
     known, beyond = len(names), frame[:, len(names) :]
     filled = beyond.select(polars.any_horizontal(polars.all().str.contains(r"\S"))).to_series() if beyond.width else None
     if filled is None or not filled.any():
@@ -225,12 +229,11 @@ def _read_rows(path: str, text: str, separator: str, skipped: int, blank: list[i
 
     line, reader = skipped + 1, csv.reader(follow(), delimiter=separator, skipinitialspace=True)
     for row in reader:
-        if row == [END]:
-            return
-        if not row or not last.strip(" \t\n"):
+        if last == END:
+            if line < reader.line_num + skipped:
+                raise ValueError(f"{path} has a quote in line {line} that is not closed: close it, or double it.")
+        elif not row or not last.strip(" \t\n"):
             blank.append(line)
-        elif last == END:
-            raise ValueError(f"{path} has a quote in line {line} that is not closed: close it, or double it.")
         else:
             yield line, row
         line = reader.line_num + skipped + 1
