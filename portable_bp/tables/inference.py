@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from portable_bp.extras import require
 from portable_bp.tables.reading import (
     DECIMALS,
@@ -89,8 +91,8 @@ class Style(NamedTuple):
     """A way to read numbers, which of the different values are such, and in how many cells."""
 
     reading: Reading
-    fits: Any
-    count: int
+    fits: np.ndarray
+    cells: int
 
 
 class Plain(NamedTuple):
@@ -130,9 +132,8 @@ def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -
     read = {name: column for name, column in columns.items() if column}
     if reader.decimals == {","}:
         # So may whole numbers have marks between thousands in another file.
-        style = {"decimal": ",", "thousands": "."}
         whole = [name for name, column in read.items() if name not in known and column.reading == Reading(name, "number")]
-        read |= {name: read[name]._replace(reading=Reading(name, "number", **style)) for name in whole}
+        read |= {name: read[name]._replace(reading=Reading(name, "number", ",", ".")) for name in whole}
     return read
 
 
@@ -191,8 +192,8 @@ class _Reader:
                     reading = Reading(text.name, "number", decimal, thousands, unit, known.missing or self.options.missing)
                     fits = contains(plain, reading.pattern)
                     tried.append(Style(reading, fits, text.count_cells(fits)))
-            styles.append(max(tried, key=operator.attrgetter("count")))
-        certain = [style.reading.decimal for style in styles if style.count == text.counts.sum()]
+            styles.append(max(tried, key=operator.attrgetter("cells")))
+        certain = [style.reading.decimal for style in styles if style.cells == text.counts.sum()]
         self.decimals |= set(certain) if len(certain) == 1 else set()
         return styles
 
@@ -209,7 +210,7 @@ class _Reader:
                 return Column(text.filled, reading, remarks)
             return self._read_text(text, None, given)
         best, is_guess = self._choose(text, styles) if styles else (None, False)
-        if best and best.count == text.counts.sum() and (is_number or not _find_code(values)):
+        if best and best.cells == text.counts.sum() and (is_number or not _find_code(values)):
             numbers = best.reading.to_numbers(text.filled)
             remarks |= self._tell_style(best.reading, values, is_guess)
             return Column(numbers, replace(best.reading, missing=reading.missing), remarks)
@@ -220,8 +221,8 @@ class _Reader:
 
     def _choose(self, text: Text, styles: Sequence[Style]) -> tuple[Style, bool]:
         """Return the style that most numbers have, and whether it is a guess which one of two that is."""
-        most = max(style.count for style in styles)
-        best = {style.reading.decimal: style for style in styles if style.count == most}
+        most = max(style.cells for style in styles)
+        best = {style.reading.decimal: style for style in styles if style.cells == most}
         if len(best) == 1:
             return next(iter(best.values())), False
         if text.name in self.known:
@@ -261,7 +262,7 @@ class _Reader:
         if not is_number and (code := _find_code(text.values)):
             return column._replace(remarks=remarks | {"code": repr(code)})
         total = int(text.counts.sum())
-        share = best.count / total if best and total else 0.0
+        share = best.cells / total if best and total else 0.0
         if share <= MOST and not is_number or not total:
             return column
         strange = text.values.filter(~best.fits) if best else text.values

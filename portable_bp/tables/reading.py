@@ -16,11 +16,12 @@ FEW, MANY = 1000, 10_000
 DECIMALS, THOUSANDS, UNITS = ".,", ("", ",", ".", "'", " "), "%$€£¥₹"
 # What stands for a missing number: pandas's defaults, and what statistical offices, spreadsheets and databases write.
 MARKS = frozenset(
-    "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null|"
-    "?|-|--|---|–|—|.|..|...|*|#|na|Na|NAN|Nan|NONE|Null|nil|NIL|NaT|n.a.|N.A.|n. a.|N.a.|n/d|N/D|n.d.|N.D.|k.A.|k. A.|"
-    "missing|Missing|MISSING|unknown|Unknown|UNKNOWN|not available|undefined|(null)|[null]|<null>|(blank)|<missing>|\\N|"
-    "#DIV/0!|#NAME?|#NULL!|#NUM!|#REF!|#VALUE!".split("|")
-)
+    """
+    #N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null ? - -- --- – — . .. ...
+    * # na Na NAN Nan NONE Null nil NIL NaT n.a. N.A. N.a. n/d N/D n.d. N.D. k.A. missing Missing MISSING unknown Unknown
+    UNKNOWN undefined (null) [null] <null> (blank) <missing> \\N #DIV/0! #NAME? #NULL! #NUM! #REF! #VALUE!
+    """.split()  # noqa: SIM905
+) | {"#N/A N/A", "n. a.", "k. A.", "not available"}
 DATE = r"^([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4})(?:[ T][0-9].*)?$"
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 

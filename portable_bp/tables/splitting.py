@@ -84,7 +84,7 @@ def split_file(path: str, raw: bytes, usual: str) -> Cells:
         else:
             frame = _split_regular(data, ends, separator, len(names))
 
-            def find_line(row: int) -> int:
+            def find_line(row: int, /) -> int:
                 return data.count(b"\n", 0, int(ends[row])) + 2 + skipped
 
     except csv.Error as error:
@@ -222,12 +222,13 @@ def _read_rows(path: str, text: str, separator: str, skipped: int, blank: list[i
     """Yield in which line each row begins, and its fields; add the lines that are blank to a list."""
     last = ""
 
-    def follow() -> Iterator[str]:
+    def follow(current: str) -> str:
         nonlocal last
-        for last in itertools.chain(_lines(text), [END]):
-            yield last
+        last = current
+        return current
 
-    line, reader = skipped + 1, csv.reader(follow(), delimiter=separator, skipinitialspace=True)
+    given = map(follow, itertools.chain(_lines(text), [END]))
+    line, reader = skipped + 1, csv.reader(given, delimiter=separator, skipinitialspace=True)
     for row in reader:
         if last == END:
             if line < reader.line_num + skipped:

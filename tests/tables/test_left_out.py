@@ -170,15 +170,15 @@ def test_what_pandas_writes_is_found(tmp_path):
     for written, expected in frames.values():
         path = tmp_path / "data.csv"
         written.to_csv(path)
-        assert find_index(str(path), read_table(str(path))) == expected
+        assert find_index(str(path), read_table(str(path)).frame) == expected
         again = pandas.read_csv(path)
         again.to_csv(path)
         columns = pandas.read_csv(path).columns.tolist()
-        table = read_table(str(path))
+        table = read_table(str(path)).frame
         assert sorted(table.columns) == sorted(columns)
         assert set(find_index(str(path), table)) >= {"Unnamed: 0"}
         written.to_csv(path, index=False)
-        assert find_index(str(path), read_table(str(path))) == [name for name in expected if name == "index"]
+        assert find_index(str(path), read_table(str(path)).frame) == [name for name in expected if name == "index"]
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ import portable_bp as bp
 from portable_bp.cli import main
 from portable_bp.tables import find_recipe, write_recipe
 from portable_bp.tables.files import read_table
+from portable_bp.tables.index import find_index
 from portable_bp.tables.inference import Options
 from portable_bp.tables.reading import MARKS, Reading
 from tests.tables.tables import flowers, train
 
 pandas = pytest.importorskip("pandas")
-EXAMPLES = hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+EXAMPLES = hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[*hypothesis.HealthCheck])
 
 
 def read(tmp_path, content, name="data.csv", **more):
@@ -129,7 +130,28 @@ def test_a_column_is_judged_as_a_whole(tmp_path, content, values, said):
 
 
 # pandas._libs.parsers.STR_NA_VALUES, as its documentation lists it, and the marks of the statistical offices.
-DEFAULTS = "#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
+DEFAULTS = [
+    "#N/A N/A",
+    *[
+        "#N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ],
+]
 
 
 @pytest.mark.parametrize("mark", [*DEFAULTS, "?", "-", "--", ".", "n.a.", "missing", "\u2013", "#DIV/0!"])
@@ -215,6 +237,9 @@ def test_what_pandas_writes_is_read(tmp_path_factory, data, marks, encoding, end
         for place, kind in enumerate(kinds)
     }
     separator, decimal = marks
+    # pandas puts no quotes around a line feed where lines end with CR.
+    cells = [str(cell) for column in table.values() for cell in column]
+    hypothesis.assume(end != "\r" or quoting != csv.QUOTE_MINIMAL or not any("\n" in cell for cell in cells))
     types = {"number": float, "whole": "Int64", "text": object}
     frame = pandas.DataFrame(
         {
@@ -337,12 +362,13 @@ def test_older_models_are_read_as_they_were(tmp_path, capsys):
     assert train(tmp_path, flowers(), "species", "--quiet") == 0
     model = bp.load(tmp_path / "model.safetensors", "numpy")
     recipe = find_recipe("model", model)
+    assert recipe
     facts = write_recipe(recipe)
     assert recipe.readings == () and ',"readings":[]' in facts
     model.notes["table"] = facts.replace(',"readings":[]', "")
     model.save(tmp_path / "model.safetensors")
     older = find_recipe("model", model)
-    assert older.readings is None and write_recipe(older) == model.notes["table"]
+    assert older and older.readings is None and write_recipe(older) == model.notes["table"]
     (tmp_path / "new.csv").write_text("length,color,fresh\n1.0,NA,true\n1.0,,NA\n")
     assert (
         main(["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv")]) == 0
@@ -355,7 +381,9 @@ def test_options_are_remembered(tmp_path, capsys):
     more = ["--target", "y", "--task", "regression", "--numbers", "code", "--missing", "none"]
     told, predicted, said = run(tmp_path, capsys, "code,x,y", rows, ["03,none,", "3,3.5,"], *more)
     assert "Numbers: 'code', 'x', 'y'." in told and not said
-    found = {reading.name: reading for reading in find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy")).readings}
+    recipe = find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy"))
+    assert recipe
+    found = {reading.name: reading for reading in recipe.readings or ()}
     assert found["x"] == Reading("x", "number", missing=("none",))
     assert all(math.isfinite(float(value)) for value in predicted["y"])
 
@@ -372,14 +400,11 @@ def test_ignored_columns_need_not_be_readable(tmp_path, capsys):
 
 
 def test_names_of_rows_as_r_writes_them(tmp_path):
-    frame = pandas.read_csv(io.StringIO("a,b\nr1,1,2\nr2,3,4\n"))
-    assert list(frame.columns) == ["a", "b"]
-    path = tmp_path / "data.csv"
-    path.write_text("a,b\nr1,1,2\nr2,3,4\n")
-    try:
-        assert read_table(str(path)).frame[:, 1:].rows() == [(1, 2), (3, 4)]
-    except ValueError as error:
-        assert "no name for column 1 of 3" in str(error)
+    content = "a,b\nr1,1,2\nr2,3,4\n"
+    expected = pandas.read_csv(io.StringIO(content))
+    frame, _ = read(tmp_path, content)
+    assert list(frame[:, 0]) == list(expected.index) and find_index("data.csv", frame) == frame.columns[:1]
+    assert_pandas(frame[:, 1:], expected)
 
 
 def test_many_columns_are_said_in_one_line(tmp_path):
