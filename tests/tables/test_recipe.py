@@ -15,6 +15,7 @@ from portable_bp.tables.columns import CategoryColumn, LeftOut, NumberColumn
 from portable_bp.tables.encoding import encode
 from portable_bp.tables.files import read_table
 from portable_bp.tables.learning import learn_columns
+from portable_bp.tables.reading import Reading
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.targets import ClassTarget, NumberTarget, learn_target
 
@@ -185,6 +186,7 @@ RECIPE = Recipe(
         LeftOut("day", "constant", "", "2024-01-02"),
         LeftOut("so", "constant", "boolean", False),
     ),
+    (Reading("age", "number", ",", ".", "%", ("?", "none")), Reading("land", "text", missing=("-",))),
 )
 REGRESSION = Recipe((NumberColumn("age", "number", 40.0, 12.5, 18.0, 99.0), *RECIPE.columns[1:]), NumberTarget("y", 1e5, 1e4))
 JSON = strategies.recursive(
@@ -238,6 +240,8 @@ def test_a_lying_recipe_is_refused_or_does_no_harm(data):
     except ValueError as error:
         assert "too far" in str(error)
     cells = {"number": 1e99, "boolean": True, "text": "a\nb", "missing": None, "": "2024-01-02"}
+    text = polars.Series("age", ["1", "?", "1.234,5 %"])
+    assert all(len(reading.to_numbers(text)) == 3 for reading in recipe.known.values())
     recipe.find_changed(polars.DataFrame({column.name: [cells[column.kind]] for column in recipe.left_out}))
     recipe.find_far(polars.DataFrame({column.name: rows[column.kind] for column in recipe.columns}))
     restored = recipe.target.restore(np.full((2, outputs), 3e38, dtype=np.float32))
@@ -292,6 +296,15 @@ LIES = {
     "a constant of another kind": replaced("left_out", 2, "value", by="2020"),
     "a constant without an end": replaced("left_out", 2, "value", by=10**400),
     "a true constant": replaced("left_out", 2, "value", by=True),
+    "readings are no list": replaced("readings", by={}),
+    "a reading of another column": replaced("readings", 0, "name", by="y"),
+    "a reading of another kind": replaced("readings", 0, "kind", by="text"),
+    "a decimal mark that is none": replaced("readings", 0, "decimal", by="[0-9]*"),
+    "two marks alike": replaced("readings", 0, "thousands", by=","),
+    "marks of thousands that are none": replaced("readings", 0, "thousands", by="(" * 1000),
+    "a unit that is none": replaced("readings", 0, "unit", by="."),
+    "a missing number": replaced("readings", 0, "missing", by=[1]),
+    "missing that is no list": replaced("readings", 0, "missing", by="NA"),
     "another task": replaced("target", "task", by="regression"),
 }
 
@@ -309,9 +322,9 @@ def test_what_cannot_be_true_of_a_recipe_is_said(tmp_path, text):
 
 def test_the_recipe_itself_is_taken():
     assert read_recipe(write_recipe(RECIPE), 5, 2) == RECIPE
-    # As the first version wrote it, without bounds and without what was left out.
+    # As the first version wrote it, without bounds, what was left out, and how columns are read.
     facts = json.loads(write_recipe(RECIPE))
     columns = [{key: value for key, value in column.items() if key not in ("low", "high")} for column in facts["columns"]]
     old = json.dumps({"version": 1, "columns": columns, "target": facts["target"]})
-    assert read_recipe(old, 5, 2) == Recipe(RECIPE.columns, RECIPE.target)
+    assert read_recipe(old, 5, 2) == Recipe(RECIPE.columns, RECIPE.target, (), None)
     assert read_recipe(write_recipe(REGRESSION), 5, 1) == REGRESSION
