@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from portable_bp.algorithm.activations import ACTIVATIONS
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = _parser().parse_args(arguments)
     try:
-        return chosen.run(chosen)
+        with _warnings_as_lines(quiet=not getattr(chosen, "progress", True)):
+            return chosen.run(chosen)
     except (ValueError, ImportError, BackendUnavailableError, DivergenceError, MemoryError) as error:
         return _fail(str(error) or "there is not enough memory for it.", 2)
     except BrokenPipeError:
@@ -49,8 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(said: str, code: int) -> int:
-    print(f"portable-bp: {said}", file=sys.stderr)
+    _say(said)
     return code
+
+
+def _say(line: str) -> None:
+    print(f"portable-bp: {line}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines(quiet: bool) -> Iterator[None]:
+    """Print each warning once, as a line without Python's file names; print none where the user wants quiet."""
+    said = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        line = " ".join(str(message).split())
+        if not quiet and line not in said:
+            said.add(line)
+            _say(line)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,12 +198,9 @@ def _train(chosen: argparse.Namespace) -> int:
 
 
 def _predict(chosen: argparse.Namespace) -> int:
-    def say(line: str) -> None:
-        print(f"portable-bp: {line}", file=sys.stderr)
-
     if chosen.output:
         check_output(chosen.output, list(TABLES), [chosen.model, chosen.table])
-    predictions = predict_table(chosen.model, chosen.table, say, chosen.backend, chosen.ignore)
+    predictions = predict_table(chosen.model, chosen.table, _say, chosen.backend, chosen.ignore)
     if chosen.output:
         write_table(predictions, chosen.output)
     else:

@@ -6,6 +6,10 @@ import importlib
 from types import ModuleType
 
 
+class NotInstalledError(ImportError):
+    """A package of an optional extra is not installed; the message says which pip line brings it."""
+
+
 def require(module: str, *extras: str) -> ModuleType:
     """Import a module of an optional extra.
 
@@ -18,8 +22,10 @@ def require(module: str, *extras: str) -> ModuleType:
 
     Raises
     ------
-    ImportError
+    NotInstalledError
         If it is not installed; the message is one sentence with the pip line.
+    ImportError
+        If a package that it needs is not.
     """
     try:
         return importlib.import_module(module)
@@ -27,4 +33,4 @@ def require(module: str, *extras: str) -> ModuleType:
         if error.name != module.partition(".")[0]:
             raise
         lines = " or ".join(f"pip install 'portable-bp[{extra}]'" for extra in extras)
-        raise ImportError(f"{error.name} is needed here and is not installed: {lines}", name=error.name) from None
+        raise NotInstalledError(f"{error.name} is needed here and is not installed: {lines}", name=error.name) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -14,7 +15,17 @@ import numpy as np
 from portable_bp.algorithm import propagation
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
-from portable_bp.backends import Backend, OutOfMemoryError, Rows, advise_fewer, attempt, compiled, joined, select_backend
+from portable_bp.backends import (
+    Backend,
+    OutOfMemoryError,
+    Rows,
+    advise_fewer,
+    attempt,
+    carried,
+    compiled,
+    joined,
+    select_backend,
+)
 from portable_bp.backends.selector import dtype_name
 from portable_bp.choices import (
     check_callbacks,
@@ -282,6 +293,21 @@ class Network:
         names = ", ".join(type(activation).__name__ for activation in self.activations)
         return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the backend first, since the error where it is missing is the clearest."""
+        return {"backend": self.backend, **vars(self), "layers": carried(self.layers)}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        """Return a network that shares nothing that training changes; its arrays are copied where they are."""
+        twin = memo[id(self)] = object.__new__(type(self))
+        kept = {name: value for name, value in vars(self).items() if name != "layers"}
+        vars(twin).update(copy.deepcopy(kept, memo), layers=tuple(compiled(self.backend, _copied)(self.layers)))
+        return twin
+
+    def __copy__(self) -> Network:
+        """Return a deep copy: two networks never share random numbers, notes or history."""
+        return copy.deepcopy(self)
+
     def predict(self, x: Any) -> Array:
         """Return the outputs for a batch; one that is very large goes through in parts.
 
@@ -543,7 +569,7 @@ class Network:
         """
         host = self._host_layers()
         biases = None if host[0].bias is None else [layer.bias for layer in host]
-        copy = Network.from_weights(
+        moved = Network.from_weights(
             [layer.weight for layer in host],
             biases,
             self.activations,
@@ -551,9 +577,9 @@ class Network:
             dtype=host[0].weight.dtype if dtype is None else dtype,
             check_finite=self.check_finite,
         )
-        copy._generator.bit_generator.state = self._generator.bit_generator.state
-        copy.loss_function, copy.notes = self.loss_function, dict(self.notes)
-        return copy
+        moved._generator.bit_generator.state = self._generator.bit_generator.state
+        moved.loss_function, moved.notes = self.loss_function, dict(self.notes)
+        return moved
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, which `load` reads on any backend, bit for bit.

@@ -6,6 +6,7 @@ from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailab
 from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt
 from portable_bp.backends.rows import Rows
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
+from portable_bp.backends.values import carried
 
 __all__ = [
     "Backend",
@@ -19,6 +20,7 @@ __all__ = [
     "attempt",
     "available_backends",
     "backend_of",
+    "carried",
     "compiled",
     "joined",
     "looped",

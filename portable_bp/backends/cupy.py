@@ -12,6 +12,7 @@ from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.player import recorded_loop
+from portable_bp.backends.values import BackendValue
 from portable_bp.extras import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
@@ -52,7 +53,7 @@ def roundings(device: str) -> tuple[str, ...]:
     return ("tf32", "mixed") if int(cupy.cuda.Device(int(device)).compute_capability) >= 80 else ()
 
 
-class CupyBackend:
+class CupyBackend(BackendValue):
     """Arrays on one CUDA GPU.
 
     With ``precision="mixed"`` the products of training are bfloat16's; where a function is called once, they are exact.

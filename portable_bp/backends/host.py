@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import array_api_compat
 import numpy as np
+
+from portable_bp.backends.frames import find_columns, read_columns
+
+MASKED = "some of {} is masked: fill or drop what is masked first."
 
 
 def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
@@ -32,23 +37,53 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
     ValueError
         If it is ragged, or holds a number that the dtype cannot.
     """
+    columns = find_columns(data)
+    if columns is not None:
+        return _read_frame(data, columns, dtype)
     array = read_numbers(data, backend)
     _check_range(array, np.dtype(dtype))
-    return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    array = np.asarray(array, dtype=dtype, order="C")
+    # NumPy calls an array contiguous whatever the stride of an axis of one; PyTorch takes none that is negative.
+    return array.copy() if any(stride < 0 for stride in array.strides) else array
 
 
 def read_numbers(data: Any, backend: str) -> np.ndarray:
     """Return data from the host as a NumPy array of real numbers of any dtype; raise as `host_array` does."""
     refuse_foreign(_first_leaf(data), backend)
-    if np.ma.is_masked(data):
-        raise TypeError("some of it is masked: fill or drop what is masked first.")
+    refuse_masked(data)
+    columns = find_columns(data)
+    if columns is not None:
+        return _read_frame(data, columns, "float64")
+    for method, kind in (("toarray", "a sparse matrix"), ("collect", "a lazy frame")):
+        if hasattr(data, method):
+            raise TypeError(f"it is {kind}: convert it with its {method}() first.")
     try:
-        array = np.asarray(data)
+        array = _read_list(data) if isinstance(data, list | tuple) else np.asarray(data)
     except ValueError:
         raise ValueError("its rows differ in length: give every sample the same number of values.") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"it holds {_described(array)}, not real numbers: convert it to int or float first.")
     return array
+
+
+def refuse_masked(data: Any, name: str = "it") -> None:
+    """Raise if something in data is masked: other libraries, and scikit-learn, would take what is beneath the mask.
+
+    Parameters
+    ----------
+    data : object
+        What was given; of a list, its rows are looked at.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    TypeError
+        If something is masked.
+    """
+    rows = data if isinstance(data, list | tuple) else [data]
+    if any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in rows):
+        raise TypeError(MASKED.format(name))
 
 
 def refuse_foreign(data: Any, backend: str) -> None:
@@ -123,10 +158,25 @@ def _first_leaf(data: Any) -> Any:
     return data
 
 
+def _read_frame(data: Any, columns: list[tuple[Any, Any]], dtype: str) -> np.ndarray:
+    return read_columns(data, columns, dtype, lambda array: _check_range(array, np.dtype(dtype)))
+
+
+def _read_list(data: Any) -> np.ndarray:
+    with warnings.catch_warnings():  # NumPy reads a masked number in a list as NaN, and warns
+        warnings.filterwarnings("error", ".*converting a masked element to nan", UserWarning)
+        try:
+            return np.asarray(data)
+        except UserWarning:
+            raise TypeError(MASKED.format("it")) from None
+
+
 def _described(array: np.ndarray) -> str:
     if array.dtype.kind == "O" and any(isinstance(item, int) and item.bit_length() > 63 for item in array.flat):
         return "integers of more than 64 bits"
-    return {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(array.dtype.kind, str(array.dtype))
+    if array.dtype.kind == "O":
+        return f"Python objects ({type(next(iter(array.flat), None)).__name__})"
+    return {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, str(array.dtype))
 
 
 def _check_range(array: np.ndarray, dtype: np.dtype) -> None:

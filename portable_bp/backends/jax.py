@@ -12,6 +12,7 @@ import numpy as np
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
+from portable_bp.backends.values import BackendValue
 from portable_bp.extras import require
 
 jax = require("jax", "jax")
@@ -47,7 +48,7 @@ def roundings(device: str) -> tuple[str, ...]:
     return ("tf32", "mixed") if device.startswith("gpu") else ()
 
 
-class JaxBackend:
+class JaxBackend(BackendValue):
     """Arrays on one of JAX's devices.
 
     ``dtype="float64"`` turns on ``jax_enable_x64``, which is a switch of the whole process: without it JAX would give float32
@@ -71,17 +72,21 @@ class JaxBackend:
         self.device = next(found for found in jax.devices(platform) if found.id == int(number or found.id))
         self.dtype = np.dtype(dtype)
         self.precision = precision
+        self._allow_float64()
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
         """Return data as an array on this device."""
         wanted = dtype or self.dtype.name
-        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
-            jax.config.update("jax_enable_x64", True)
+        self._allow_float64()
         if isinstance(data, jax.Array):
             refuse_device(data.device, self.device)
             refuse_kind(xp, data.dtype, dtype)
             return data.astype(wanted)
         return jax.device_put(host_array(data, wanted, self.name), self.device)
+
+    def _allow_float64(self) -> None:
+        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
+            jax.config.update("jax_enable_x64", True)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return the array in main memory, waiting for it."""

@@ -13,6 +13,7 @@ from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
 from portable_bp.backends.recorded.player import recorded_loop
+from portable_bp.backends.values import BackendValue
 
 
 def version() -> str:
@@ -25,7 +26,7 @@ def devices() -> tuple[str, ...]:
     return ("cpu",)
 
 
-class NumpyBackend:
+class NumpyBackend(BackendValue):
     """Arrays in main memory.
 
     Parameters

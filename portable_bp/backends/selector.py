@@ -14,6 +14,7 @@ import array_api_compat
 import numpy as np
 
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
+from portable_bp.extras import NotInstalledError
 from portable_bp.lookup import find
 
 # Each is the module of one library, and the class in it: imported when asked for, since some take seconds.
@@ -163,7 +164,13 @@ def _automatic() -> str:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"portable_bp.backends.{name}")
+    try:
+        return importlib.import_module(f"portable_bp.backends.{name}")
+    except NotInstalledError:
+        raise
+    except Exception as error:  # whatever a half-installed library raises
+        said = _one_line(f"{type(error).__name__}: {error}")
+        raise ImportError(f"the library of backend {name!r} is here, but importing it fails ({said}): install it anew.") from error
 
 
 def _inquire(name: str) -> BackendInfo:
@@ -171,8 +178,12 @@ def _inquire(name: str) -> BackendInfo:
     try:
         version = _module(name).version()
         return BackendInfo(name, _module(name).devices(), version, True, None)
-    except Exception as error:  # whatever a half-installed library raises, the others are still to be told
-        return BackendInfo(name, (), version, False, str(error) or type(error).__name__)
+    except Exception as error:  # the others are still to be told
+        return BackendInfo(name, (), version, False, _one_line(str(error)) or type(error).__name__)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _place(name: str, device: str) -> str:

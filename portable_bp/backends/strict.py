@@ -10,6 +10,7 @@ import numpy as np
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
+from portable_bp.backends.values import BackendValue
 from portable_bp.extras import require
 
 xp = require("array_api_strict", "test")
@@ -25,7 +26,7 @@ def devices() -> tuple[str, ...]:
     return tuple(device._device for device in xp.__array_namespace_info__().devices())
 
 
-class StrictBackend:
+class StrictBackend(BackendValue):
     """Arrays of the standard's own reference.
 
     Parameters

@@ -12,12 +12,14 @@ from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.player import recorded_loop
-from portable_bp.backends.recorded.torch_calls import TorchLibrary
+from portable_bp.backends.values import BackendValue
 from portable_bp.extras import require
 
 torch = require("torch", "torch")
 
 import array_api_compat.torch as xp  # noqa: E402  torch itself is not an array API namespace
+
+from portable_bp.backends.recorded.torch_calls import TorchLibrary  # noqa: E402  it imports torch itself
 
 
 def version() -> str:
@@ -42,7 +44,7 @@ def roundings(device: str) -> tuple[str, ...]:
     return ("tf32",) if device.startswith("cuda") and hasattr(torch.backends.cuda.matmul, "fp32_precision") else ()
 
 
-class TorchBackend:
+class TorchBackend(BackendValue):
     """Tensors on one device.
 
     Parameters

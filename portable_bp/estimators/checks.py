@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of, select_backend
+from portable_bp.backends.host import refuse_masked
 from portable_bp.estimators.places import follow_samples, is_host, place_for, same_place
 from portable_bp.estimators.samples import Dense, Hosted, stream
 from portable_bp.inputs import as_array, refuse_nonfinite
@@ -51,6 +52,8 @@ def check_fit(model: Any, x: Any, y: Any, reset: bool, y_numeric: bool) -> tuple
     ValueError, TypeError
         If they do not fit.
     """
+    refuse_masked(x, "X")
+    refuse_masked(y, "y")
     if is_host(x):
         x, y = _check_on_host(model, x, y, reset, y_numeric)
         backend = place_for(model.backend, x)
@@ -130,6 +133,7 @@ def check_predict(model: Any, x: Any, method: str) -> Dense | Hosted:
             f"{backend.name} on {backend.device}: both must use the same namespace and device, so move X there, or fit with "
             "backend=..., to which host data are moved."
         )
+    refuse_masked(x, "X")
     if host:
         x = validate_data(model, x, accept_sparse=SPARSE, reset=False)
         wider = x.dtype.kind in "iu" or x.dtype.itemsize > 4

@@ -273,7 +273,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         Returns
         -------
         array, shape (samples, classes)
-            Where X is, the classes in the order of ``classes_``; of several labels, each by itself.
+            Where X is, the classes in the order of ``classes_``; of several labels, each by itself. Where `fit` saw one class
+            only, its column holds ones, as with scikit-learn's other classifiers; its MLPClassifier gives two columns.
         """
         return self._probability(X, "predict_proba")
 
@@ -317,7 +318,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def _probability(self, X, method, *functions):
         backend, probability = self._values(X, method)
-        for function in [*([_with_complement] if self._kind == "binary" else []), *functions]:
+        columns = _with_complement if self.classes_.shape[0] > 1 else _ones
+        for function in [*([columns] if self._kind == "binary" else []), *functions]:
             probability = compiled(backend, function)(probability)
         return backend.to_numpy(probability) if is_host(X) else probability
 
@@ -381,6 +383,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
 def _zeros(numbers: Array) -> Array:
     return namespace(numbers).zeros_like(numbers)
+
+
+def _ones(numbers: Array) -> Array:
+    return namespace(numbers).ones_like(numbers)
 
 
 def _logarithm(probability: Array) -> Array:

@@ -23,7 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters
-from portable_bp.backends import Backend, backend_of, compiled, select_backend
+from portable_bp.backends import Backend, backend_of, carried, compiled, select_backend
+from portable_bp.backends.host import refuse_masked
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict
 from portable_bp.estimators.lbfgs import fit_lbfgs
@@ -106,6 +107,17 @@ class Perceptron(BaseEstimator, ABC):
     def _keep_parameters(self, given: dict[str, Any]) -> None:
         for name in self._get_param_names():
             setattr(self, name, given[name])
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        parameters = self._get_param_names()
+        return {name: value if name in parameters else carried(value) for name, value in state.items()}
+
+    def __copy__(self) -> Any:
+        """Return a model that shares everything: its arrays stay where they are."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
 
     # What the classifier and the regressor do each in its way.
 
@@ -334,6 +346,8 @@ class Perceptron(BaseEstimator, ABC):
     def _check_to_score(self, predicted: Array, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """Return targets and weights to score predictions by: all of them on the host, or all on the device."""
         backend = backend_of(self.coefs_[0])
+        refuse_masked(y, "y")
+        refuse_masked(sample_weight, "sample_weight")
         y, weight = (
             None if given is None else follow_samples(backend, given, name)
             for given, name in ((y, "y"), (sample_weight, "sample_weight"))

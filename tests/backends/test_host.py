@@ -8,7 +8,7 @@ from portable_bp.backends.host import host_array
 BAD = [
     ([[1.0, 2.0], [3.0]], ValueError, "rows differ in length"),
     (np.array([1 + 2j]), TypeError, "complex numbers, not real numbers"),
-    (np.array([object()]), TypeError, "Python objects, not real numbers"),
+    (np.array([object()]), TypeError, r"Python objects \(object\), not real numbers"),
     (["one"], TypeError, "text, not real numbers"),
     (np.array(["2026-01-01"], dtype="datetime64[D]"), TypeError, "datetime64.*not real numbers"),
     ([2**70], TypeError, "integers of more than 64 bits"),
