@@ -98,6 +98,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer; for sgd and adam.
     callbacks : sequence of callable
         Each is called with a `portable_bp.training.Training` after every epoch: `portable_bp.EarlyStopping`, or any function.
+        The callbacks of scikit-learn's own protocol, such as its ProgressBar, go to `set_callbacks` instead.
 
     Attributes
     ----------
@@ -124,6 +125,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     -----
     Where X is an array of a library other than NumPy, integers become that library's default floating-point numbers. With
     ``array_api_dispatch``, y and sample weights follow X; without it, they must be on its device or on the host.
+
+    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of `sklearn.callback`: they meet a task for the fit, and in it
+    one for each epoch, or iteration of lbfgs, with X, y and sample weights as `fit` was given them. One that asks to stop
+    ends the training.
 
     With ``warm_start`` and ``early_stopping``, scikit-learn loses the best weights of the earlier fit if the new one has no
     better score; here they are brought back.

@@ -27,6 +27,7 @@ from portable_bp.backends import Backend, backend_of, carried, compiled, select_
 from portable_bp.backends.host import refuse_masked
 from portable_bp.choices import check_callbacks, check_dropout
 from portable_bp.estimators.checks import check_fit, check_predict
+from portable_bp.estimators.hooks import CallbackSupportMixin, Hooks, fitted_layers
 from portable_bp.estimators.lbfgs import fit_lbfgs
 from portable_bp.estimators.outputs import OUTPUTS, Output, out_of
 from portable_bp.estimators.places import follow_samples, is_host, refuse_elsewhere, to_host
@@ -39,7 +40,7 @@ from portable_bp.inputs import as_array
 from portable_bp.training.step import are_finite
 
 
-class Perceptron(BaseEstimator, ABC):
+class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
     """A dense network with scikit-learn's parameters, methods and attributes.
 
     The classes that follow say what the parameters are.
@@ -71,6 +72,8 @@ class Perceptron(BaseEstimator, ABC):
     backend: Any
     dropout: Any
     callbacks: Any
+    coefs_: list[Array]
+    intercepts_: list[Array]
 
     _optimizer: Optimization | None = None
     _mask_generator: np.random.Generator | None = None
@@ -159,11 +162,19 @@ class Perceptron(BaseEstimator, ABC):
         classes: Any = None,
     ) -> Any:
         hidden = self._check_options(X_val, y_val, incremental)
+        hooks = None
+        if getattr(self, "_skl_callbacks", None):
+            hooks = Hooks(self, X, y, sample_weight, 1 if incremental else self.max_iter)
         with restored_on_error(self):
             problem = self._pose(hidden, X, y, sample_weight, X_val, y_val, incremental, classes)
+            if hooks is not None:
+                problem = problem._replace(callbacks=[*problem.callbacks, hooks])
+                hooks.begin_epoch(problem.layers)
             solve = fit_lbfgs if self.solver == "lbfgs" else functools.partial(fit_stochastic, incremental=incremental)
             layers, doubts = solve(self, problem)
             self._keep_layers(problem.examples.samples.backend, layers)
+            if hooks is not None:
+                hooks.end()
         if doubts is not None:
             warnings.warn(doubts, ConvergenceWarning, stacklevel=4)
         return self
@@ -292,8 +303,7 @@ class Perceptron(BaseEstimator, ABC):
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                 "preprocessed."
             )
-        self.coefs_ = [layer.weight.mT for layer in layers]
-        self.intercepts_ = [layer.bias for layer in layers]
+        vars(self).update(fitted_layers(layers))
 
     def _split(self, examples: Examples) -> tuple[Examples, Examples]:
         """Return examples to learn from and examples held out, as scikit-learn splits them."""
