@@ -170,7 +170,9 @@ def _module(name: str) -> ModuleType:
         raise
     except Exception as error:  # whatever a half-installed library raises
         said = _one_line(f"{type(error).__name__}: {error}")
-        raise ImportError(f"the library of backend {name!r} is here, but importing it fails ({said}): install it anew.") from error
+        raise ImportError(
+            f"the library of backend {name!r} is here, but importing it fails ({said}): install it anew."
+        ) from error
 
 
 def _inquire(name: str) -> BackendInfo:

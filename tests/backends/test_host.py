@@ -1,16 +1,24 @@
 import types
+from decimal import Decimal
 
+import hypothesis
+import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+import scipy.sparse
 
+import portable_bp as bp
 from portable_bp.backends.host import host_array
 
 BAD = [
     ([[1.0, 2.0], [3.0]], ValueError, "rows differ in length"),
     (np.array([1 + 2j]), TypeError, "complex numbers, not real numbers"),
+    (np.array([Decimal("0.5")]), TypeError, r"Python objects \(Decimal\), not real numbers"),
     (np.array([object()]), TypeError, r"Python objects \(object\), not real numbers"),
     (["one"], TypeError, "text, not real numbers"),
     (np.array(["2026-01-01"], dtype="datetime64[D]"), TypeError, "datetime64.*not real numbers"),
+    (np.zeros(2, [("a", "f8"), ("b", "f8")]), TypeError, "'a'.*not real numbers"),
+    (scipy.sparse.eye_array(2), TypeError, r"sparse matrix: convert it with its toarray\(\)"),
     ([2**70], TypeError, "integers of more than 64 bits"),
     ([1e300], ValueError, "float32 is exact no further than 3.4.*use dtype='float64'"),
     ([2**24 + 1], ValueError, "holds 16,777,217, and float32 is exact no further than 16,777,216"),
@@ -29,11 +37,88 @@ def test_integers_that_are_objects_are_told_from_large_ones():
         host_array(np.array([1, 2], dtype=object), "float32", "numpy")
 
 
-def test_masked_data_are_refused(way):
-    masked = np.ma.array([1.0, 999.0], mask=[False, True])
-    with pytest.raises(TypeError, match="some of it is masked"):
-        way.backend().asarray(masked)
-    way.assert_close(way.backend().asarray(np.ma.array([1.0, 2.0])), [1.0, 2.0])
+MASKED = np.ma.array([1.0, 999.0], mask=[False, True])
+
+
+@pytest.mark.parametrize("masked", [MASKED, [MASKED, MASKED], ([1.0, 2.0], MASKED), [[1.0, np.ma.masked]], [1, np.ma.masked]])
+def test_masked_data_are_refused(way, masked):
+    for dtype in (None, "int32"):
+        with pytest.raises(TypeError, match="some of it is masked"):
+            way.backend().asarray(masked, dtype)
+
+
+def test_masks_that_hide_nothing(way):
+    for data in (np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[False, False])):
+        way.assert_close(way.backend().asarray(data), [1.0, 2.0])
+
+
+class OwnArray(np.ndarray):
+    """A subclass, as units and images are."""
+
+
+def laid_out(draw, array):
+    """Return an array of the same numbers that lies otherwise in memory, or is of another kind."""
+    for _ in range(draw(hypothesis.strategies.integers(0, 3))):
+        axis = draw(hypothesis.strategies.integers(0, array.ndim - 1))
+        how = draw(
+            hypothesis.strategies.sampled_from(["flip", "step", "transpose", "cut", "repeat", "swap bytes", "freeze", "kind"])
+        )
+        if how == "flip":
+            array = np.flip(array, axis)
+        elif how == "step":
+            array = np.moveaxis(np.moveaxis(np.repeat(array, 2, axis), axis, 0)[::2], 0, axis)
+        elif how == "transpose":
+            array = np.asfortranarray(array)
+        elif how == "cut":
+            array = np.moveaxis(np.moveaxis(array, axis, 0)[:1], 0, axis)
+        elif how == "repeat" and array.shape[axis] == 1:
+            array = np.broadcast_to(array, [3 if number == axis else size for number, size in enumerate(array.shape)])
+        elif how == "swap bytes":
+            array = array.astype(array.dtype.newbyteorder())
+        elif how == "freeze":
+            array = array.copy()[...]
+            array.flags.writeable = False
+        else:
+            array = array.view(draw(hypothesis.strategies.sampled_from([OwnArray, np.ndarray])))
+    return array
+
+
+@pytest.mark.parametrize("flag", ["numpy", "strict", "torch", "jax"])
+@hypothesis.given(data=hypothesis.strategies.data())
+@hypothesis.settings(max_examples=60)
+def test_however_numbers_lie_in_memory(flag, data):
+    pytest.importorskip({"strict": "array_api_strict"}.get(flag, flag))
+    dtypes = ["f2", "f4", "f8", "g", "i1", "i2", "u1", "u2", "?"]
+    shape = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)
+    array = data.draw(arrays.arrays(data.draw(hypothesis.strategies.sampled_from(dtypes)), shape))
+    hypothesis.assume(array.dtype.kind != "f" or np.all(np.abs(array.astype("g")) < 1e30))
+    given = laid_out(data.draw, array)
+    for dtype in ("float32", "float64"):
+        backend = bp.select_backend(flag, dtype)
+        before = given.copy()
+        mine = backend.to_numpy(backend.asarray(given))
+        assert mine.dtype == dtype
+        np.testing.assert_array_equal(mine, np.array(before, dtype=dtype))
+
+
+def test_reversed_rows_are_predicted_for_and_learned_from(way):
+    """Where an axis has one item, NumPy does not care for its stride, which may be negative then."""
+    network, rows = way.network([2, 1], seed=0), np.arange(8.0).reshape(4, 2)
+    for reversed_rows in (rows[::-1], rows[::-1][:1], rows[::-1, ::-1][:1, :], rows[::-1][-1:]):
+        way.assert_close(network.predict(reversed_rows), way.values(network.predict(reversed_rows.tolist())))
+        way.assert_close(network.predict(reversed_rows[0]), way.values(network.predict(reversed_rows[0].tolist())))
+        target, weight = reversed_rows[:, :1][::-1], np.ones(len(reversed_rows))[::-1]
+        for loss in (network.loss, lambda *given: network.fit(*given[:3], sample_weight=given[3]).loss[-1]):
+            assert np.isfinite(float(loss(reversed_rows, target, "squared_error", weight)))
+    moved = bp.Network.from_weights([rows[::-1][:1]], backend=way.flag, dtype="float64")
+    way.assert_close(moved.layers[0].weight, rows[-1:])
+
+
+def test_rows_of_a_file(way, tmp_path):
+    mapped = np.memmap(tmp_path / "rows", dtype=">f4", mode="w+", shape=(4, 2))
+    mapped[:] = np.arange(8.0).reshape(4, 2)
+    for rows in (mapped, mapped[::-1][:1], np.memmap(tmp_path / "rows", dtype=">f4", mode="r", shape=(4, 2))):
+        way.assert_close(way.backend().asarray(rows), np.array(rows, dtype="float64"))
 
 
 def test_own_arrays_of_floats_are_no_classes(way):
@@ -85,8 +170,6 @@ def test_an_array_that_only_speaks_dlpack_is_refused(way):
 
 def test_another_device_is_refused():
     import array_api_strict
-
-    import portable_bp as bp
 
     array = array_api_strict.asarray([1.0], device=array_api_strict.Device("device2"))
     with pytest.raises(TypeError, match="it is on .*device2.*, and the backend is on .*device1"):

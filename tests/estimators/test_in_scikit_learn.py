@@ -1,5 +1,7 @@
 """The estimators where scikit-learn's users put theirs: pipelines, searches, frames, sparse matrices, pickles."""
 
+import copy
+import io
 import pickle
 import tracemalloc
 import warnings
@@ -13,11 +15,15 @@ import scipy.sparse
 import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_val_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from portable_bp import select_backend
+from portable_bp.backends import backend_of
 from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
+from portable_bp.estimators.places import to_host
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -131,17 +137,123 @@ def test_text_labels_and_what_predict_gives():
     assert set(alone.predict(X)) == {"only"}
 
 
+@pytest.mark.parametrize("y", [np.full(9, "only"), np.full(9, 3.0)], ids=["text", "numbers"])
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_one_class_is_one_column_of_ones(way, y):
+    """As with scikit-learn's other classifiers; its MLPClassifier gives two columns, of which none is the class's."""
+    backend = way.backend()
+    others = GaussianNB().fit(X[:9], y)
+    moved = y if y.dtype.kind == "U" else backend.asarray(y.astype(int), "int32")
+    for samples, labels in ((X[:9], y), (backend.asarray(X[:9]), moved)):
+        model = MLPClassifier((3,), max_iter=1, random_state=0).fit(samples, labels)
+        for method in ("predict_proba", "predict_log_proba"):
+            mine, theirs = getattr(model, method)(samples), getattr(others, method)(X[:9])
+            assert tuple(mine.shape) == theirs.shape == (9, model.classes_.shape[0]) and mine.dtype == model.coefs_[0].dtype
+            np.testing.assert_array_equal(to_host(mine), theirs)
+
+
+def test_one_class_of_a_partial_fit():
+    for classes in ([0], [0, 1], [0, 1, 2]):
+        model = MLPClassifier((3,)).partial_fit(X, np.zeros(len(X)), classes=classes)
+        assert model.predict_proba(X).shape == model.predict_log_proba(X).shape == (len(X), len(classes))
+
+
+@pytest.mark.filterwarnings("ignore:Number of classes in training fold:RuntimeWarning")
+def test_folds_of_one_class():
+    y = np.repeat([0, 1], len(X) // 2)
+    folds = KFold(2)  # each trains on one class, and is given the other
+    mine, theirs = (
+        cross_val_predict(model, X, y, cv=folds, method="predict_proba")
+        for model in (MLPClassifier((3,), max_iter=2, random_state=0), GaussianNB())
+    )
+    np.testing.assert_array_equal(mine, theirs)
+
+
 @BOTH
 def test_pickles_go_on_where_they_were(kind, tmp_path):
     model = kind(random_state=0, solver="sgd", learning_rate_init=0.01)
     classes = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
     model.partial_fit(X, SPECIES, **classes)
     joblib.dump(model, tmp_path / "model.joblib")
-    for copy in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
-        np.testing.assert_array_equal(copy.predict(X), model.predict(X))
-        copy.partial_fit(X, SPECIES)
+    for twin in (pickle.loads(pickle.dumps(model)), joblib.load(tmp_path / "model.joblib")):
+        np.testing.assert_array_equal(twin.predict(X), model.predict(X))
+        twin.partial_fit(X, SPECIES)
         expected = pickle.loads(pickle.dumps(model)).partial_fit(X, SPECIES)
-        np.testing.assert_array_equal(copy.coefs_[0], expected.coefs_[0])
+        np.testing.assert_array_equal(twin.coefs_[0], expected.coefs_[0])
+
+
+COPIES = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "joblib": lambda model: joblib.load(_dumped(model)),
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+}
+
+
+def _dumped(model):
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return file
+
+
+@BOTH
+@pytest.mark.parametrize("options", [{"early_stopping": True}], ids=str)
+def test_models_of_every_library_are_copied(way, kind, options):
+    backend = way.backend()
+    x, y = backend.asarray(X), backend.asarray(SPECIES, "int32") if kind is MLPClassifier else backend.asarray(SPECIES)
+    model = kind(hidden_layer_sizes=(4,), max_iter=2, random_state=0, **options).fit(x, y)
+    before = backend.to_numpy(model.predict(x)).copy()
+    for make in COPIES.values():
+        twin = make(model)
+        for mine, theirs in zip([*twin.coefs_, *twin.intercepts_], [*model.coefs_, *model.intercepts_], strict=True):
+            assert type(mine) is type(theirs) and mine.dtype == theirs.dtype and tuple(mine.shape) == tuple(theirs.shape)
+            assert backend_of(mine) == backend
+        np.testing.assert_array_equal(backend.to_numpy(twin.predict(x)), before)
+    twin.set_params(max_iter=1, random_state=1).fit(x, y)
+    assert not np.array_equal(backend.to_numpy(twin.coefs_[0]), backend.to_numpy(model.coefs_[0]))
+    np.testing.assert_array_equal(backend.to_numpy(model.predict(x)), before)
+
+
+def test_a_backend_is_a_parameter_as_any_other(way):
+    backend = way.backend()
+    model = MLPClassifier((4,), max_iter=3, random_state=0, backend=backend)
+    assert clone(model).backend is backend and clone(model).get_params() == model.get_params()
+    assert repr(backend) in "".join(repr(model).split("\n")).replace("  ", "")
+    assert model.set_params(backend=way.flag).backend == way.flag
+    expected = cross_val_score(model.set_params(backend="numpy"), X, SPECIES, cv=2)
+    np.testing.assert_allclose(cross_val_score(model.set_params(backend=backend), X, SPECIES, cv=2), expected)
+    model.fit(X, SPECIES)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+
+
+def test_a_search_over_backends_in_several_processes():
+    backends = [select_backend("numpy", "float64"), select_backend("strict", "float64"), "numpy", None]
+    search = GridSearchCV(MLPClassifier((4,), max_iter=3, random_state=0), {"backend": backends}, cv=2, n_jobs=2)
+    search.fit(X, SPECIES)
+    assert list(search.cv_results_["param_backend"]) == backends
+    assert len(set(search.cv_results_["mean_test_score"])) == 1
+
+
+@BOTH
+def test_masked_arrays_are_refused(kind):
+    y = SPECIES if kind is MLPClassifier else 1.0 * SPECIES
+    model = kind(hidden_layer_sizes=(3,), max_iter=2).fit(X, y)
+    x, labels, weight = np.ma.array(X, mask=X > 6), np.ma.array(y, mask=y > 1), np.ma.array(np.ones(len(X)), mask=y > 1)
+    expected = model.predict(X)
+    for call, name in (
+        (lambda: model.fit(x, y), "X"),
+        (lambda: model.fit(X, labels), "y"),
+        (lambda: model.fit(X, y, weight), "sample_weight"),
+        (lambda: model.fit(X, y, X_val=x, y_val=y), "X"),
+        (lambda: model.partial_fit(list(x), y), "X"),
+        (lambda: model.predict(x), "X"),
+        (lambda: model.score(X, labels), "y"),
+        (lambda: model.score(X, y, weight), "sample_weight"),
+    ):
+        with pytest.raises(TypeError, match=f"some of {name} is masked: fill or drop"):
+            call()
+    np.testing.assert_array_equal(model.predict(np.ma.array(X)), expected)
 
 
 @BOTH
