@@ -66,8 +66,8 @@ class _Carried:
 def carried(tree: Any) -> Any:
     """Return nested tuples and lists in which arrays of libraries other than NumPy are ready to be pickled.
 
-    The libraries' own pickles tell nothing where the library or the device is missing, and JAX's come back on the default device
-    and, where ``jax_enable_x64`` is off, in float32.
+    The libraries' own pickles do not say what to do where the library or the device is missing, and JAX's come back on the
+    default device and, where ``jax_enable_x64`` is off, in float32.
 
     Parameters
     ----------

@@ -126,8 +126,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     Where X is an array of a library other than NumPy, integers become that library's default floating-point numbers. With
     ``array_api_dispatch``, y and sample weights follow X; without it, they must be on its device or on the host.
 
-    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of `sklearn.callback`: they meet a task for the fit, and in it
-    one for each epoch, or iteration of lbfgs, with X, y and sample weights as `fit` was given them. One that asks to stop
+    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of `sklearn.callback`. They are called for the fit and for
+    each epoch, or iteration of lbfgs, with X, y and sample weights as given to `fit`; one that returns True after an epoch
     ends the training.
 
     With ``warm_start`` and ``early_stopping``, scikit-learn loses the best weights of the earlier fit if the new one has no

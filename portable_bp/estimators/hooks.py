@@ -12,7 +12,7 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.training import Training
 
 try:
-    from sklearn.callback import CallbackSupportMixin  # pyright: ignore[reportMissingImports]
+    from sklearn.callback import CallbackSupportMixin  # pyright: ignore[reportAssignmentType]
 except ImportError:
 
     class CallbackSupportMixin:

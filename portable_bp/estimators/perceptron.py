@@ -357,7 +357,6 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
         """Return targets and weights to score predictions by: all of them on the host, or all on the device."""
         backend = backend_of(self.coefs_[0])
         refuse_masked(y, "y")
-        refuse_masked(sample_weight, "sample_weight")
         y, weight = (
             None if given is None else follow_samples(backend, given, name)
             for given, name in ((y, "y"), (sample_weight, "sample_weight"))

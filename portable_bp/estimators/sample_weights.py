@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled, select_backend
+from portable_bp.backends.host import refuse_masked
 from portable_bp.backends.selector import dtype_name
 from portable_bp.estimators.places import follow_samples, is_host
 from portable_bp.inputs import as_array, in_own_precision, refuse_nonfinite
@@ -55,6 +56,7 @@ def check_sample_weight(backend: Backend, sample_weight: Any, samples: int) -> S
     """
     if sample_weight is None:
         return SampleWeights()
+    refuse_masked(sample_weight, "sample_weight")
     weight = follow_samples(backend, sample_weight, "sample_weight")
     if is_host(weight):
         # scikit-learn's check takes the number of samples from samples.

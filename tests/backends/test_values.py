@@ -108,7 +108,7 @@ def slope(slope, signal):
 
 
 def test_a_subclass_and_pieces_of_the_user_s_own():
-    network = Bigger([2, 2], (scaled, slope), seed=0, backend="numpy")
+    network = Bigger([2, 3, 2], (scaled, slope), seed=0, backend="numpy")
     network.extra = [1]
     for make in COPIES.values():
         twin = make(network)
@@ -117,7 +117,7 @@ def test_a_subclass_and_pieces_of_the_user_s_own():
 
 
 def test_functions_without_a_name_are_copied_and_not_pickled(way):
-    network = way.network([3, 2], (lambda net: 0.5 * net, lambda slope, signal: 0.5 * slope), seed=0)
+    network = way.network([3, 4, 2], (lambda net: 0.5 * net, lambda slope, signal: 0.5 * slope), seed=0)
     np.testing.assert_array_equal(way.values(copy.deepcopy(network).predict(X)), way.values(network.predict(X)))
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(network)

@@ -144,10 +144,10 @@ def test_one_class_is_one_column_of_ones(way, y):
     backend = way.backend()
     others = GaussianNB().fit(X[:9], y)
     moved = y if y.dtype.kind == "U" else backend.asarray(y.astype(int), "int32")
-    for samples, labels in ((X[:9], y), (backend.asarray(X[:9]), moved)):
-        model = MLPClassifier((3,), max_iter=1, random_state=0).fit(samples, labels)
+    for x, labels in ((X[:9], y), (backend.asarray(X[:9]), moved)):
+        model = MLPClassifier((3,), max_iter=1, random_state=0).fit(x, labels)
         for method in ("predict_proba", "predict_log_proba"):
-            mine, theirs = getattr(model, method)(samples), getattr(others, method)(X[:9])
+            mine, theirs = getattr(model, method)(x), getattr(others, method)(X[:9])
             assert tuple(mine.shape) == theirs.shape == (9, model.classes_.shape[0]) and mine.dtype == model.coefs_[0].dtype
             np.testing.assert_array_equal(to_host(mine), theirs)
 
