@@ -17,6 +17,8 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS
 
 # Of the four million characters that the header of a model file may have.
 LONGEST_NOTES = 3 * 2**20
+# Before this version of the format of model files, "gelu" was what is "gelu_tanh" now.
+EXACT_GELU = 3
 # The first of two names for one piece is the one that is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
@@ -96,6 +98,32 @@ def remake_activations(descriptions: Sequence[Any]) -> list[Any]:
         If one is no such description.
     """
     return [remake(description, "activation", ACTIVATIONS) for description in descriptions]
+
+
+def describe_read_activations(facts: Mapping[str, Any]) -> list[Any]:
+    """Return the descriptions of activations that a model file holds: in older ones, "gelu" is the tanh form.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of the file.
+    """
+    if facts["format_version"] >= EXACT_GELU:
+        return facts["activations"]
+    return [{**each, "name": "gelu_tanh"} if each == {"name": "gelu"} else each for each in facts["activations"]]
+
+
+def version_of(facts: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
+    """Return the oldest version of the format of model files that has what a file says.
+
+    Parameters
+    ----------
+    facts : mapping
+        Of the file.
+    notes : mapping
+        Notes that are arrays.
+    """
+    return EXACT_GELU if {"name": "gelu"} in facts["activations"] else 2 if notes else 1
 
 
 def remake_loss(description: Any) -> Any:

@@ -48,12 +48,15 @@ from portable_bp.description import (
     describe,
     describe_named,
     describe_network,
+    describe_read_activations,
     name_arrays,
     pack_notes,
     remake_activations,
     remake_loss,
     unpack_notes,
+    version_of,
 )
+from portable_bp.exchange.onnx import write_onnx
 from portable_bp.inputs import (
     Inputs,
     check_inputs,
@@ -66,7 +69,7 @@ from portable_bp.inputs import (
 )
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.perceptrons import read_perceptron
-from portable_bp.storage import ModelFileError, read_arrays, write_arrays, write_onnx
+from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 
 
@@ -212,7 +215,7 @@ class Network:
         ----------
         module : torch.nn.Sequential or torch.nn.Linear
             Of Linear and the activations that have names here, nested or not. Dropout is left out: it does nothing when
-            predicting. GELU must be in its tanh form.
+            predicting.
         backend : str or Backend
             As the class takes it.
         dtype : str, optional
@@ -603,7 +606,7 @@ class Network:
         """
         notes, arrays = pack_notes(self.notes)
         facts = self._describe(self.loss_function) | {"notes": notes, "generator": self._generator.bit_generator.state}
-        write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=2 if arrays else 1)
+        write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=version_of(facts, arrays))
 
     def to_torch(self) -> Any:
         """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` of copies of the weights.
@@ -718,7 +721,7 @@ def load(
         If what was given does not fit.
     """
     arrays, facts = read_arrays(path, "model", check_network)
-    activations = remake_activations(facts["activations"])
+    activations = remake_activations(describe_read_activations(facts))
     own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(

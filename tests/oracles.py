@@ -3,7 +3,20 @@
 import numpy as np
 
 LOSS_OF_COUNTS = "poisson"
-ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "softmax", "exp"]
+ACTIVATIONS = [
+    "identity",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "softplus",
+    "softmax",
+    "exp",
+]
 LOSSES = ["squared_error", "absolute_error", "huber", "quantile", "poisson", "binary_cross_entropy", "cross_entropy"]
 
 
@@ -18,7 +31,8 @@ def torch_activation(name):
         "relu": torch.relu,
         "leaky_relu": functional.leaky_relu,
         "elu": functional.elu,
-        "gelu": lambda net: functional.gelu(net, approximate="tanh"),
+        "gelu": functional.gelu,
+        "gelu_tanh": lambda net: functional.gelu(net, approximate="tanh"),
         "silu": functional.silu,
         "softplus": lambda net: functional.softplus(net, threshold=1e9),
         "softmax": lambda net: torch.softmax(net, dim=-1),

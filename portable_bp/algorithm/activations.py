@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Signal, namespace
+from portable_bp.algorithm.normal import normal_distribution
 from portable_bp.algorithm.settings import ANY, settle
 
 
@@ -194,9 +195,25 @@ class ELU:
 
 @dataclass(frozen=True)
 class GELU:
-    """out = net * Phi(net), Phi being the normal distribution function, in its tanh form (arXiv:1606.08415, section 2).
+    """out = net * Phi(net), Phi being the standard normal distribution function (arXiv:1606.08415)."""
 
-    The array API standard has no error function, so this is the form that PyTorch calls ``approximate="tanh"``.
+    bounds: ClassVar[tuple[float, float]] = (-0.169971207479904, math.inf)  # the smallest value is at net = -0.7517...
+
+    def value(self, net: Array) -> Array:
+        """Return net * Phi(net)."""
+        return net * normal_distribution(net)[0]
+
+    def delta(self, slope: Array, signal: Signal) -> Array:
+        """Return slope * (Phi(net) + net * the density at net)."""
+        cumulative, density = normal_distribution(signal.net)
+        return slope * (cumulative + signal.net * density)
+
+
+@dataclass(frozen=True)
+class GELUTanh:
+    """out = net * (1 + tanh(sqrt(2 / pi) (net + 0.044715 net^3))) / 2, which approximates `GELU` (arXiv:1606.08415, section 2).
+
+    PyTorch calls this form ``approximate="tanh"``.
     """
 
     bounds: ClassVar[tuple[float, float]] = (-0.170040750571254, math.inf)  # the smallest value is at net = -0.7524...
@@ -301,6 +318,7 @@ ACTIVATIONS: dict[str, Callable[[], Any]] = {
     "leaky_relu": LeakyReLU,
     "elu": ELU,
     "gelu": GELU,
+    "gelu_tanh": GELUTanh,
     "silu": SiLU,
     "softplus": Softplus,
     "softmax": Softmax,

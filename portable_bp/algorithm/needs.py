@@ -12,7 +12,7 @@ from typing import NamedTuple
 from portable_bp.algorithm.arrays import Layer
 
 KEPT = 3  # net, out and delta
-ON_THE_WAY = 6  # of the widest layer, such as the GELU's cube, tanh and products
+ON_THE_WAY = 6  # of the widest layer, such as the GELU's polynomials, density and products
 
 
 class Need(NamedTuple):

@@ -33,17 +33,18 @@ MODULES = {
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
+    "gelu_tanh": nn.GELU,
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
     "softmax": nn.Softmax,
     "exp": Exp,
 }
 # Above its threshold PyTorch's softplus is net itself: at 20, its default, 2e-9 too little, and at 40 nothing.
-MADE_WITH = {"gelu": {"approximate": "tanh"}, "softplus": {"threshold": 40.0}, "softmax": {"dim": -1}}
+MADE_WITH = {"gelu_tanh": {"approximate": "tanh"}, "softplus": {"threshold": 40.0}, "softmax": {"dim": -1}}
 SETTINGS = {"leaky_relu": ("negative_slope",), "elu": ("alpha",)}
 # What a module must be to mean the same as here, in words and as a function.
 MEANS_THE_SAME = {
-    nn.GELU: ("GELU(approximate='tanh')", lambda module: module.approximate == "tanh"),
+    nn.GELU: ("GELU(approximate='none') or 'tanh'", lambda module: module.approximate in ("none", "tanh")),
     nn.Softplus: (
         "Softplus(beta=1), with a threshold of 20 or more",
         lambda module: module.beta == 1 and module.threshold >= 20,
@@ -151,7 +152,7 @@ def _describe(place: str, module: Any) -> dict[str, Any]:
     expected, fits = MEANS_THE_SAME.get(type(module), ("", lambda module: True))
     if not fits(module):
         raise _refused(place, module, f"and a network has {expected}: use that.")
-    name = NAMES[type(module)]
+    name = "gelu" if getattr(module, "approximate", None) == "none" else NAMES[type(module)]
     return {"name": name, **{setting: float(getattr(module, setting)) for setting in SETTINGS.get(name, ())}}
 
 

@@ -1,7 +1,6 @@
-"""Named arrays and facts about them, in and out of the process: model files, checkpoints, ONNX."""
+"""Named arrays and facts about them, in and out of the process: model files and checkpoints."""
 
 from portable_bp.storage.arrays import Contents, ModelFileError, read_arrays, write_arrays
-from portable_bp.storage.onnx import write_onnx
 from portable_bp.storage.packing import put_together, take_apart
 from portable_bp.storage.replacing import replace_file
 
@@ -13,5 +12,4 @@ __all__ = [
     "replace_file",
     "take_apart",
     "write_arrays",
-    "write_onnx",
 ]

@@ -17,8 +17,8 @@ from portable_bp.extras import require
 from portable_bp.storage.replacing import replace_file
 
 BLOCK = "portable_bp"
-# Version 1 has no notes in arrays. A file has the oldest version that says what it holds.
-FORMAT_VERSION = 2
+# Version 2 has long notes in arrays, and 3 a gelu that is exact. A file has the oldest version that says what it holds.
+FORMAT_VERSION = 3
 # A header is read into memory before anything of it is known to be true.
 LONGEST_HEADER = 4 * 2**20
 DTYPES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}

@@ -18,7 +18,7 @@ from portable_bp.training import EarlyStopping, History
 
 PATIENCE = 30
 # These let about half of what comes in through, which larger weights make up for.
-HALVING = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
+HALVING = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
 # Training with noise keeps a network from learning rows by heart; a sum bears less of it than a choice does.
 DROPOUT = {"classification": 0.2, "regression": 0.1}
 

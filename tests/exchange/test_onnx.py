@@ -75,6 +75,17 @@ def test_float64_is_no_float32_in_disguise(tmp_path, dtype):
         np.testing.assert_allclose(run(tmp_path / "model.onnx", x), network.predict(x), rtol=rounding, atol=rounding)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_no_runtime_finds_an_operator_without_float64_in_it(tmp_path, activation):
+    """A product with a Sigmoid becomes a QuickGelu, and one with an Erf a Gelu: onnxruntime has neither in float64."""
+    network = bp.Network([3, 4, 2], activation, activation, backend="numpy", dtype="float64", seed=0)
+    network.to_onnx(tmp_path / "model.onnx")
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    made_by = {name: node.op_type for node in nodes for name in node.output}
+    products = {made_by.get(name) for node in nodes if node.op_type == "Mul" for name in node.input}
+    assert "Sigmoid" not in products and "Erf" not in made_by.values()
+
+
 def test_from_every_backend(tmp_path, way):
     network = way.network([3, 4, 2], "silu", "softmax", seed=0)
     network.to_onnx(tmp_path / "model.onnx")

@@ -35,7 +35,8 @@ def module_of(torch, name):
         "relu": torch.nn.ReLU,
         "leaky_relu": lambda: torch.nn.LeakyReLU(0.2),
         "elu": lambda: torch.nn.ELU(1.5),
-        "gelu": lambda: torch.nn.GELU("tanh"),
+        "gelu": torch.nn.GELU,
+        "gelu_tanh": lambda: torch.nn.GELU("tanh"),
         "silu": lambda: torch.nn.SiLU(inplace=True),
         "softplus": torch.nn.Softplus,
         "softmax": lambda: torch.nn.Softmax(dim=1),
@@ -81,7 +82,7 @@ def test_to_torch_gives_what_the_network_says(torch, inputs, hidden, outputs, bi
         assert (mine.bias is None) if theirs.bias is None else np.array_equal(mine.bias, theirs.bias)
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "gelu", "silu", "softplus"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "gelu", "gelu_tanh", "silu", "softplus"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_far_nets(torch, name, dtype):
     network = bp.Network.from_weights([[[1.0]]], activation=name, backend="numpy", dtype=dtype)
@@ -206,7 +207,9 @@ def refused_modules(torch):
         "the module is Reversed(), and a network is made of Linear, Identity, Sigmoid": Reversed(linear),
         "the module is Doubled(in_features=3, ": Doubled(3, 3),
         "the module is ModuleList()": nn.ModuleList([linear]),
-        "module 1 is GELU(approximate='none'), and a network has GELU(approximate='tanh')": nn.Sequential(linear, nn.GELU()),
+        "module 1 is GELU(approximate='fast'), and a network has GELU(approximate='none') or 'tanh'": nn.Sequential(
+            linear, nn.GELU("fast")
+        ),
         "module 1 is Softmax(dim=0), and a network has Softmax(dim=-1)": nn.Sequential(linear, nn.Softmax(dim=0)),
         "module 1 is Softplus(beta=2": nn.Sequential(linear, nn.Softplus(2.0)),
         "module 1 is Softplus(beta=1.0, threshold=5": nn.Sequential(linear, nn.Softplus(threshold=5.0)),

@@ -1,6 +1,7 @@
 """A network as an ONNX file, for the runtimes that read it: one graph for float32 and float64.
 
-onnxruntime has no float64 kernel of LeakyRelu, Elu, Softplus and Gelu, so these are spelled out in operators that it has.
+onnxruntime has no float64 kernel of LeakyRelu, Elu, Softplus, Erf and Gelu, so these are spelled out in operators that it has.
+Nor may it find them there: versions up to 1.30 make a QuickGelu, which has no such kernel either, of a product with a Sigmoid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.algorithm.normal import DENOMINATOR, FARTHEST, NUMERATOR
 from portable_bp.extras import require
 from portable_bp.storage.arrays import BLOCK
 from portable_bp.storage.replacing import replace_file
@@ -94,6 +96,21 @@ def _elu(add: Callable[..., str], net: str, alpha: float) -> str:
 
 
 def _gelu(add: Callable[..., str], net: str) -> str:
+    distance = add("Min", add("Abs", net), FARTHEST)
+    density = add("Exp", add("Mul", add("Mul", distance, distance), -0.5))
+    ratio = add("Div", _polynomial(add, NUMERATOR, distance), _polynomial(add, DENOMINATOR, distance))
+    beyond = add("Mul", add("Mul", density, 1.0 / math.sqrt(2.0 * math.pi)), ratio)
+    return add("Mul", net, add("Where", add("Less", net, 0.0), beyond, add("Sub", 1.0, beyond)))
+
+
+def _polynomial(add: Callable[..., str], coefficients: Sequence[float], x: str) -> str:
+    value = add("Add", add("Mul", x, coefficients[-1]), coefficients[-2])
+    for coefficient in coefficients[-3::-1]:
+        value = add("Add", add("Mul", value, x), coefficient)
+    return value
+
+
+def _gelu_tanh(add: Callable[..., str], net: str) -> str:
     cube = add("Mul", add("Mul", net, net), net)
     inner = add("Mul", add("Add", net, add("Mul", cube, 0.044715)), math.sqrt(2.0 / math.pi))
     return add("Mul", add("Mul", net, 0.5), add("Add", add("Tanh", inner), 1.0))
@@ -112,7 +129,8 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "gelu": _gelu,
-    "silu": lambda add, net: add("Mul", net, add("Sigmoid", net)),
+    "gelu_tanh": _gelu_tanh,
+    "silu": lambda add, net: add("Div", net, add("Add", add("Exp", add("Neg", net)), 1.0)),
     "softplus": _softplus,
     "softmax": lambda add, net: add("Softmax", net, axis=-1),
     "exp": lambda add, net: add("Exp", net),

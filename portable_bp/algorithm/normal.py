@@ -1,0 +1,70 @@
+"""The standard normal distribution, which the array API standard has no function for, by its elementwise ones.
+
+Above its center, what the distribution function lacks to one is the density times Mills' ratio, here a ratio of polynomials in
+the manner of W. J. Cody (doi:10.1090/S0025-5718-1969-0247736-4). All of their coefficients are positive, so nothing cancels in
+them. They were fitted by Lawson-weighted least squares in 50 digits to sqrt(pi / 2) exp(x^2 / 2) erfc(x / sqrt(2)) on [0, 40],
+where their relative error is at most 6.3e-17.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from portable_bp.algorithm.arrays import Array, namespace
+
+# From the constant up.
+NUMERATOR = (
+    1.2533141373155002,
+    1.9439205105962542,
+    1.4913587710447669,
+    0.72688810694741756,
+    0.24562764973819113,
+    0.059434880667996413,
+    0.010297272459194421,
+    0.0012360184869783947,
+    9.3986726805161334e-5,
+    3.4999610222627976e-6,
+)
+DENOMINATOR = (
+    1.0,
+    2.3489087236356297,
+    2.5640901433589044,
+    1.7173278943032641,
+    0.78388618558795253,
+    0.25573693753707578,
+    0.060663899636053302,
+    0.010391259175512077,
+    0.0012395184481852249,
+    9.3986726803210909e-5,
+    3.4999610222720781e-6,
+)
+FARTHEST = 40.0  # beyond it the density is zero in float64
+
+
+def normal_distribution(x: Array) -> tuple[Array, Array]:
+    """Return the distribution function Phi(x) = (1 + erf(x / sqrt(2))) / 2, and its density.
+
+    Parameters
+    ----------
+    x : array
+        Floating-point numbers, of any shape.
+
+    Returns
+    -------
+    cumulative, density : array, of the shape of x
+        In float64, Phi differs from the true value by less than 3e-16, and for negative x by less than (1 + x^2) * 3e-16 of it.
+    """
+    xp = namespace(x)
+    distance = xp.minimum(xp.abs(x), FARTHEST)
+    density = xp.exp(-0.5 * distance * distance) / math.sqrt(2.0 * math.pi)
+    beyond = density * (_polynomial(NUMERATOR, distance) / _polynomial(DENOMINATOR, distance))
+    return xp.where(x < 0.0, beyond, 1.0 - beyond), density
+
+
+def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """Return the value of a polynomial, by Horner's rule."""
+    value = coefficients[-1] * x + coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        value = value * x + coefficient
+    return value
