@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Signal, namespace
-from portable_bp.algorithm.normal import normal_distribution
+from portable_bp.algorithm.normal import normal_density, normal_distribution
 from portable_bp.algorithm.settings import ANY, settle
 
 
@@ -201,12 +201,16 @@ class GELU:
 
     def value(self, net: Array) -> Array:
         """Return net * Phi(net)."""
-        return net * normal_distribution(net)[0]
+        return net * normal_distribution(net)
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return slope * (Phi(net) + net * the density at net)."""
-        cumulative, density = normal_distribution(signal.net)
-        return slope * (cumulative + signal.net * density)
+        net, out = signal
+        xp = namespace(net)
+        # Phi(net) is out / net, which is quicker; it is a half where both are nothing.
+        nothing = xp.abs(net) < 1e-30
+        probability = xp.where(nothing, 0.5, out / xp.where(nothing, 1.0, net))
+        return slope * (probability + net * normal_density(net))
 
 
 @dataclass(frozen=True)

@@ -42,24 +42,34 @@ DENOMINATOR = (
 FARTHEST = 40.0  # beyond it the density is zero in float64
 
 
-def normal_distribution(x: Array) -> tuple[Array, Array]:
-    """Return the distribution function Phi(x) = (1 + erf(x / sqrt(2))) / 2, and its density.
+def normal_distribution(x: Array) -> Array:
+    """Return Phi(x) = (1 + erf(x / sqrt(2))) / 2, the probability of a number up to x.
+
+    In float64 it differs from the true value by less than 3e-16, and for negative x by less than (1 + x^2) * 3e-16 of it.
 
     Parameters
     ----------
     x : array
         Floating-point numbers, of any shape.
-
-    Returns
-    -------
-    cumulative, density : array, of the shape of x
-        In float64, Phi differs from the true value by less than 3e-16, and for negative x by less than (1 + x^2) * 3e-16 of it.
     """
     xp = namespace(x)
     distance = xp.minimum(xp.abs(x), FARTHEST)
-    density = xp.exp(-0.5 * distance * distance) / math.sqrt(2.0 * math.pi)
-    beyond = density * (_polynomial(NUMERATOR, distance) / _polynomial(DENOMINATOR, distance))
-    return xp.where(x < 0.0, beyond, 1.0 - beyond), density
+    ratio = _polynomial(NUMERATOR, distance) / _polynomial(DENOMINATOR, distance)
+    beyond = normal_density(distance) * ratio
+    return xp.where(x < 0.0, beyond, 1.0 - beyond)
+
+
+def normal_density(x: Array) -> Array:
+    """Return exp(-x^2 / 2) / sqrt(2 pi).
+
+    Parameters
+    ----------
+    x : array
+        Floating-point numbers, of any shape.
+    """
+    xp = namespace(x)
+    distance = xp.minimum(xp.abs(x), FARTHEST)  # whose square does not overflow
+    return xp.exp(-0.5 * distance * distance) / math.sqrt(2.0 * math.pi)
 
 
 def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
