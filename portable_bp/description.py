@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,24 +23,29 @@ EXACT_GELU = 3
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
 
-def describe(piece: Any) -> Any:
+def describe(piece: Any, fingerprint: Callable[[Any], str] | None = None) -> Any:
     """Return what JSON can say of a piece: its name and its settings.
 
     Parameters
     ----------
     piece : activation, loss, optimizer, schedule, or anything that one is set up with
-        A piece of the user's own is told by the name of its class or functions alone.
+        A piece of the user's own is told by the name of its class or functions.
+    fingerprint : callable, optional
+        What tells a piece of the user's own from others of that name.
     """
     if piece is None or isinstance(piece, bool | int | float | str):
         return piece
     if isinstance(piece, tuple | list):
-        parts = [describe(part) for part in piece]
+        parts = [describe(part, fingerprint) for part in piece]
         return {"name": _qualified(type(piece)), "parts": parts} if hasattr(piece, "_fields") else parts
-    if not dataclasses.is_dataclass(piece):
-        return {"name": _qualified(piece if hasattr(piece, "__qualname__") else type(piece))}
-    name = _NAMES.get(type(piece)) or _qualified(type(piece))
-    fields = [field.name for field in dataclasses.fields(piece) if field.init]
-    return {"name": name, **{field: describe(getattr(piece, field)) for field in fields}}
+    name = _NAMES.get(type(piece)) or _qualified(piece if hasattr(piece, "__qualname__") else type(piece))
+    settings = {}
+    if dataclasses.is_dataclass(piece):
+        fields = [field.name for field in dataclasses.fields(piece) if field.init]
+        settings = {field: describe(getattr(piece, field), fingerprint) for field in fields}
+    if fingerprint is not None and not name.startswith("portable_bp.") and is_own({"name": name}):
+        settings["fingerprint"] = fingerprint(piece)
+    return {"name": name, **settings}
 
 
 def is_own(description: Any) -> bool:

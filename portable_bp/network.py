@@ -71,6 +71,7 @@ from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gra
 from portable_bp.perceptrons import read_perceptron
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
+from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
 
 
 class Network:
@@ -486,7 +487,9 @@ class Network:
             Write it within an epoch too, after so many batches.
         resume : bool
             Whether to go on from the checkpoint where there is one, up to ``epochs`` in all. With the same data, callbacks and
-            settings the results are those of a training that was never interrupted: on NumPy bit for bit.
+            settings the results are those of a training that was never interrupted: on NumPy bit for bit. A checkpoint of other
+            data, other initial weights (those of another seed), or another optimizer, loss or activation, your own included, is
+            refused. The random numbers of batches and dropout are those of the checkpoint.
 
         Returns
         -------
@@ -540,7 +543,8 @@ class Network:
             warn_of_bounds(self.backend, data.target, plan.activations[-1])
         if path is not None:
             run = self._describe_run(plan, data, validation)
-            plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, every, resume))
+            fingerprints = self._fingerprint_data(data, validation)
+            plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, fingerprints, every, resume))
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)
@@ -658,8 +662,10 @@ class Network:
 
     def _describe_run(self, plan: Plan, data: Data, validation: Data | None) -> dict[str, Any]:
         """Return what must be the same when a training goes on from a checkpoint."""
-        return self._describe(plan.objective.loss) | {
-            "optimizer": describe(plan.optimizer),
+        return self._describe(None) | {
+            "activations": [describe(activation, fingerprint_piece) for activation in self.activations],
+            "loss": describe(plan.objective.loss, fingerprint_piece),
+            "optimizer": describe(plan.optimizer, fingerprint_piece),
             "number of samples": data.target.shape[0],
             "shape of a target": list(data.target.shape[1:]),
             "sample_weight": data.sample_weight is not None,
@@ -667,6 +673,13 @@ class Network:
             "dropout": list(plan.rates),
             "number of validation samples": 0 if validation is None else validation.target.shape[0],
         }
+
+    def _fingerprint_data(self, data: Data, validation: Data | None) -> dict[str, str | None]:
+        """Return what tells the data of a training from others, by what a message calls them."""
+        names = ("inputs", "targets", "sample weights")
+        given = dict(zip(names, data, strict=True))
+        given |= {f"validation {name}": array for name, array in zip(names, validation or (None,) * 3, strict=True)}
+        return {name: fingerprint_array(self.backend, array) for name, array in given.items()}
 
     def _run(self, doing: str, need: Callable[..., Any], function: Callable[..., Any], *data: Any, choices: Any = ()) -> Any:
         """Return what a function of the activations, the choices, the layers and the data returns, run on the backend."""

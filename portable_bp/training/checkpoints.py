@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.arrays import Array
+from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.backends import Backend
 from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.selector import dtype_name
 from portable_bp.storage import ModelFileError, put_together, read_arrays, take_apart, write_arrays
+from portable_bp.training.fingerprints import fingerprint_layers
 from portable_bp.training.history import History, Training
 from portable_bp.training.step import Progress
 
@@ -31,11 +32,14 @@ class Epoch(NamedTuple):
         The state of the random numbers before the epoch drew any.
     batches : int
         How many of its batches were made.
+    initial : str
+        The fingerprint of the weights that the training began with; empty without a checkpoint.
     """
 
     progress: Progress
     drawn_before: Any
     batches: int = 0
+    initial: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Checkpoint:
         Where the training's arrays are.
     run : dict
         What JSON can say of all that must be the same when a training goes on: sizes, optimizer, batches, and so on.
+    data : dict of str to str or None
+        Fingerprints of the data, by what the message calls them.
     every : int, optional
         After how many batches of an epoch it is written; without it, after every epoch.
     resume : bool
@@ -59,6 +65,7 @@ class Checkpoint:
     path: str | os.PathLike[str]
     backend: Backend
     run: Mapping[str, Any]
+    data: Mapping[str, str | None]
     every: int | None = None
     resume: bool = False
 
@@ -76,6 +83,7 @@ class Checkpoint:
         callbacks : sequence of callable
             As `write` and `read` take them.
         """
+        begun = begun._replace(initial=fingerprint_layers(self.backend, training.layers))
         if self.resume and os.path.exists(self.path):
             return self.read(training, begun, callbacks)
         self.write(training, begun, callbacks)
@@ -123,7 +131,8 @@ class Checkpoint:
         learned = (array for name, array in arrays.items() if name.startswith(("layers.", "total")))
         if epoch.batches and not all(np.isfinite(array).all() for array in learned):
             return  # the end of the epoch will tell, and the file that is there has the last finite weights
-        facts |= {"run": self.run, "batches": epoch.batches, "drawn_before": epoch.drawn_before}
+        facts |= {"run": self.run, "data": self.data, "initial": epoch.initial}
+        facts |= {"batches": epoch.batches, "drawn_before": epoch.drawn_before}
         facts |= {"best_epoch": history.best_epoch, "stop_reason": history.stop_reason}
         write_arrays(self.path, "checkpoint", arrays, facts)
 
@@ -155,21 +164,29 @@ class Checkpoint:
         with self._told_of_the_file():
             _check_facts(facts)
         self._refuse_another_training(facts["run"], callbacks, facts["callbacks"])
+        self._refuse_other_data(facts["data"])
         most = math.ceil(self.run["number of samples"] / self.run["batch_size"])
         with self._told_of_the_file():
             if facts["batches"] > most:
                 raise ValueError(f"it has made {facts['batches']} batches of an epoch of {most}")
             sent = {name: self._send(array) for name, array in arrays.items()}
             progress = self._filled(begun.progress, [put_together(facts[name], sent) for name in Progress._fields])
-            epoch = Epoch(progress, facts["drawn_before"], facts["batches"])
+            epoch = Epoch(progress, facts["drawn_before"], facts["batches"], facts["initial"])
             np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
             finished = put_together(facts["finished"], sent)
             layers = self._filled(progress.layers, finished if epoch.batches else progress.layers)
             losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
             history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
-            for callback, state in zip(callbacks, facts["callbacks"], strict=True):
+            states = [None if state is None else put_together(state, sent) for state in facts["callbacks"]]
+            known = {epoch.initial, *self._weights_left(layers, states)}
+        if begun.initial not in known:
+            raise self._another(
+                "initial weights are not those of this network; make the network as it was made then, with the same seed"
+            )
+        with self._told_of_the_file():
+            for callback, state in zip(callbacks, states, strict=True):
                 if state is not None:
-                    callback.load_state_dict(*put_together(state, sent))
+                    callback.load_state_dict(*state)
         training.layers, training.state, training.history = layers, progress.state, history
         return epoch
 
@@ -187,10 +204,23 @@ class Checkpoint:
         theirs = {**run, "callbacks with a state": [state is not None for state in kept]}
         for name in mine:
             if mine[name] != theirs.get(name):
-                raise ValueError(
-                    f"{os.fspath(self.path)} is the checkpoint of another training: its {name} is "
-                    f"{str(theirs.get(name))[:200]}, and here it is {mine[name]}; train as it did, or name another path."
-                )
+                raise self._another(f"{name} is {str(theirs.get(name))[:200]}, and here it is {mine[name]}; train as it did")
+
+    def _refuse_other_data(self, data: Mapping[str, Any]) -> None:
+        for name, fingerprint in self.data.items():
+            if fingerprint != data.get(name):
+                raise self._another(f"{name} are not those given here; train on the same data, in the same order")
+
+    def _weights_left(self, layers: Sequence[Any], states: Sequence[Any]) -> Iterator[str]:
+        """Yield fingerprints of weights that the training may have left a network with: the last, and those callbacks keep."""
+        dicts = [state[0] for state in states if state is not None and isinstance(state[0], dict)]
+        kept = [part for found in dicts for part in found.values()]
+        for part in [layers, *kept]:
+            if isinstance(part, list) and list(map(_form, leaves(part))) == list(map(_form, leaves(layers))):
+                yield fingerprint_layers(self.backend, [Layer(*layer) for layer in part])
+
+    def _another(self, what: str) -> ValueError:
+        return ValueError(f"{os.fspath(self.path)} is the checkpoint of another training: its {what}, or name another path.")
 
     def _fetch(self, array: Array) -> np.ndarray:
         if isinstance(array, np.ndarray | np.generic):
@@ -227,6 +257,8 @@ class Checkpoint:
 def _check_facts(facts: Mapping[str, Any]) -> None:
     holds = {
         "run": isinstance(facts["run"], dict),
+        "data": isinstance(facts.get("data"), dict),
+        "initial": isinstance(facts.get("initial"), str),
         "callbacks": isinstance(facts["callbacks"], list),
         "batches": type(facts["batches"]) is int and facts["batches"] >= 0,
         "best_epoch": facts["best_epoch"] is None or type(facts["best_epoch"]) is int,
@@ -234,7 +266,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
     }
     for name, held in holds.items():
         if not held:
-            raise ValueError(f"its {name} is {str(facts[name])[:40]}")
+            raise ValueError(f"its {name} is {str(facts.get(name))[:40]}")
 
 
 def _form(array: Any) -> tuple[Any, ...]:

@@ -166,18 +166,18 @@ def _train(training: Training, plan: Plan, data: Data, validation: Data | None, 
             tell(0, loss=training.history.monitored)
             for callback in plan.callbacks:
                 callback(training)
-            epoch = _begin_epoch(plan, training, generator)
+            epoch = _begin_epoch(plan, training, generator, epoch.initial)
             if plan.checkpoint is not None:
                 plan.checkpoint.write(training, epoch, plan.callbacks)
     for callback in plan.callbacks:
         getattr(callback, "finish", lambda _: None)(training)
 
 
-def _begin_epoch(plan: Plan, training: Training, generator: Any) -> Epoch:
+def _begin_epoch(plan: Plan, training: Training, generator: Any, initial: str = "") -> Epoch:
     # A list, as a step returns: JAX would trace a tuple apart.
     layers = list(training.layers)
     progress = Progress(layers, training.state, compiled(plan.backend, zero_error)(layers))
-    return Epoch(progress, None if plan.may_diverge else generator.bit_generator.state)
+    return Epoch(progress, None if plan.may_diverge else generator.bit_generator.state, initial=initial)
 
 
 def _run_epoch(

@@ -65,8 +65,10 @@ def main(checkpoint, result, moment=None):
     generator = np.random.default_rng(0)
     x = generator.normal(size=(100, 20))
     target = np.tanh(x[:, :5] + x[:, 5:10])
-    seed = None if os.path.exists(checkpoint) else 0  # what goes on has its weights and batches from the checkpoint alone
-    network = bp.Network([20, 40, 30, 5], ["relu", "tanh", "identity"], backend="numpy", seed=seed)
+    seed = None if os.path.exists(checkpoint) else 0  # what goes on has its batches from the checkpoint alone
+    made = bp.Network([20, 40, 30, 5], ["relu", "tanh", "identity"], backend="numpy", seed=0)
+    weights, biases = zip(*made.layers, strict=True)
+    network = bp.Network.from_weights(weights, biases, made.activations, backend="numpy", seed=seed)
     if moment:
         arm(moment)
     print("begun", flush=True)

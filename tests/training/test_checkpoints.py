@@ -83,8 +83,15 @@ def test_a_kill_within_a_write_changes_no_bit(tmp_path, undisturbed, moment):
     assert sorted(os.listdir(tmp_path)) == ["result.safetensors", "run.safetensors"]
 
 
+def begin(flag, seed, dtype="float64"):
+    """Return a network that always has the same weights, with the random numbers of a seed."""
+    made = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype=dtype, seed=0)
+    weights, biases = zip(*made.layers, strict=True)
+    return bp.Network.from_weights(weights, biases, made.activations, backend=flag, dtype=dtype, seed=seed)
+
+
 def trained(way, path, epochs, seed, **options):
-    network = way.network([4, 6, 2], "tanh", seed=seed)
+    network = begin(way.flag, seed)
     history = network.fit(X, TARGET, epochs=epochs, checkpoint=path, resume=path is not None, **options)
     return network, history
 
@@ -147,7 +154,7 @@ def test_a_training_goes_on_from_any_batch(
     path = tmp_path_factory.mktemp("runs") / "run.safetensors"
 
     def fit(seed, **where):
-        network = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype=dtype, seed=seed)
+        network = begin("numpy", seed, dtype)
         callbacks = [bp.EarlyStopping(patience=2)] if stopping else []
         validation = (X[:7], TARGET[:7]) if validated else None
         fixed = {"optimizer": optimizer, "batch_size": batch_size, "dropout": dropout, "epochs": epochs}
@@ -169,10 +176,10 @@ def test_a_training_goes_on_from_any_batch(
 
 def test_a_training_moves_to_another_backend(way, tmp_path):
     options = {"optimizer": "adam", "batch_size": 5, "callbacks": [bp.EarlyStopping(patience=1)], "learning_rate": 0.2}
-    whole = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype="float64", seed=0)
+    whole = begin("numpy", 0)
     whole.fit(X, TARGET, epochs=30, **options)
     assert whole.history.stop_reason
-    begun = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype="float64", seed=0)
+    begun = begin("numpy", 0)
     begun.fit(X, TARGET, epochs=3, checkpoint=tmp_path / "run", **options)
     network, history = trained(way, tmp_path / "run", 30, 9, **options)
     assert len(history.loss) == len(whole.history.loss) and history.best_epoch == whole.history.best_epoch

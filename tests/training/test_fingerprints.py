@@ -1,0 +1,174 @@
+"""A checkpoint knows its data, its initial weights and pieces of the user's own, and refuses others."""
+
+import functools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from tests.conftest import bits
+
+pytest.importorskip("safetensors")
+GENERATOR = np.random.default_rng(0)
+X, TARGET = GENERATOR.normal(size=(24, 3)), GENERATOR.normal(size=(24, 2))
+WEIGHT = GENERATOR.uniform(0.5, 2.0, size=24)
+RATE = 0.1
+PATHS = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT") if name in os.environ}
+
+
+def fit(path, way=None, x=X, target=TARGET, seed=0, **options):
+    network = way.network([3, 4, 2], seed=seed) if way else bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=seed)
+    before = bits(network)
+    try:
+        network.fit(x, target, **{"epochs": 2, "batch_size": 5, **options}, checkpoint=path, resume=True)
+    except ValueError:
+        assert bits(network) == before
+        raise
+    return network
+
+
+def test_the_folds_of_a_cross_validation_do_not_share_a_checkpoint(way, tmp_path):
+    folds = [np.delete(np.arange(24), np.arange(start, start + 6)) for start in range(0, 24, 6)]
+    fit(tmp_path / "run", way, X[folds[0]], TARGET[folds[0]])
+    content = (tmp_path / "run").read_bytes()
+    for fold in folds[1:]:
+        with pytest.raises(ValueError, match="run is the checkpoint of another training: its inputs are not those given here"):
+            fit(tmp_path / "run", way, X[fold], TARGET[fold])
+    assert (tmp_path / "run").read_bytes() == content
+    fit(tmp_path / "run", way, X[folds[0]], TARGET[folds[0]], epochs=3)
+
+
+def with_next(array, index):
+    changed = array.copy()
+    changed[index] = np.nextafter(changed[index], 9.0)
+    return changed
+
+
+OTHERS = {
+    "inputs": [{"x": with_next(X, (17, 1))}, {"x": X[::-1]}, {"x": X[:, ::-1]}, {"x": -X}],
+    "targets": [{"target": with_next(TARGET, (23, 0))}, {"target": TARGET[::-1]}],
+    "sample weights": [{"sample_weight": with_next(WEIGHT, 3)}, {"sample_weight": WEIGHT[::-1]}],
+    "validation inputs": [{"validation_data": (with_next(X, (0, 0)), TARGET)}],
+    "validation targets": [{"validation_data": (X, TARGET[::-1])}],
+    "validation sample weights": [{"validation_data": (X, TARGET, WEIGHT)}],
+    "initial weights": [{"seed": 1}],
+}
+
+
+@pytest.mark.parametrize(("what", "change"), [(what, change) for what, changes in OTHERS.items() for change in changes])
+def test_other_data_and_weights_are_refused(tmp_path, what, change):
+    given = {"sample_weight": WEIGHT, "validation_data": (X, TARGET)}
+    fit(tmp_path / "run", **given)
+    with pytest.raises(ValueError, match=f"the checkpoint of another training: its {what} are not those .*, or name another"):
+        fit(tmp_path / "run", **given | change)
+    same = {"x": X.copy(order="F"), "target": TARGET.tolist(), "sample_weight": WEIGHT.tolist()}
+    fit(tmp_path / "run", **given | same)
+
+
+@pytest.mark.parametrize("stopping", [None, 2])
+def test_a_network_goes_on_from_its_own_checkpoint(tmp_path, stopping):
+    """It has the weights that its training left it with, and not its first ones."""
+    options = {"learning_rate": 0.3, "batch_size": 5, "validation_data": (X[:9], TARGET[:9]), "checkpoint": tmp_path / "run"}
+    network = bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
+    for epochs in (4, 8):
+        callbacks = [bp.EarlyStopping(patience=stopping)] if stopping else []
+        network.fit(X, TARGET, epochs=epochs, callbacks=callbacks, resume=True, **options)
+    callbacks = [bp.EarlyStopping(patience=stopping)] if stopping else []
+    whole = bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
+    history = whole.fit(X, TARGET, epochs=8, callbacks=callbacks, **options | {"checkpoint": None})
+    assert bits(network) == bits(whole) and network.history == history
+
+
+def sgd(rate):
+    def update(gradient, state, layers):
+        pairs = [zip(*pair, strict=True) for pair in zip(layers, gradient, strict=True)]
+        return [bp.Layer(*(parameter - rate * slope for parameter, slope in pair)) for pair in pairs], state
+
+    return (lambda layers: (), update)
+
+
+class Own:
+    def __init__(self, rate, kept=()):
+        self.rate, self.kept, self.itself = rate, kept, self
+
+    def init(self, layers):
+        return ()
+
+    def update(self, gradient, state, layers):
+        return sgd(self.rate)[1](gradient, state, layers)
+
+
+def of_module(gradient, state, layers):
+    return sgd(RATE)[1](gradient, state, layers)
+
+
+def test_another_optimizer_of_one_s_own_is_refused(tmp_path, monkeypatch):
+    made = [
+        lambda rate: sgd(rate),
+        lambda rate: Own(rate),
+        lambda rate: Own(0.1, {"rates": [rate]}),
+        lambda rate: Own(0.1, np.full(3, rate)),
+        lambda rate: bp.optimizers.Penalized(Own(rate), l2=0.1),
+        lambda rate: (sgd(0.1)[0], functools.partial(lambda *given, rate: sgd(rate)[1](*given), rate=rate)),
+        lambda rate: (sgd(0.1)[0], Own(rate).update),
+    ]
+    for number, make in enumerate(made):
+        fit(tmp_path / str(number), optimizer=make(0.1))
+        fit(tmp_path / str(number), optimizer=make(0.1), epochs=3)
+        with pytest.raises(ValueError, match="the checkpoint of another training: its optimizer is"):
+            fit(tmp_path / str(number), optimizer=make(0.2))
+    fit(tmp_path / "module", optimizer=(sgd(0.1)[0], of_module))
+    monkeypatch.setitem(globals(), "RATE", 0.2)
+    with pytest.raises(ValueError, match="its optimizer is"):
+        fit(tmp_path / "module", optimizer=(sgd(0.1)[0], of_module))
+
+
+def test_another_loss_or_activation_of_one_s_own_is_refused(tmp_path):
+    def power(exponent):
+        return (
+            lambda out, target: ((out - target) ** exponent).sum(-1),
+            lambda out, target: exponent * (out - target) ** (exponent - 1),
+        )
+
+    fit(tmp_path / "loss", loss=power(2), learning_rate=0.01)
+    fit(tmp_path / "loss", loss=power(2), learning_rate=0.01)
+    with pytest.raises(ValueError, match="its loss is"):
+        fit(tmp_path / "loss", loss=power(4), learning_rate=0.01)
+
+    def scaled(scale):
+        return lambda net: scale * net, lambda slope, signal: scale * slope
+
+    def fit_scaled(scale):
+        network = bp.Network([3, 4, 2], scaled(scale), backend="numpy", seed=0)
+        network.fit(X, TARGET, learning_rate=0.01, checkpoint=tmp_path / "activation", resume=True)
+
+    fit_scaled(0.5)
+    fit_scaled(0.5)
+    with pytest.raises(ValueError, match="its activations is"):
+        fit_scaled(0.25)
+
+
+def test_a_fingerprint_is_the_same_in_another_process():
+    program = (
+        "from portable_bp.training.fingerprints import fingerprint_piece;"
+        "from tests.training.test_fingerprints import Own, of_module, sgd;"
+        "print(fingerprint_piece((sgd(0.3), Own({'a', 'b', 'c'}), of_module)))"
+    )
+    seeds = ("1", "2")  # of the order of sets, and the places of objects
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, **PATHS}
+        ).stdout
+        for seed in seeds
+    }
+    assert len(said) == 1 and said != {""}
+
+
+def test_a_checkpoint_moves_between_backends(way, tmp_path):
+    begun = fit(tmp_path / "run", epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
+    moved = fit(tmp_path / "run", way, epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
+    for mine, theirs in zip(moved.layers, begun.layers, strict=True):
+        way.assert_close(mine.weight, theirs.weight, rtol=0.0)
