@@ -1,18 +1,36 @@
-"""The backend fixture, what must not be skipped, and the sentence that says which backends ran."""
+"""The backend fixture, what is skipped and what must not be, and the lines that say which backends ran.
+
+- A test with the fixture ``way`` runs on every backend that is here. A backend that is not here takes no test each: the end of
+  the output says why it is not, and so does one skipped test (`tests/backends/test_ways.py`).
+- ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here.
+- ``PORTABLE_BP_WITHOUT=torch,onnx`` names libraries that are hidden, from the processes that tests start too.
+- A test that needs an optional library that is not here is skipped, with what the import or the package said.
+"""
 
 import collections
 import contextlib
+import functools
 import importlib.util
 import os
+import traceback
+from pathlib import Path
 
 # scikit-learn's array_api_dispatch wants it to be set before SciPy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
+from tests.hidden.sitecustomize import HIDDEN, OPTIONAL
+
+if HIDDEN:
+    here = str(Path(__file__).parent / "hidden")
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, *others])
 
 import hypothesis
 import numpy as np
 import pytest
 
 import portable_bp as bp
+from portable_bp import extras
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
 from tests.pretended_cupy import pretending
@@ -37,8 +55,10 @@ REQUIRED = {name for name in os.environ.get("PORTABLE_BP_REQUIRE", "").split(","
 FLAGS = {flag.partition(":")[0] if flag.endswith("1") else flag for flag in WAYS.values()}
 if REQUIRED - FLAGS:
     raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {sorted(REQUIRED - FLAGS)}: the known ones are {sorted(FLAGS)}")
-ran = collections.Counter()
-skipped = {}
+ABSENT = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
+PACKAGE = Path(bp.__file__).parent
+
+passed = collections.Counter()  # tests by the way to run
 
 
 class ReadOnlyNumpyBackend(numpy_backend.NumpyBackend):
@@ -97,14 +117,26 @@ def bits(network):
     return [None if part is None else part.tobytes() for layer in network._host_layers() for part in layer]
 
 
+@functools.cache
 def why_unusable(name):
+    """Return why a way to run is not here, or None where it is."""
+    if name == "cupy-pretended":
+        return "SciPy, whose BLAS multiplies, is not installed" if "scipy" in ABSENT else None
     try:
         bp.select_backend(WAYS[name])
     except (ImportError, bp.BackendUnavailableError) as error:
-        if WAYS[name].removesuffix(":device1") in REQUIRED:
-            pytest.fail(f"PORTABLE_BP_REQUIRE names {WAYS[name]}: {error}")
         return str(error)
     return None
+
+
+def usable(names=WAYS):
+    """Return those ways to run that are here."""
+    return [name for name in names if not why_unusable(name)]
+
+
+for name, flag in WAYS.items():
+    if flag.removesuffix(":device1") in REQUIRED and name != "cupy-pretended" and why_unusable(name):
+        raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {flag}: {why_unusable(name)}")
 
 
 @contextlib.contextmanager
@@ -131,30 +163,97 @@ def arranged(name, monkeypatch):
         yield
 
 
-@pytest.fixture(params=list(WAYS))
+@pytest.fixture
 def way(request, monkeypatch):
     """Run the test once on every backend that is here."""
-    reason = None if request.param == "cupy-pretended" else why_unusable(request.param)
-    if reason:
-        skipped[request.param] = reason
+    if reason := why_unusable(request.param):
         pytest.skip(f"{request.param}: {reason}")
-    ran[request.param] += 1
+    request.node.user_properties.append(("way", request.param))
     with arranged(request.param, monkeypatch):
         yield Way(request.param)
+
+
+def pytest_generate_tests(metafunc):
+    marked = (mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "way" in metafunc.fixturenames and not any("way" in names for names in marked):
+        metafunc.parametrize("way", usable(), indirect=True)
 
 
 @pytest.fixture(scope="session")
 def torch():
     """PyTorch, as an oracle."""
-    if "torch" not in REQUIRED and importlib.util.find_spec("torch") is None:
-        pytest.skip("PyTorch, the oracle, is not installed")
     import torch
 
     return torch
 
 
+def pytest_collection_modifyitems(config, items):
+    """Keep one skipped test of each function whose oracle is not here."""
+    if "torch" not in ABSENT:
+        return
+    kept, left_out, seen = [], [], set()
+    for item in items:
+        function = item.parent.nodeid, getattr(item, "originalname", item.name)
+        again = function in seen
+        if "torch" in getattr(item, "fixturenames", ()):
+            seen.add(function)
+        (left_out if again else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def skip_if_absent(error):
+    """Skip the test if an error says that an optional library is not here, and the package did not fail to say it well."""
+    name = str(getattr(error, "name", None)).partition(".")[0]
+    if not isinstance(error, ImportError) or name not in ABSENT:
+        return
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    if PACKAGE not in files[-1].parents or files[-1] == Path(extras.__file__):
+        pytest.skip(str(error), allow_module_level=True)
+
+
+class Module(pytest.Module):
+    """A file of tests, which may import an optional library."""
+
+    def collect(self):
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            skip_if_absent(error.__cause__)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return Module.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup():
+    try:
+        return (yield)
+    except ImportError as error:
+        skip_if_absent(error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    try:
+        return (yield)
+    except ImportError as error:
+        skip_if_absent(error)
+        raise
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and report.passed:
+        passed.update(name for key, name in report.user_properties if key == "way")
+
+
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("backends")
     for name in WAYS:
-        said = f"{ran[name]} tests" if ran[name] else f"none: {skipped.get(name, 'no test asked for it')}"
-        terminalreporter.line(f"{name:<16}{said}")
+        told = f"{passed[name]} tests passed" if passed[name] else f"none: {why_unusable(name) or 'no test asked for it'}"
+        terminalreporter.line(f"{name:<16}{told}")
+    if HIDDEN:
+        terminalreporter.line(f"hidden: {', '.join(sorted(HIDDEN))}")

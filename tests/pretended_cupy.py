@@ -13,7 +13,7 @@ import sys
 import types
 
 import numpy as np
-from scipy.linalg import cython_blas
+import pytest
 
 from portable_bp.backends import selector
 from tests.backends.kernels_in_python import IN_PYTHON
@@ -316,6 +316,8 @@ def gemm_outside_of_graphs(handle, *arguments):
 
 
 def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc, compute, algo):
+    from scipy.linalg import cython_blas
+
     capsule = cython_blas.__pyx_capi__["dgemm" if c_kind == 1 else "sgemm"]
     number = ctypes.c_double if c_kind == 1 else ctypes.c_float
     assert (compute == 70) == (c_kind == 1)
@@ -447,6 +449,7 @@ BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.back
 @contextlib.contextmanager
 def pretending():
     """Let ``cupy`` be the pretended one meanwhile."""
+    pytest.importorskip("scipy", reason="SciPy, whose BLAS multiplies, is not installed")
     known = pretended_modules()
     own = {name: module for name, module in sys.modules.items() if name in known or name.startswith(BOUND)}
     for name in own:

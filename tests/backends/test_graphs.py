@@ -7,16 +7,14 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.recorded import player
-from tests.conftest import why_unusable
+from tests.conftest import usable
 from tests.pretended_cupy import pretending
 
 
-@pytest.fixture(params=["pretended", "real"])
+@pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
 def cupy(request):
     """CuPy, with nothing kept of what was made before."""
-    if request.param == "real":
-        if reason := why_unusable("cupy"):
-            pytest.skip(reason)
+    if request.param == "cupy":
         pytest.importorskip("nvmath.bindings", reason="nvmath-python, by which products are captured, is not installed")
         yield request.param
         return

@@ -7,7 +7,6 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.recorded import player
-from tests.conftest import why_unusable
 from tests.pretended_cupy import pretending
 
 
@@ -28,8 +27,8 @@ def cupy():
             bp.BackendUnavailableError,
             "precision is 'tf32', and backend 'numpy:cpu' in float32 has float32",
         ),
-        ("torch", "float32", "mixed", bp.BackendUnavailableError, "'torch:cpu' in float32 has float32: take one of these"),
-        ("jax", "float32", "mixed", bp.BackendUnavailableError, "'jax:cpu:0' in float32 has float32"),
+        ("torch:cpu", "float32", "mixed", bp.BackendUnavailableError, "'torch:cpu' in float32 has float32: take one of these"),
+        ("jax:cpu", "float32", "mixed", bp.BackendUnavailableError, "'jax:cpu:0' in float32 has float32"),
         ("cupy", "float64", "tf32", bp.BackendUnavailableError, "'cupy:0' in float64 has float64"),
         ("cupy", "float32", "float64", bp.BackendUnavailableError, "'cupy:0' in float32 has float32, tf32, mixed"),
         ("numpy", "float32", "tf23", ValueError, "unknown precision 'tf23'.*did you mean 'tf32'"),
@@ -122,8 +121,6 @@ def test_torch_s_switch_is_set_back(torch, monkeypatch, precision, meanwhile):
 @pytest.mark.parametrize(("precision", "told"), [("float32", "HIGHEST"), ("tf32", "TF32_TF32_F32"), ("mixed", "BF16_BF16_F32")])
 def test_jax_is_told_the_precision_of_every_product_on_a_gpu(precision, told, monkeypatch):
     """Untold, it takes TF32 for float32 there."""
-    if reason := why_unusable("jax"):
-        pytest.skip(reason)
     import jax
 
     from portable_bp.backends import jax as jax_backend

@@ -17,9 +17,9 @@ from portable_bp import description
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.storage import replace_file
-from tests.conftest import WAYS, bits, why_unusable
+from tests.conftest import WAYS, bits, usable
 
-USABLE = sorted({WAYS[name] for name in WAYS if not why_unusable(name)})
+USABLE = sorted({WAYS[name] for name in usable()})
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import array_api_compat.torch
-import torch
-
 from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.recorded.tape import Library, StandIn, Value
+from portable_bp.extras import require
+
+torch = require("torch", "torch")  # array_api_compat.torch would say less clearly what is missing
+
+import array_api_compat.torch  # noqa: E402
 
 OPERATORS = {
     "add": torch.add,

@@ -1,0 +1,55 @@
+"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed.
+
+Python runs a module of this name at its start where it finds one: conftest puts this folder on the PYTHONPATH of the processes
+that tests start.
+"""
+
+import importlib.machinery
+import os
+import sys
+
+# The optional libraries, by the names of their modules.
+OPTIONAL = {
+    *("array_api_strict", "cupy", "jax", "matplotlib", "onnx", "onnxruntime", "pandas", "polars", "safetensors", "scipy"),
+    *("sklearn", "torch", "tqdm"),
+}
+# What cannot be imported without another library, so that no installation has the one and lacks the other.
+REQUIRED_BY = {"scipy": {"sklearn", "jax"}}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "array_api_strict": "array-api-strict"}
+
+
+class HidingFinder:
+    """Finds modules on sys.path, but for some."""
+
+    def __init__(self, finder, hidden):
+        self.finder = finder
+        self.hidden = hidden
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
+
+    def find_distributions(self, context):
+        if context.name in {DISTRIBUTIONS.get(name, name) for name in self.hidden}:
+            return iter(())
+        return self.finder.find_distributions(context)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+
+def hide():
+    """Hide the libraries from this process, and return their names."""
+    hidden = {name for name in os.environ.get("PORTABLE_BP_WITHOUT", "").split(",") if name}
+    if hidden - OPTIONAL:
+        raise ValueError(f"PORTABLE_BP_WITHOUT names {sorted(hidden - OPTIONAL)}: the known ones are {sorted(OPTIONAL)}")
+    for name in hidden & REQUIRED_BY.keys():
+        hidden |= REQUIRED_BY[name]
+    if imported := hidden & sys.modules.keys():
+        raise RuntimeError(f"{sorted(imported)} cannot be hidden: already imported")
+    if hidden:
+        path_finder = importlib.machinery.PathFinder
+        sys.meta_path[:] = [HidingFinder(each, hidden) if each is path_finder else each for each in sys.meta_path]
+    return hidden
+
+
+HIDDEN = hide()
