@@ -2,7 +2,8 @@
 
 - A test with the fixture ``way`` runs on every backend that is here. A backend that is not here takes no test each: the end of
   the output says why it is not, and so does one skipped test (`tests/backends/test_ways.py`).
-- ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here.
+- ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here, and ``PORTABLE_BP_WAYS=numpy,jax`` those of `WAYS` on which
+  such tests run, where not all are wanted.
 - ``PORTABLE_BP_WITHOUT=torch,onnx`` names libraries that are hidden, from the processes that tests start too.
 - A test that needs an optional library that is not here is skipped, with what the import or the package said.
 """
@@ -17,6 +18,9 @@ from pathlib import Path
 
 # scikit-learn's array_api_dispatch wants it to be set before SciPy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# Matrices are small here, and threads that wait for each other beside another process cost far more than they give.
+for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 from tests.hidden.sitecustomize import HIDDEN, OPTIONAL
 
@@ -36,6 +40,7 @@ from portable_bp.backends import selector
 from tests.pretended_cupy import pretending
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("default"), max_examples=5)
 hypothesis.settings.load_profile("default")
 
 # Every name is a way to run, with the flag that selects it; PORTABLE_BP_REQUIRE names flags.
@@ -55,6 +60,9 @@ REQUIRED = {name for name in os.environ.get("PORTABLE_BP_REQUIRE", "").split(","
 FLAGS = {flag.partition(":")[0] if flag.endswith("1") else flag for flag in WAYS.values()}
 if REQUIRED - FLAGS:
     raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {sorted(REQUIRED - FLAGS)}: the known ones are {sorted(FLAGS)}")
+WANTED = {name for name in os.environ.get("PORTABLE_BP_WAYS", "").split(",") if name} or set(WAYS)
+if WANTED - WAYS.keys():
+    raise pytest.UsageError(f"PORTABLE_BP_WAYS names {sorted(WANTED - WAYS.keys())}: the known ones are {list(WAYS)}")
 ABSENT = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
 PACKAGE = Path(bp.__file__).parent
 
@@ -130,8 +138,8 @@ def why_unusable(name):
 
 
 def usable(names=WAYS):
-    """Return those ways to run that are here."""
-    return [name for name in names if not why_unusable(name)]
+    """Return those ways to run that are here, and wanted."""
+    return [name for name in names if name in WANTED and not why_unusable(name)]
 
 
 for name, flag in WAYS.items():
@@ -253,7 +261,7 @@ def pytest_runtest_logreport(report):
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("backends")
     for name in WAYS:
-        told = f"{passed[name]} tests passed" if passed[name] else f"none: {why_unusable(name) or 'no test asked for it'}"
-        terminalreporter.line(f"{name:<16}{told}")
+        reason = "not among PORTABLE_BP_WAYS" if name not in WANTED else why_unusable(name) or "no test asked for it"
+        terminalreporter.line(f"{name:<16}{f'{passed[name]} tests passed' if passed[name] else f'none: {reason}'}")
     if HIDDEN:
         terminalreporter.line(f"hidden: {', '.join(sorted(HIDDEN))}")
