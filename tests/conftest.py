@@ -2,8 +2,8 @@
 
 - A test with the fixture ``way`` runs on every backend that is here. A backend that is not here takes no test each: the end of
   the output says why it is not, and so does one skipped test (`tests/backends/test_ways.py`).
-- ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here, and ``PORTABLE_BP_WAYS=numpy,jax`` those of `WAYS` on which
-  such tests run, where not all are wanted.
+- ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here, and ``PORTABLE_BP_WAYS=numpy,jax`` those of `WAYS` on
+  which such tests run, where not all are wanted.
 - ``PORTABLE_BP_WITHOUT=torch,onnx`` names libraries that are hidden, from the processes that tests start too.
 - A test that needs an optional library that is not here is skipped, with what the import or the package said.
 """
@@ -19,15 +19,9 @@ from pathlib import Path
 # scikit-learn's array_api_dispatch wants it to be set before SciPy is imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # Matrices are small here, and threads that wait for each other beside another process cost far more than they give.
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-
-from tests.hidden.sitecustomize import HIDDEN, OPTIONAL
-
-if HIDDEN:
-    here = str(Path(__file__).parent / "hidden")
-    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, *others])
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import hypothesis
 import numpy as np
@@ -37,6 +31,7 @@ import portable_bp as bp
 from portable_bp import extras
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
+from tests.hidden.sitecustomize import HIDDEN, OPTIONAL
 from tests.pretended_cupy import pretending
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from portable_bp.extras import require
+from portable_bp.storage.nesting import read_json, refuse_deep_json
 from portable_bp.storage.replacing import replace_file
 
 BLOCK = "portable_bp"
@@ -71,7 +72,7 @@ def write_arrays(
     ImportError
         If safetensors is not installed.
     ValueError
-        If the facts are too long.
+        If the facts are too long, or nested too deep.
     OSError
         If the file cannot be written; the old one is as it was.
     """
@@ -80,6 +81,10 @@ def write_arrays(
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     block = {"format_version": version, "kind": kind, **facts}
     text = json.dumps({**block, "sha256": _checksum(plain, block)})
+    try:
+        refuse_deep_json(text)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} cannot be written: {error}.") from None
     content = save(plain, {BLOCK: text})
     if int.from_bytes(content[:8], "little") > LONGEST_HEADER:
         raise ValueError(
@@ -132,8 +137,8 @@ def read_arrays(
         matches = block.pop("sha256", None) == _checksum(arrays, block)
     except ModelFileError:
         raise
-    # NumPy has its own words for shapes that it cannot have, and JSON for what is nested too deep.
-    except (safetensors.SafetensorError, ValueError, TypeError, OverflowError, RecursionError) as error:
+    # NumPy has its own words for shapes that it cannot have.
+    except (safetensors.SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise ModelFileError(f"{name} is damaged, or no safetensors file: {str(error)[:200]}.") from None
     if not matches:
         raise ModelFileError(f"{name} is damaged: what it holds does not match its checksum.")
@@ -143,7 +148,7 @@ def read_arrays(
 def _read_block(name: str, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     if BLOCK not in metadata:
         raise ModelFileError(f"{name} was not written by portable_bp: its metadata do not say what its arrays are.")
-    block = json.loads(metadata[BLOCK])
+    block = read_json(metadata[BLOCK])
     version = block.get("format_version") if isinstance(block, dict) else None
     if type(version) is not int or version < 1:
         raise ModelFileError(f"{name} is damaged: it does not say which version of the format it has.")

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.storage.nesting import DEEPEST
+
 MARK = "$array"
 
 
-def take_apart(tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, np.ndarray], place: str = "") -> Any:
+def take_apart(
+    tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, np.ndarray], place: str = "", depth: int = 0
+) -> Any:
     """Return a tree with names in the place of its arrays, which are put under these names into ``arrays``.
 
     Parameters
@@ -23,20 +27,24 @@ def take_apart(tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, 
         Where the arrays go.
     place : str
         Where in a larger tree this one is.
+    depth : int
+        How deep in that.
 
     Raises
     ------
     TypeError
         If something in it is none of these.
     ValueError
-        If two arrays would have one name.
+        If two arrays would have one name, or it is nested too deep.
     """
+    if depth > DEEPEST:
+        raise ValueError(f"{place[1:61]}... is nested deeper than {DEEPEST}, which is the most that a checkpoint keeps.")
     if tree is None or type(tree) in (bool, int, float, str):
         return tree
     if isinstance(tree, tuple | list):
-        return [take_apart(part, fetch, arrays, f"{place}.{number}") for number, part in enumerate(tree)]
+        return [take_apart(part, fetch, arrays, f"{place}.{number}", depth + 1) for number, part in enumerate(tree)]
     if isinstance(tree, dict) and all(isinstance(key, str) and key != MARK for key in tree):
-        return {key: take_apart(part, fetch, arrays, f"{place}.{key}") for key, part in tree.items()}
+        return {key: take_apart(part, fetch, arrays, f"{place}.{key}", depth + 1) for key, part in tree.items()}
     if not hasattr(tree, "shape") or not hasattr(tree, "dtype"):
         raise TypeError(
             f"{place[1:]} is of type {type(tree).__name__}, and a checkpoint keeps arrays, numbers, strings, and lists, tuples "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from portable_bp.network import Network
-from portable_bp.storage import ModelFileError
+from portable_bp.storage import ModelFileError, read_json
 from portable_bp.tables.columns import LARGEST, CategoryColumn, LeftOut, NumberColumn
 from portable_bp.tables.reading import THOUSANDS, UNITS, Reading
 from portable_bp.tables.recipe import Recipe
@@ -50,7 +50,7 @@ def find_recipe(path: str, network: Network) -> Recipe | None:
         return None
     try:
         return read_recipe(network.notes[NOTE], network.sizes[0], network.sizes[-1])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelFileError(f"{path} has a recipe of a table that cannot be true: {error}.") from None
 
 
@@ -66,10 +66,10 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
 
     Raises
     ------
-    ValueError, RecursionError
+    ValueError
         If it is no recipe, or none of such a network; the message is the end of a sentence.
     """
-    facts = json.loads(text)
+    facts = read_json(text)
     # JSON lets through NaN, infinity and halves of characters, which can be neither reckoned with nor written.
     json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
     match facts:

@@ -1,7 +1,6 @@
-"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed.
+"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed: from this process and those it starts.
 
-Python runs a module of this name at its start where it finds one: conftest puts this folder on the PYTHONPATH of the processes
-that tests start.
+Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
 """
 
 import importlib.machinery
@@ -38,7 +37,7 @@ class HidingFinder:
 
 
 def hide():
-    """Hide the libraries from this process, and return their names."""
+    """Hide the libraries, and return their names."""
     hidden = {name for name in os.environ.get("PORTABLE_BP_WITHOUT", "").split(",") if name}
     if hidden - OPTIONAL:
         raise ValueError(f"PORTABLE_BP_WITHOUT names {sorted(hidden - OPTIONAL)}: the known ones are {sorted(OPTIONAL)}")
@@ -49,6 +48,9 @@ def hide():
     if hidden:
         path_finder = importlib.machinery.PathFinder
         sys.meta_path[:] = [HidingFinder(each, hidden) if each is path_finder else each for each in sys.meta_path]
+        folder = os.path.dirname(__file__)
+        others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", folder)]
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *others])
     return hidden
 
 

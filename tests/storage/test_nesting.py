@@ -1,0 +1,153 @@
+"""How deep a file may be nested is our own limit, the same on every Python, and nothing deeper reaches its JSON reader."""
+
+import json
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.storage import nesting, read_arrays, read_json, write_arrays
+from portable_bp.tables import find_recipe
+
+OPENINGS = {"lists": ("[", "]"), "dicts": ('{"a":', "}"), "both": ('[{"[":', "}]")}
+
+
+def nested(depth, kind="lists"):
+    """Return JSON that is so deep."""
+    opening, closing = OPENINGS[kind]
+    times = depth // 2 if kind == "both" else depth
+    return opening * times + "0" + closing * times
+
+
+def depth_of(tree):
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else None
+    return 0 if parts is None else 1 + max(map(depth_of, parts), default=0)
+
+
+@pytest.mark.parametrize("kind", OPENINGS)
+@pytest.mark.parametrize("depth", [2, nesting.DEEPEST, nesting.DEEPEST + 2, 600, 10**5, 10**6])
+def test_the_limit_is_the_same_everywhere(depth, kind):
+    text = nested(depth, kind)
+    if depth <= nesting.DEEPEST:
+        assert depth_of(read_json(text)) == depth
+        return
+    for broken in (text, text[:-1], "[" + text):
+        with pytest.raises(ValueError, match=r"nested [\d,]+ deep, and 100 are the most"):
+            read_json(broken)
+
+
+@hypothesis.given(
+    tree=st.recursive(st.none() | st.integers() | st.text('[]{}"\\:, a\u2603'), lambda inner: st.lists(inner) | st.dictionaries(
+        st.text('[]{}"\\a'), inner
+    )),
+    limit=st.integers(0, 4),
+    options=st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 1}]),
+)  # fmt: skip
+def test_what_stands_in_strings_is_not_deep(tree, limit, options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nesting, "DEEPEST", limit)
+        if depth_of(tree) <= limit:
+            assert read_json(json.dumps(tree, **options)) == tree
+        else:
+            with pytest.raises(ValueError, match=f"nested {depth_of(tree)} deep"):
+                read_json(json.dumps(tree, **options))
+
+
+@hypothesis.given(st.text('[]{}"\\:,0 a', max_size=30))
+def test_any_text_is_read_as_json_reads_it(text):
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError):
+            read_json(text)
+    else:
+        assert read_json(text) == expected
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 10**6, '"' * 10**6, "\\" * 10**6, "[]" * 10**6, '["' * 10**6])
+def test_a_long_text_takes_no_longer_than_it_is(text):
+    """It takes hours where every quote begins anew what an earlier one did."""
+    with pytest.raises(ValueError):
+        read_json(text)
+
+
+def write_as_a_stranger(path, block):
+    """Write a file without arrays, whose block of facts is any text."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path.write_bytes(safetensors.save({}, {"portable_bp": block}))
+
+
+@pytest.mark.parametrize("kind", OPENINGS)
+@pytest.mark.parametrize("depth", [101, 600, 5000, 10**5])
+def test_files_that_are_too_deep_are_refused(tmp_path, depth, kind):
+    path = tmp_path / "lie.safetensors"
+    for text in (nested(depth + 1, kind), '{"format_version":1,"kind":"model","notes":' + nested(depth, kind) + "}"):
+        write_as_a_stranger(path, text)
+        with pytest.raises(bp.ModelFileError, match=r"lie.safetensors is damaged, .*nested [\d,]+ deep, and 100 are the most"):
+            bp.load(path, "numpy")
+        write_as_a_stranger(path, text.replace("model", "checkpoint"))
+        with pytest.raises(bp.ModelFileError, match="deep, and 100 are the most"):
+            bp.Network([4, 2], backend="numpy").fit(np.eye(4), np.ones((4, 2)), checkpoint=path, resume=True)
+
+
+@pytest.mark.parametrize("depth", [101, 600, 10**5])
+def test_a_recipe_that_is_too_deep_is_refused(depth):
+    network = bp.Network([2, 1], backend="numpy", seed=0)
+    network.notes["table"] = nested(depth)
+    with pytest.raises(bp.ModelFileError, match="a recipe of a table that cannot be true: .*100 are the most"):
+        find_recipe("model", network)
+
+
+def lists(depth):
+    tree = []
+    for _ in range(depth - 1):
+        tree = [tree]
+    return tree
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    pytest.importorskip("safetensors")
+    for depth in range(1, nesting.DEEPEST + 30):
+        if depth < nesting.DEEPEST:  # a file's facts are a dict themselves
+            write_arrays(tmp_path / "file", "model", {}, {"it": lists(depth)})
+            assert read_arrays(tmp_path / "file", "model").facts["it"] == lists(depth)
+        else:
+            with pytest.raises(ValueError, match=f"file cannot be written: .*nested {depth + 1} deep, and 100 are the most"):
+                write_arrays(tmp_path / "file", "model", {}, {"it": lists(depth)})
+
+
+class Remembering:
+    """A callback that remembers what it is given."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def __call__(self, training):
+        pass
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+def test_a_checkpoint_that_would_be_too_deep_is_not_begun(tmp_path):
+    """With a state as deep as any that is written it goes on."""
+
+    def fit(state, epochs):
+        network = bp.Network([4, 2], backend="numpy", seed=0)
+        callback = Remembering(state)
+        path = tmp_path / "run"
+        network.fit(np.eye(4), np.ones((4, 2)), epochs=epochs, callbacks=[callback], checkpoint=path, resume=True)
+        return callback.state
+
+    around = []
+    around.append(around)
+    for state in (lists(98), lists(10**3), lists(10**5), around):
+        with pytest.raises(ValueError, match="100"):
+            fit(state, 1)
+        assert not (tmp_path / "run").exists()
+    assert fit(lists(97), 1) == fit([], 2) == lists(97)
