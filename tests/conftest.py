@@ -59,6 +59,7 @@ WANTED = {name for name in os.environ.get("PORTABLE_BP_WAYS", "").split(",") if 
 if WANTED - WAYS.keys():
     raise pytest.UsageError(f"PORTABLE_BP_WAYS names {sorted(WANTED - WAYS.keys())}: the known ones are {list(WAYS)}")
 ABSENT = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
+BACKEND_LIBRARIES = {"array_api_strict", "cupy", "jax", "torch"}
 PACKAGE = Path(bp.__file__).parent
 
 passed = collections.Counter()  # tests by the way to run
@@ -205,14 +206,37 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=left_out)
 
 
+class NotingImports:
+    """Takes importlib's place in `require`, to note what the package needed and did not find."""
+
+    def __init__(self):
+        self.missing = []
+
+    def import_module(self, name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            self.missing.append(error)
+            raise
+
+
+extras.importlib = NotingImports()
+
+
 def skip_if_absent(error):
-    """Skip the test if an error says that an optional library is not here, and the package did not fail to say it well."""
+    """Skip the test if it failed since an optional library is not here, and not since the package failed to say so.
+
+    Of a command, which does not raise, the package's own notes tell; not of libraries of backends, which it tries by itself.
+    """
     name = str(getattr(error, "name", None)).partition(".")[0]
-    if not isinstance(error, ImportError) or name not in ABSENT:
-        return
-    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    if PACKAGE not in files[-1].parents or files[-1] == Path(extras.__file__):
-        pytest.skip(str(error), allow_module_level=True)
+    if isinstance(error, ImportError) and name in ABSENT:
+        files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+        files = [path for path in files if path.suffix == ".py"]
+        if PACKAGE not in files[-1].parents or files[-1] == Path(extras.__file__):
+            pytest.skip(str(error), allow_module_level=True)
+    for each in extras.importlib.missing:
+        if each.name in ABSENT - BACKEND_LIBRARIES:
+            pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
 
 class Module(pytest.Module):
@@ -232,9 +256,10 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup():
+    extras.importlib.missing.clear()
     try:
         return (yield)
-    except ImportError as error:
+    except (Exception, pytest.fail.Exception) as error:
         skip_if_absent(error)
         raise
 
@@ -243,7 +268,7 @@ def pytest_runtest_setup():
 def pytest_pyfunc_call():
     try:
         return (yield)
-    except ImportError as error:
+    except (Exception, pytest.fail.Exception) as error:
         skip_if_absent(error)
         raise
 

@@ -15,7 +15,7 @@ import types
 import numpy as np
 import pytest
 
-from portable_bp.backends import selector
+from portable_bp.backends import compiled, selector
 from tests.backends.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -446,6 +446,12 @@ def pretended_modules(devices=2):
 BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_calls")
 
 
+def clear_what_is_kept():
+    """Forget backends, and what was compiled for equal ones."""
+    selector._backend.cache_clear()
+    compiled._kept.cache_clear()
+
+
 @contextlib.contextmanager
 def pretending():
     """Let ``cupy`` be the pretended one meanwhile."""
@@ -455,11 +461,11 @@ def pretending():
     for name in own:
         del sys.modules[name]
     sys.modules.update(known)
-    selector._backend.cache_clear()
+    clear_what_is_kept()
     try:
         yield
     finally:
-        selector._backend.cache_clear()
+        clear_what_is_kept()
         for name in [name for name in sys.modules if name in known or name.startswith(BOUND)]:
             known.setdefault(name, sys.modules.pop(name))
         sys.modules.update(own)

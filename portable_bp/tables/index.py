@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from portable_bp.extras import require
+from portable_bp.storage import read_json
 from portable_bp.tables.columns import iter_numbers, kind_of
 
 # What pandas and dask call an index without a name, and what pandas calls it once it was read back as a column.
@@ -66,8 +66,8 @@ def _read_pandas(path: str) -> set[str]:
     # Older versions of polars do not read it.
     read = getattr(polars, "read_parquet_metadata", None)
     try:
-        said = json.loads(read(path).get("pandas", "{}")) if read else {}
-    except (ValueError, RecursionError):
+        said = read_json(read(path).get("pandas", "{}")) if read else {}
+    except ValueError:
         return set()
     columns = said.get("index_columns") if isinstance(said, dict) else None
     return {name for name in columns if isinstance(name, str)} if isinstance(columns, list) else set()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars
+import pytest
 
 from portable_bp.cli import main
 
@@ -29,8 +30,14 @@ def prices(rows=80, seed=0):
     return polars.DataFrame({"size": size, "town": [["Bonn", "Kiel"][number] for number in town], "price": cost})
 
 
+def skip_without_what_train_needs(*options):
+    for library in ("safetensors", "matplotlib", *(() if "--quiet" in options else ("tqdm",))):
+        pytest.importorskip(library)
+
+
 def train(folder, table, target, *more, ending="csv"):
     """Write a table, train on it, and return the exit code."""
+    skip_without_what_train_needs(*more)
     path = folder / f"data.{ending}"
     getattr(table, f"write_{ending}")(path)
     fixed = ["--target", target, "-o", str(folder / "model.safetensors"), "--hidden", "16", "--learning-rate", "0.01"]

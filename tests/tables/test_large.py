@@ -13,7 +13,7 @@ import portable_bp as bp
 from portable_bp.tables import encoding, find_recipe, write_recipe
 from portable_bp.tables.columns import CategoryColumn
 from portable_bp.tables.encoding import encode
-from tests.tables.tables import predict, prices, train
+from tests.tables.tables import predict, prices, skip_without_what_train_needs, train
 
 
 def wide(columns, rows=20, name="gene"):
@@ -128,6 +128,7 @@ def test_training_on_demand_is_training_on_all_at_once(tmp_path, monkeypatch, ca
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much memory a process took by itself")
 def test_many_categories_take_little_memory(tmp_path):
     """Of 40,000 rows, as float64 the inputs would take 320 MB, and as float32 half of it."""
+    skip_without_what_train_needs("--quiet")
     generator = np.random.default_rng(0)
     table = polars.DataFrame({name: generator.integers(0, 500, 40_000) for name in "ab"}).with_columns(
         polars.format("{}{}", polars.lit(name), polars.col(name)).alias(name) for name in "ab"

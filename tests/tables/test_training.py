@@ -19,7 +19,7 @@ from portable_bp.cli import main
 from portable_bp.tables import Settings, find_recipe
 from portable_bp.tables.preparation import prepare_table
 from tests.conftest import why_unusable
-from tests.tables.tables import flowers, predict, prices, train
+from tests.tables.tables import flowers, predict, prices, skip_without_what_train_needs, train
 
 
 def prepared(tmp_path, target, **chosen):
@@ -221,6 +221,7 @@ def test_wrong_options_are_refused(tmp_path, capsys, wrong):
 
 
 def run(tmp_path, *more):
+    skip_without_what_train_needs(*more)
     flowers(300).write_csv(tmp_path / "data.csv")
     command = [sys.executable, "-m", "portable_bp", "train", "data.csv", "--target", "species", "-o", "model.safetensors"]
     return subprocess.Popen([*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -232,7 +233,8 @@ def test_ctrl_c_keeps_the_last_finished_epoch(tmp_path):
     process = run(tmp_path, "--epochs", "1000000", "--learning-rate", "1e-7")
     seen = ""
     while "loss=" not in seen:
-        seen += process.stderr.read(1)
+        seen += (read := process.stderr.read(1))
+        assert read, seen
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=30)
