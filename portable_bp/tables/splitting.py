@@ -15,6 +15,8 @@ from portable_bp.extras import require
 
 # The first of those that split every line alike is taken: commas are in numbers and texts, the others hardly ever.
 SEPARATORS = "\t;|,"
+# Where the header has a single name, a comma in a line is one within a number or a text.
+NOTHING = "\x1f"
 SAMPLE_LINES = 20
 # Rows that are Python's lists at once.
 BATCH = 2**15
@@ -147,6 +149,8 @@ def _find_separator(text: str, usual: str) -> str:
         if first[0] > 1 and len(set(first)) == 1:
             return separator
         widths[separator] = first[0]
+    if max(widths.values()) == 1:
+        return NOTHING
     return max(widths, key=lambda separator: (widths[separator], separator == usual))
 
 

@@ -414,3 +414,16 @@ def test_many_columns_are_said_in_one_line(tmp_path):
     )
     assert frame.width == 100 and told.count("\n") == 0 and told.endswith("'c19' ('01') and 80 more.")
     assert list(itertools.islice(frame.dtypes, 1)) == [polars.String]
+
+
+@pytest.mark.parametrize("cells", [["1.500,5", "2.000,0"], ["1500,5", "2000"], ['"1.500,5"', "2000,00"]])
+def test_a_file_of_one_column_is_not_split_at_decimal_commas(tmp_path, capsys, cells):
+    sizes = np.random.default_rng(0).integers(1000, 99_999, 100) / 10
+    rows = [f"{german(size)};{german(2.0 * size)}" for size in sizes]
+    run(tmp_path, capsys, "size;price", rows, ["1500,5;", "2000,0;"], "--target", "price")
+    expected = polars.read_csv(tmp_path / "out.csv")["price"].to_list()
+    write_rows(tmp_path / "new.csv", "size", cells)
+    assert (
+        main(["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+    )
+    assert polars.read_csv(tmp_path / "out.csv")["price"].to_list() == expected
