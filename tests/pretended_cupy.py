@@ -15,7 +15,8 @@ import types
 import numpy as np
 import pytest
 
-from portable_bp.backends import compiled, selector
+from portable_bp.backends import selector
+from portable_bp.backends.compiled import _kept
 from tests.backends.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -449,7 +450,7 @@ BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.back
 def clear_what_is_kept():
     """Forget backends, and what was compiled for equal ones."""
     selector._backend.cache_clear()
-    compiled._kept.cache_clear()
+    _kept.cache_clear()
 
 
 @contextlib.contextmanager
