@@ -107,13 +107,13 @@ def read_table(path: str, known: Mapping[str, Reading] | None = None, options: O
             )
         else:
             try:
-                table = Table(path, polars.read_parquet(file), {}, [])
+                table = Table(path, _simplify(polars.read_parquet(file)), {}, [])
             except polars.exceptions.PolarsError as error:
                 reason = str(error).partition("\n")[0][:200]
                 raise ValueError(f"{path} cannot be read as a {ending} table: {reason}.") from None
     if table.frame.height == 0:
         raise ValueError(f"{path} has the names of columns and no rows.")
-    return table._replace(frame=_simplify(table.frame))
+    return table._replace(frame=_without_type(table.frame))
 
 
 def take_columns(table: Table, names: Sequence[str]) -> Any:
@@ -248,8 +248,14 @@ def _check_names(path: str, names: list[str]) -> None:
 def _simplify(frame: Any) -> Any:
     polars = require("polars", "table")
     kinds = polars.selectors
-    simple = frame.with_columns(
+    return frame.with_columns(
         (kinds.numeric() - kinds.by_dtype(*(getattr(polars, name) for name in WHOLE))).cast(float).fill_nan(None),
         kinds.by_dtype(polars.Categorical, polars.Enum).cast(str),
     )
-    return simple.with_columns(polars.lit(None).alias(series.name) for series in simple if series.null_count() == len(series))
+
+
+def _without_type(frame: Any) -> Any:
+    """Return a frame whose columns without a value have the type Null."""
+    polars = require("polars", "table")
+    nothing = polars.Series([None] * frame.height, dtype=polars.Null)
+    return polars.DataFrame([nothing.alias(series.name) if series.null_count() == len(series) else series for series in frame])

@@ -18,6 +18,7 @@ from portable_bp.tables.reading import (
     Reading,
     Text,
     contains,
+    in_all_cells,
     looks_boolean,
     looks_date,
     tidy,
@@ -119,7 +120,7 @@ def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -
     """
     polars = require("polars", "table")
     reader = _Reader(cells.separator, cells.find_line, options, known)
-    frame = cells.frame.select(polars.all().str.strip_chars().replace("", None))
+    frame = in_all_cells(cells.frame, polars.all().str.strip_chars().replace("", None))
     frame.columns = cells.names
     texts = [Text(series, known[series.name].missing if series.name in known else options.missing) for series in frame]
     plain = _find_plain(polars.DataFrame([text.cells for text in texts]))
@@ -297,19 +298,22 @@ def _find_code(values: Any) -> str | None:
 
 def _find_plain(frame: Any) -> dict[str, Plain]:
     """Return the columns of a frame of strings that are numbers as Python writes them; all together, as polars is fast so."""
-    polars = require("polars", "table")
-    every, nulls = polars.all(), frame.null_count().row(0)
-    numbers = frame.select(every.cast(float, strict=False))
-    facts = zip(frame.columns, nulls, numbers.null_count().row(0), numbers.select(every.is_nan().any()).row(0), strict=True)
-    names = [name for name, before, after, has_nan in facts if before == after < frame.height and not has_nan]
+    every = require("polars", "table").all()
+    numbers = in_all_cells(frame, every.cast(float, strict=False))
+    has_nan = in_all_cells(numbers, every.is_nan().fill_null(False)).to_numpy().any(axis=0)
+    facts = zip(frame, numbers, has_nan, strict=True)
+    names = [text.name for text, number, nan in facts if text.null_count() == number.null_count() < frame.height and not nan]
     if not names:
         return {}
-    cells, numbers = frame[names], numbers[names]
-    whole = cells.select(every.cast(int, strict=False))
+    cells, numbers = frame.select(names), numbers.select(names)
+    whole = in_all_cells(cells, every.cast(int, strict=False))
     columns = [
-        whole[name] if before == after else numbers[name]
-        for name, before, after in zip(names, cells.null_count().row(0), whole.null_count().row(0), strict=True)
+        integers if text.null_count() == integers.null_count() else floats
+        for text, integers, floats in zip(cells, whole, numbers, strict=True)
     ]
-    found = (cells.select(every.str.contains(each).any()).row(0) for each in (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT))
-    facts = zip(columns, *found, numbers.select(every.abs().max()).row(0), strict=True)
-    return {name: Plain(*each) for name, each in zip(names, facts, strict=True)}
+    found = (
+        in_all_cells(cells, every.str.contains(pattern).fill_null(False)).to_numpy().any(axis=0).tolist()
+        for pattern in (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT)
+    )
+    largest = in_all_cells(numbers, every.abs().fill_null(0.0)).to_numpy().max(axis=0).tolist()
+    return {name: Plain(*each) for name, *each in zip(names, columns, *found, largest, strict=True)}
