@@ -5,6 +5,7 @@
 - ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be here, and ``PORTABLE_BP_WAYS=numpy,jax`` those of `WAYS` on
   which such tests run, where not all are wanted.
 - ``PORTABLE_BP_WITHOUT=torch,onnx`` names libraries that are hidden, from the processes that tests start too.
+- ``PORTABLE_BP_NOTES=path`` has noted in a file which files of tests ask for which optional libraries, in any way.
 - A test that needs an optional library that is not here is skipped, with what the import or the package said.
 """
 
@@ -13,6 +14,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import traceback
 from pathlib import Path
 
@@ -31,7 +33,7 @@ import portable_bp as bp
 from portable_bp import extras
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
-from tests.hidden.sitecustomize import HIDDEN, OPTIONAL
+from tests.hidden.sitecustomize import HIDDEN, OPTIONAL, note
 from tests.pretended_cupy import pretending
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
@@ -61,6 +63,7 @@ if WANTED - WAYS.keys():
 ABSENT = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
 BACKEND_LIBRARIES = {"array_api_strict", "cupy", "jax", "torch"}
 PACKAGE = Path(bp.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 passed = collections.Counter()  # tests by the way to run
 
@@ -173,6 +176,7 @@ def way(request, monkeypatch):
     if reason := why_unusable(request.param):
         pytest.skip(f"{request.param}: {reason}")
     request.node.user_properties.append(("way", request.param))
+    note(WAYS[request.param].partition(":")[0])
     with arranged(request.param, monkeypatch):
         yield Way(request.param)
 
@@ -207,12 +211,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 class NotingImports:
-    """Takes importlib's place in `require`, to note what the package needed and did not find."""
+    """Takes importlib's place in `require`, to note what the package asked for and what it did not find."""
 
     def __init__(self):
         self.missing = []
 
     def import_module(self, name):
+        note(name.partition(".")[0])
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -239,10 +244,22 @@ def skip_if_absent(error):
             pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
 
+@functools.cache
+def mentioned(path):
+    """Return the optional libraries of which a file of tests or its helpers speak; scikit-learn is where estimators are."""
+    text = path.read_text(encoding="utf-8")
+    names = {name for name in OPTIONAL if re.search(rf"\b{name}\b", text)}
+    helpers = re.findall(r"^from tests\.([\w.]+) import", text, re.MULTILINE)
+    files = [ROOT / "tests" / f"{helper.replace('.', '/')}.py" for helper in helpers if helper != "conftest"]
+    return names.union({"sklearn"} if "estimators" in text else (), *map(mentioned, files))
+
+
 class Module(pytest.Module):
     """A file of tests, which may import an optional library."""
 
     def collect(self):
+        for library in mentioned(self.path):
+            note(library, self.nodeid)
         try:
             return super().collect()
         except self.CollectError as error:

@@ -1,6 +1,7 @@
-"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed: from this process and those it starts.
+"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed; and note which ones tests ask for.
 
-Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
+The notes go into the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests start do
+both too: Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
 """
 
 import importlib.machinery
@@ -17,6 +18,19 @@ REQUIRED_BY = {"scipy": {"sklearn", "jax"}}
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "array_api_strict": "array-api-strict"}
 
 
+_noted = set()
+
+
+def note(library, asking=None):
+    """Note that a file of tests, or else that of the test that is under way, asks for a library."""
+    asking = asking or os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
+    path = os.environ.get("PORTABLE_BP_NOTES")
+    if path and asking and library in OPTIONAL and (asking, library) not in _noted:
+        _noted.add((asking, library))
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{library} {asking}\n")
+
+
 class HidingFinder:
     """Finds modules on sys.path, but for some."""
 
@@ -25,7 +39,9 @@ class HidingFinder:
         self.hidden = hidden
 
     def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] in self.hidden else self.finder.find_spec(name, path, target)
+        library = name.partition(".")[0]
+        note(library)
+        return None if library in self.hidden else self.finder.find_spec(name, path, target)
 
     def find_distributions(self, context):
         if context.name in {DISTRIBUTIONS.get(name, name) for name in self.hidden}:
@@ -45,7 +61,7 @@ def hide():
         hidden |= REQUIRED_BY[name]
     if imported := hidden & sys.modules.keys():
         raise RuntimeError(f"{sorted(imported)} cannot be hidden: already imported")
-    if hidden:
+    if hidden or "PORTABLE_BP_NOTES" in os.environ:
         path_finder = importlib.machinery.PathFinder
         sys.meta_path[:] = [HidingFinder(each, hidden) if each is path_finder else each for each in sys.meta_path]
         folder = os.path.dirname(__file__)
