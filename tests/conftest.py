@@ -176,7 +176,6 @@ def way(request, monkeypatch):
     if reason := why_unusable(request.param):
         pytest.skip(f"{request.param}: {reason}")
     request.node.user_properties.append(("way", request.param))
-    note(WAYS[request.param].partition(":")[0])
     with arranged(request.param, monkeypatch):
         yield Way(request.param)
 
@@ -244,14 +243,24 @@ def skip_if_absent(error):
             pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
 
+ASKS_FOR_BACKENDS = re.compile(r"\b(WAYS|available_backends|select_backend|usable|why_unusable)\b")
+
+
 @functools.cache
 def mentioned(path):
-    """Return the optional libraries of which a file of tests or its helpers speak; scikit-learn is where estimators are."""
+    """Return the optional libraries that a file of tests or its helpers name, or ask for by other words.
+
+    A test that runs on every backend does not ask for one: on which it runs is chosen by itself.
+    """
     text = path.read_text(encoding="utf-8")
     names = {name for name in OPTIONAL if re.search(rf"\b{name}\b", text)}
+    if "estimators" in text:
+        names.add("sklearn")
+    if ASKS_FOR_BACKENDS.search(text):
+        names |= BACKEND_LIBRARIES
     helpers = re.findall(r"^from tests\.([\w.]+) import", text, re.MULTILINE)
     files = [ROOT / "tests" / f"{helper.replace('.', '/')}.py" for helper in helpers if helper != "conftest"]
-    return names.union({"sklearn"} if "estimators" in text else (), *map(mentioned, files))
+    return names.union(*map(mentioned, files))
 
 
 class Module(pytest.Module):

@@ -1,7 +1,7 @@
 """Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed; and note which ones tests ask for.
 
-The notes go into the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests start do
-both too: Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
+The notes go into the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests start
+do both too: Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
 """
 
 import importlib.machinery
