@@ -258,9 +258,12 @@ def mentioned(path):
         names.add("sklearn")
     if ASKS_FOR_BACKENDS.search(text):
         names |= BACKEND_LIBRARIES
-    helpers = re.findall(r"^from tests\.([\w.]+) import", text, re.MULTILINE)
-    files = [ROOT / "tests" / f"{helper.replace('.', '/')}.py" for helper in helpers if helper != "conftest"]
-    return names.union(*map(mentioned, files))
+    for package, imported in re.findall(r"^from (tests[\w.]*) import (.*)", text, re.MULTILINE):
+        for module in (package, *(f"{package}.{name}" for name in imported.split(", "))):
+            helper = (ROOT / module.replace(".", "/")).with_suffix(".py")
+            if helper.exists() and module != "tests.conftest":
+                names |= mentioned(helper)
+    return names
 
 
 class Module(pytest.Module):
