@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -116,7 +116,7 @@ def read_table(path: str, known: Mapping[str, Reading] | None = None, options: O
     return table._replace(frame=_without_type(table.frame))
 
 
-def take_columns(table: Table, names: Sequence[str]) -> Any:
+def take_columns(table: Table, names: Sequence[str], needed: Collection[str] = ()) -> Any:
     """Return some columns of a table, which a network can take, as a polars frame.
 
     Parameters
@@ -125,6 +125,8 @@ def take_columns(table: Table, names: Sequence[str]) -> Any:
         As `read_table` returns it.
     names : sequence of str
         Which.
+    needed : collection of str
+        Those that the messages do not advise to leave out.
 
     Raises
     ------
@@ -138,19 +140,23 @@ def take_columns(table: Table, names: Sequence[str]) -> Any:
     strange = [series.name for series in chosen if not find_kind(series)]
     if strange:
         held = listed([f"{name!r} ({frame.schema[name]})" for name in strange])
+        spare = [name for name in strange if name not in needed]
         raise ValueError(
-            f"{path} has columns that are no numbers, booleans or text: {held}; leave them out with "
-            f"{advise_ignore(strange)}, or make numbers of them, such as year and month of a date."
+            f"{path} has columns that are no numbers, booleans or text: {held}; "
+            + (
+                f"leave {'them' if spare == strange else 'what is not needed'} out with {advise_ignore(spare)}, or "
+                if spare
+                else ""
+            )
+            + "make numbers of them, such as year and month of a date."
         )
     numbers = [series.name for series in chosen if find_kind(series) == "number"]
     large = []
     for span, values in iter_numbers(chosen, numbers):
         large += [numbers[span][place] for place in np.nonzero((np.abs(values) > LARGEST).any(axis=0))[0]]
     if large:
-        raise ValueError(
-            f"{path} has infinity, or numbers beyond {LARGEST:g}, in {quoted(large)}: clear those cells, or leave the columns "
-            "out with --ignore."
-        )
+        advice = "" if set(large) <= set(needed) else ", or leave the columns out with --ignore"
+        raise ValueError(f"{path} has infinity, or numbers beyond {LARGEST:g}, in {quoted(large)}: clear those cells{advice}.")
     return chosen
 
 

@@ -39,6 +39,7 @@ REMARKS = {
     "style": "Numbers with a decimal comma, or with marks between thousands",
     "guess": "Numbers that can be read in two ways, read so (--decimal says otherwise)",
     "changed": "Numbers that are written in another way than in training",
+    "point": "Numbers that can be read in two ways, read with a decimal point, as in training",
     "unit": "Numbers with a unit, which is left out",
     "missing": "Taken as missing, as empty cells are",
     "mark": "Taken as text, not as missing (--missing says otherwise)",
@@ -176,15 +177,22 @@ class _Reader:
             if is_code or is_guess:
                 return None
         self.decimals |= {"."} if plain.has_points else set()
-        return Column(plain.numbers, replace(reading, kind="number"))
+        remarks = {}
+        if name in self.known and self.separator == ";" and plain.has_points and not plain.has_decimals:
+            # Whole numbers in training do not say which mark fractions have, and semicolons say that commas are in use.
+            row = int(cells.str.contains(r"\.").arg_max())
+            remarks["point"] = f"{cells[row]!r} is {plain.numbers[row]!r}"
+        return Column(plain.numbers, replace(reading, kind="number"), remarks)
 
     def find_styles(self, text: Text) -> list[Style]:
         """Return the best way to read a column's numbers for each decimal mark, where some of them are numbers."""
         text.count()
         known, values = self.known.get(text.name, Reading(text.name, "number")), text.values
+        # 50% is not the number 50 of another table.
+        units = UNITS if text.name not in self.known else ()
         if not contains(values, r"^[^0-9]{0,3}[0-9]|^[+-]?(?i:inf)").any():
             return []
-        unit = known.unit or next((unit for unit in UNITS if unit in values[0] and not tidy(values, unit).null_count()), "")
+        unit = known.unit or next((unit for unit in units if unit in values[0] and not tidy(values, unit).null_count()), "")
         plain, styles = tidy(values, unit), []
         for decimal in DECIMALS:
             tried = []
@@ -250,7 +258,7 @@ class _Reader:
         remarks = {"unit": repr(reading.unit)} if reading.unit and not known else {}
         if len(shown) and (is_guess or known or marks != ["."]):
             kind = "guess" if is_guess else "style" if not known else "changed"
-            if not known or known.decimal != reading.decimal:
+            if not known or (known.decimal, known.thousands) != (reading.decimal, reading.thousands):
                 remarks[kind] = f"{shown[0]!r} is {reading.to_numbers(shown.head(1))[0]!r}"
         return remarks
 
@@ -270,7 +278,10 @@ class _Reader:
         example = repr(strange[0][:40])
         line = self.find_line(int((text.cells == strange[0]).arg_max() or 0))
         if known:
-            problem = f"has {example} in column {name!r}, line {line}, and numbers in training: correct or clear that cell."
+            unit = f" with {known.unit!r}" if known.unit else ""
+            problem = (
+                f"has {example} in column {name!r}, line {line}, and numbers{unit} in training: correct or clear that cell."
+            )
         elif is_number or share >= NEARLY_ALL:
             problem = (
                 f"has {example} in column {name!r}, line {line}, where {'you said that' if is_number else 'most'} are numbers: "

@@ -91,7 +91,8 @@ def _choose_columns(recipe: Recipe, table: Table, ignored: Sequence[str], say: C
     if index := [name for name in find_index(table.path, table.frame) if name not in expected]:
         say(f"left out, as an index of the rows: {quoted(index)}.")
     left_out.update(index)
-    return take_columns(table, [name for name in table.frame.columns if name not in left_out])
+    needed = [column.name for column in recipe.columns]
+    return take_columns(table, [name for name in table.frame.columns if name not in left_out], needed)
 
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from portable_bp.extras import require
 from portable_bp.lookup import find
-from portable_bp.tables.columns import MOST_NAMED, LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
+from portable_bp.tables.columns import LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
 from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_counting, find_index
 from portable_bp.tables.learning import learn_columns, leave_out_constant
@@ -20,6 +20,8 @@ from portable_bp.tables.targets import choose_task, learn_target
 FEWEST_ROWS = 10
 # A text column of more is an identifier, or free text.
 MOST_CATEGORIES, SMALL_TABLE = 1000, 20
+# Of more columns with missing values, each does not have a line of its own.
+MOST_LINES = 5
 # Of the rows that are not held out.
 VALIDATION = 0.1
 LEFT_OUT = {
@@ -143,6 +145,11 @@ def _read_columns(settings: Settings) -> tuple[Table, Any, list[LeftOut]]:
     """Return the table, the columns to learn from and the target, and what is left out before a value of it is looked at."""
     read = read_table(settings.table, options=settings.reading)
     frame = read.frame
+    if frame.width == 1 and settings.target not in frame.columns:
+        raise ValueError(
+            f"{settings.table} has one column, {quoted(frame.columns)}: its first line should name the columns; delete what "
+            "stands above these."
+        )
     find("column", settings.target, dict.fromkeys(frame.columns))
     ignored = find_ignored(settings.ignored, frame.columns)
     if settings.target in ignored:
@@ -158,7 +165,7 @@ def _read_columns(settings: Settings) -> tuple[Table, Any, list[LeftOut]]:
     if frame.width < 2:
         besides = f" and {quoted([column.name for column in left_out])}, left out," if left_out else ""
         raise ValueError(f"{settings.table} has no column besides the target {settings.target!r}{besides} to learn from.")
-    return read, take_columns(read, frame.columns), [*left_out, *constant]
+    return read, take_columns(read, frame.columns, [settings.target]), [*left_out, *constant]
 
 
 def _check_columns(settings: Settings, frame: Any) -> None:
@@ -193,14 +200,13 @@ def _tell_left_out(columns: Sequence[LeftOut], table: Any, say: Callable[[str], 
 
 def _tell_missing(frame: Any, say: Callable[[str], None]) -> None:
     missing = [(series, count) for series in frame if (count := series.null_count())]
-    for series, count in missing[:MOST_NAMED]:
-        say(f"Column {series.name!r}: missing in {count:,} of {len(series):,} rows, taken as {MISSING[find_kind(series)]}.")
-    if len(missing) > MOST_NAMED:
-        counts = [count for _, count in missing[MOST_NAMED:]]
-        say(
-            f"{len(counts):,} more columns: missing in {min(counts):,} to {max(counts):,} of {frame.height:,} rows, taken as "
-            "the mean of numbers, and as a category of text."
-        )
+    if len(missing) <= MOST_LINES:
+        for series, count in missing:
+            say(f"Column {series.name!r}: missing in {count:,} of {len(series):,} rows, taken as {MISSING[find_kind(series)]}.")
+        return
+    for kind, taken in MISSING.items():
+        if told := [f"{series.name!r} (in {count:,})" for series, count in missing if find_kind(series) == kind]:
+            say(f"Missing in some of {frame.height:,} rows, taken as {taken}: {listed(told)}.")
 
 
 def _tell_counting(frame: Any, say: Callable[[str], None]) -> None:

@@ -89,7 +89,9 @@ class Recipe:
                 example = _example(frame[column.name])
                 wrong.append(f"{column.name!r} is of kind {kind}{example}, and was of kind {column.kind} in training")
         if wrong:
-            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong)}.")
+            if len(lacking) == len(names):
+                wrong.append("does its first line name the columns?")
+            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong)}{'' if wrong[-1].endswith('?') else '.'}")
 
     def find_unseen(self, frame: Any, encoded: Encoded) -> dict[str, list[str | None]]:
         """Return the categories in a frame that the recipe does not know, sorted, by column; None is a missing value."""

@@ -79,12 +79,18 @@ def test_what_is_said_of_many_columns_is_one_readable_sentence(tmp_path, capsys)
 
 def test_many_missing_values_are_told_in_few_lines(tmp_path, capsys):
     table = wide(50, 40)
+    table = table.with_columns(polars.col("y").gt(0.5).alias("large"), polars.lit("x").alias("text"))
     holes = table.with_columns(polars.when(polars.col("y") > 0).then(polars.exclude("y")).name.keep())
     assert train(tmp_path, holes, "y", "--epochs", "1") == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "missing in" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "Missing in" in line or "missing in" in line]
     count = (table["y"] <= 0).sum()
-    assert len(lines) == 21 and f"missing in {count} of 40 rows, taken as the mean." in lines[0]
-    assert lines[-1].startswith(f"30 more columns: missing in {count} to {count} of 40 rows")
+    start = "Missing in some of 40 rows, taken as"
+    assert lines[0].startswith(f"{start} the mean: {table.columns[0]!r} (in {count}), {table.columns[1]!r} (in {count}), ")
+    assert lines[0].endswith(" and 30 more.")
+    assert lines[1:] == [
+        f"{start} the share of true: 'large' (in {count}).",
+        f"{start} a category by itself: 'text' (in {count}).",
+    ]
 
 
 def cities(rows=400, categories=40):

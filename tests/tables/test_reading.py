@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import re
 
 import hypothesis
 import numpy as np
@@ -356,6 +357,69 @@ def test_one_row_is_read_as_those_of_training_were(tmp_path, capsys):
     assert "written in another way than in training: 'size' ('1500.5' is 1500.5)" in predict_alone("1500.5;01;8;")[1]
     code, said = predict_alone("1.500;01;eight;")
     assert code == 2 and "has 'eight' in column 'rooms', line 2, and numbers in training" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "known", "values", "said"),
+    [
+        ('a,b\n"1,250",x\n', {}, [1250], "written in another way than in training: 'a' ('1,250' is 1250)"),
+        ('a,b\n"1,250.5",x\n', {"thousands": ","}, [1250.5], ""),
+        ("a;b\n1.500;x\n2500;y\n", {}, [1.5, 2500.0], "with a decimal point, as in training: 'a' ('1.500' is 1.5)"),
+        ("a;b\n1.500;x\n2.25;y\n", {}, [1.5, 2.25], ""),
+        ("a,b\n1.500,x\n", {}, [1.5], ""),
+        ("a;b\n1.500;x\n", {"decimal": ",", "thousands": "."}, [1500], ""),
+    ],
+)
+def test_another_way_to_write_a_known_column_is_told(tmp_path, content, known, values, said):
+    frame, told = read(tmp_path, content, known={"a": Reading("a", "number", **known)})
+    assert frame["a"].to_list() == values
+    assert said in told if said else not told
+
+
+@pytest.mark.parametrize(
+    ("unit", "cell", "said"), [("", "50%", ""), ("", "$5", ""), ("%", "0.5", " with '%'"), ("$", "5€", " with '$'")]
+)
+def test_a_unit_that_training_had_not_is_refused(tmp_path, unit, cell, said):
+    with pytest.raises(ValueError, match=re.escape(f"has {cell!r} in column 'a', line 3, and numbers{said} in training: ")):
+        read(tmp_path, f"a,b\n\n{cell},x\n", known={"a": Reading("a", "number", unit=unit)})
+
+
+@pytest.mark.parametrize("above", ["Houses of 2020\n\n", "# exported\n# by a program\n"])
+def test_lines_above_the_names_are_told(tmp_path, capsys, above):
+    rows = [f"{number},{2 * number}.5" for number in range(40)]
+    write_rows(tmp_path / "data.csv", f"{above}x,y", rows)
+    command = ["train", str(tmp_path / "data.csv"), "--target", "y", "-o", str(tmp_path / "model.safetensors"), "--epochs", "1"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert f"one column, {above.splitlines()[0]!r}: its first line should name the columns; delete what stands above" in error
+    write_rows(tmp_path / "data.csv", "x,y", rows)
+    assert main(command) == 0
+    write_rows(tmp_path / "new.csv", f"{above}x,y", rows)
+    assert main(["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "new.csv")]) == 2
+    assert capsys.readouterr().err.endswith("does its first line name the columns?\n")
+
+
+def test_what_is_needed_is_not_to_be_ignored(tmp_path, capsys):
+    rows = [f"{number},{number % 7},{2 * number}.5" for number in range(40)]
+    model = str(tmp_path / "model.safetensors")
+    command = ["train", str(tmp_path / "data.csv"), "--target", "y", "-o", model, "--epochs", "1"]
+    write_rows(tmp_path / "data.csv", "x,z,y", [f"{row.rpartition(',')[0]},2020-01-1{row[0]}" for row in rows])
+    assert main(command) == 2
+    assert "'y' (Date); make numbers of them" in capsys.readouterr().err
+    write_rows(tmp_path / "data.csv", "x,z,y", rows)
+    assert main(command) == 0
+    capsys.readouterr()
+    for row, said in {
+        "2020-01-01,1": "'x' (Date); make numbers of them",
+        "inf,1": "in 'x': clear those cells.",
+    }.items():
+        write_rows(tmp_path / "new.csv", "x,z", [row])
+        assert main(["predict", model, str(tmp_path / "new.csv")]) == 2
+        error = capsys.readouterr().err
+        assert said in error and "--ignore" not in error
+    write_rows(tmp_path / "new.csv", "x,z,day", ["1,1,2020-01-01"])
+    assert main(["predict", model, str(tmp_path / "new.csv")]) == 2
+    assert "'day' (Date); leave them out with --ignore 'day'" in capsys.readouterr().err
 
 
 def test_older_models_are_read_as_they_were(tmp_path, capsys):
