@@ -19,7 +19,7 @@ from portable_bp.tables.files import read_table
 from portable_bp.tables.index import find_index
 from portable_bp.tables.inference import Options
 from portable_bp.tables.reading import MARKS, Reading
-from tests.tables.tables import flowers, train
+from tests.tables.tables import flowers, skip_without_what_train_needs, train
 
 pandas = pytest.importorskip("pandas")
 EXAMPLES = hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[*hypothesis.HealthCheck])
@@ -386,6 +386,7 @@ def test_a_unit_that_training_had_not_is_refused(tmp_path, unit, cell, said):
 
 @pytest.mark.parametrize("above", ["Houses of 2020\n\n", "# exported\n# by a program\n"])
 def test_lines_above_the_names_are_told(tmp_path, capsys, above):
+    skip_without_what_train_needs()
     rows = [f"{number},{2 * number}.5" for number in range(40)]
     write_rows(tmp_path / "data.csv", f"{above}x,y", rows)
     command = ["train", str(tmp_path / "data.csv"), "--target", "y", "-o", str(tmp_path / "model.safetensors"), "--epochs", "1"]
@@ -400,6 +401,7 @@ def test_lines_above_the_names_are_told(tmp_path, capsys, above):
 
 
 def test_what_is_needed_is_not_to_be_ignored(tmp_path, capsys):
+    skip_without_what_train_needs()
     rows = [f"{number},{number % 7},{2 * number}.5" for number in range(40)]
     model = str(tmp_path / "model.safetensors")
     command = ["train", str(tmp_path / "data.csv"), "--target", "y", "-o", model, "--epochs", "1"]
