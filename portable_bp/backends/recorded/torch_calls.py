@@ -11,7 +11,7 @@ from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.recorded.tape import Library, StandIn, Value
 from portable_bp.extras import require
 
-torch = require("torch", "torch")  # array_api_compat.torch would say less clearly what is missing
+torch: Any = require("torch", "torch")  # array_api_compat.torch would say less clearly what is missing
 
 import array_api_compat.torch  # noqa: E402
 
@@ -63,7 +63,7 @@ class TorchStandIn(StandIn):
         """Note a change of sign."""
         return self.tape.add(torch.neg, (self,), {})
 
-    def to(self, dtype: torch.dtype, copy: bool = False) -> Any:
+    def to(self, dtype: Any, copy: bool = False) -> Any:
         """Note a change of dtype."""
         return self if dtype == self.dtype and not copy else self.tape.add(torch.Tensor.to, (self, dtype), {})
 
@@ -115,14 +115,14 @@ class TorchLibrary(Library):
     block = math.inf  # a call of PyTorch's takes all cores, and so all of the array
     elementwise = ELEMENTWISE
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: Any) -> None:
         self.device = device
 
     def is_array(self, given: Any) -> bool:
         """Return whether something is a tensor."""
         return isinstance(given, torch.Tensor)
 
-    def hollow(self, array: torch.Tensor) -> torch.Tensor:
+    def hollow(self, array: Any) -> Any:
         """Return a tensor without memory."""
         return torch.empty(array.shape, dtype=array.dtype, device="meta")
 
@@ -134,12 +134,12 @@ class TorchLibrary(Library):
 
         return function(*map_leaves(hollow, operands), **options)
 
-    def is_view(self, example: torch.Tensor, other: torch.Tensor) -> bool:
+    def is_view(self, example: Any, other: Any) -> bool:
         """Return whether two examples are one, or views of one."""
         first, second = (array._base if array._is_view() else array for array in (example, other))
         return first is second
 
-    def identity(self, array: torch.Tensor) -> Any:
+    def identity(self, array: Any) -> Any:
         """Return a single number that was one of Python's, else what is the tensor's own alone."""
         return (array.dtype, repr(array.item())) if array.ndim == 0 and array.device.type != "meta" else id(array)
 
@@ -163,7 +163,7 @@ class TorchLibrary(Library):
                     return []
         return []
 
-    def empty(self, shape: tuple[int, ...], example: torch.Tensor) -> torch.Tensor:
+    def empty(self, shape: tuple[int, ...], example: Any) -> Any:
         """Return a new tensor."""
         return torch.empty(shape, dtype=example.dtype, device=self.device)
 
@@ -176,7 +176,7 @@ class TorchLibrary(Library):
             for operand in operands
         )
 
-    def call(self, value: Value, operands: tuple[Any, ...], out: torch.Tensor) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def call(self, value: Value, operands: tuple[Any, ...], out: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return the function writing into a tensor, where it can."""
         function, options = value.function, value.options
         if function in WRITES_INTO:
@@ -185,6 +185,6 @@ class TorchLibrary(Library):
             return out.copy_, operands[:1]
         return (lambda *operands: out.copy_(function(*operands, **options))), operands
 
-    def assign(self, target: torch.Tensor, source: torch.Tensor) -> None:
+    def assign(self, target: Any, source: Any) -> None:
         """Copy numbers from one tensor into another."""
         target.copy_(source)
