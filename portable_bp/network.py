@@ -147,6 +147,7 @@ class Network:
         self.loss_function: Any = None
         self.history: History | None = None
         self.notes: dict[str, str] = {}
+        self._left: dict[str, str] = {}  # of the last training with a checkpoint
         self._generator = np.random.default_rng(check_seed(seed))
         shapes = [(fan_out, fan_in) for fan_in, fan_out in itertools.pairwise(sizes)]
         drawn = [draw(self._generator, shape) for shape in shapes]
@@ -489,7 +490,9 @@ class Network:
             Whether to go on from the checkpoint where there is one, up to ``epochs`` in all. With the same data, callbacks and
             settings the results are those of a training that was never interrupted: on NumPy bit for bit. A checkpoint of other
             data, other initial weights (those of another seed), or another optimizer, loss or activation, your own included, is
-            refused. The random numbers of batches and dropout are those of the checkpoint.
+            refused. Of your own pieces the code, the settings, and what they take from your modules must be the same. Callbacks
+            may have other settings, such as another patience. The random numbers of batches and dropout are those of the
+            checkpoint, whatever seed is given.
 
         Returns
         -------
@@ -523,9 +526,10 @@ class Network:
             except (ValueError, TypeError) as error:
                 raise type(error)(f"in validation_data, {error}") from None
         generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
-        samples, rows = data.inputs.shape[0], None
-        if isinstance(data.inputs, Rows):
-            data, rows = data._replace(inputs=None), functools.partial(data.inputs.take, self.backend)
+        inputs, rows = data.inputs, None
+        samples = inputs.shape[0]
+        if isinstance(inputs, Rows):
+            data, rows = data._replace(inputs=None), functools.partial(inputs.take, self.backend)
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         plan = Plan(
             backend=self.backend,
@@ -543,8 +547,9 @@ class Network:
             warn_of_bounds(self.backend, data.target, plan.activations[-1])
         if path is not None:
             run = self._describe_run(plan, data, validation)
-            fingerprints = self._fingerprint_data(data, validation)
-            plan = dataclasses.replace(plan, checkpoint=Checkpoint(path, self.backend, run, fingerprints, every, resume))
+            fingerprints = self._fingerprint_data(data._replace(inputs=inputs), validation)
+            kept = Checkpoint(path, self.backend, run, fingerprints, self._left, every, resume)
+            plan = dataclasses.replace(plan, checkpoint=kept)
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)

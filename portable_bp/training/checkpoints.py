@@ -56,6 +56,8 @@ class Checkpoint:
         What JSON can say of all that must be the same when a training goes on: sizes, optimizer, batches, and so on.
     data : dict of str to str or None
         Fingerprints of the data, by what the message calls them.
+    left : dict of str to str
+        Of the weights that a training left the network with, the fingerprint, and that of those it began with; kept up to date.
     every : int, optional
         After how many batches of an epoch it is written; without it, after every epoch.
     resume : bool
@@ -66,6 +68,7 @@ class Checkpoint:
     backend: Backend
     run: Mapping[str, Any]
     data: Mapping[str, str | None]
+    left: dict[str, str]
     every: int | None = None
     resume: bool = False
 
@@ -88,6 +91,20 @@ class Checkpoint:
             return self.read(training, begun, callbacks)
         self.write(training, begun, callbacks)
         return begun
+
+    def leave(self, training: Training, initial: str) -> None:
+        """Remember a training by the weights that it leaves, which an error or a callback may have made others than the file's.
+
+        Parameters
+        ----------
+        training : Training
+            As it ends, for whatever reason.
+        initial : str
+            The fingerprint of the weights that it began with.
+        """
+        self.left.clear()
+        with contextlib.suppress(Exception):  # the error that ended the training is the one to be seen
+            self.left[fingerprint_layers(self.backend, training.layers)] = initial
 
     def is_due(self, batches: int) -> bool:
         """Return whether it is to be written within an epoch.
@@ -179,7 +196,7 @@ class Checkpoint:
             history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
             states = [None if state is None else put_together(state, sent) for state in facts["callbacks"]]
             known = {epoch.initial, *self._weights_left(layers, states)}
-        if begun.initial not in known:
+        if known.isdisjoint({begun.initial, self.left.get(begun.initial)}):
             raise self._another(
                 "initial weights are not those of this network; make the network as it was made then, with the same seed"
             )

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import json
 import math
+import pathlib
+import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from array_api_compat import is_array_api_obj
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
-from portable_bp.backends import Backend, backend_of, spans
+from portable_bp.backends import Backend, Rows, backend_of, spans
+
+# What only holds other things, and by which names.
+HOLDERS: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    functools.partial: ("func", "args", "keywords"),
+    functools.cached_property: ("func",),
+    property: ("fget", "fset"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+}
 
 
-def fingerprint_array(backend: Backend, array: Array | None) -> str | None:
+def fingerprint_array(backend: Backend, array: Array | Rows | None) -> str | None:
     """Return a digest of an array's shape and of all its numbers, the same on every backend; None of None.
 
     Parameters
     ----------
     backend : Backend
         Where the array is; its numbers are fetched some rows at a time.
-    array : array or None
+    array : array, Rows or None
         With at least one axis.
     """
     if array is None:
         return None
-    digest = _digest()
-    digest.update(repr(tuple(array.shape)).encode())
-    for span in spans(array.shape[0], max(1, math.prod(array.shape[1:]))):
-        rows = np.ascontiguousarray(backend.to_numpy(array[span, ...]))
-        digest.update(rows.dtype.newbyteorder("<").str.encode())
-        digest.update(rows.astype(rows.dtype.newbyteorder("<"), copy=False))
+    digest, shape = _digest(), tuple(array.shape)
+    if isinstance(array, Rows):
+        parts: Iterable[Array] = (part for _, part in array.parts(backend))
+    else:
+        parts = (array[span, ...] for span in spans(shape[0], max(1, math.prod(shape[1:]))))
+    dtype = ""
+    for part in parts:
+        rows = np.ascontiguousarray(backend.to_numpy(part))
+        little = rows.dtype.newbyteorder("<")
+        digest.update(rows.astype(little, copy=False))
+        dtype = little.str
+    digest.update(repr((shape, dtype)).encode())
     return digest.hexdigest()
 
 
@@ -46,9 +66,9 @@ def fingerprint_layers(backend: Backend, layers: Sequence[Layer]) -> str:
 def fingerprint_piece(piece: Any) -> str:
     """Return a digest of what an object or function of the user's own is made of: settings, code, and what that refers to.
 
-    Nothing of it is called. What a function takes from modules is told by its name, but for numbers and texts.
+    Nothing of it is called. What belongs to a library is told by its name, its settings and what it closes over.
     """
-    return _digest_of(_contents(piece, ()))
+    return _Reader().digest(piece)
 
 
 def _digest() -> Any:
@@ -63,38 +83,95 @@ def _digest_of(facts: Any) -> str:
     return digest.hexdigest()
 
 
-def _contents(thing: Any, within: tuple[int, ...]) -> Any:
-    """Return what JSON can say of a thing; within are the ids of what it is a part of, which may be one of its own parts."""
-    if id(thing) in within:
-        return "what it is a part of"
-    parts = functools.partial(_contents, within=(*within, id(thing)))
-    if thing is None or isinstance(thing, bool | int | float | complex | str | bytes | range):
-        return repr(thing)
-    if isinstance(thing, types.CodeType):
-        return [thing.co_code.hex(), thing.co_names, list(map(parts, thing.co_consts))]
-    if isinstance(thing, types.FunctionType):
-        plain = {
-            name: repr(value)
-            for name, value in thing.__globals__.items()
-            if name in thing.__code__.co_names and isinstance(value, bool | int | float | str)
+class _Reader:
+    """Tells what things are made of. What was read is kept: it may be met again, or be a part of itself."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[Any, str]] = {}
+
+    def digest(self, thing: Any) -> str:
+        """Return a digest of a thing."""
+        if id(thing) not in self._read:
+            self._read[id(thing)] = thing, "what it is a part of"  # the thing too: no other gets its id meanwhile
+            self._read[id(thing)] = thing, _digest_of(self._contents(thing))
+        return self._read[id(thing)][1]
+
+    def _all(self, things: Iterable[Any]) -> list[str]:
+        return [self.digest(thing) for thing in things]
+
+    def _contents(self, thing: Any) -> Any:
+        """Return what JSON can say of a thing."""
+        if _is_plain(thing) or thing is ...:
+            return repr(thing)
+        if isinstance(thing, np.ndarray) and thing.dtype.hasobject:
+            return self.digest(thing.tolist())
+        if is_array_api_obj(thing):
+            return fingerprint_array(backend := backend_of(thing), namespace(thing).reshape(thing, (-1,))), repr(backend)
+        if isinstance(thing, types.CodeType):
+            return [thing.co_code.hex(), thing.co_names, self._all(thing.co_consts)]
+        if isinstance(thing, types.FunctionType):
+            inside = [cell.cell_contents for cell in thing.__closure__ or () if cell != types.CellType()]
+            return [self._all((thing.__code__, thing.__defaults__, thing.__kwdefaults__, inside)), self._globals(thing)]
+        for kind, names in HOLDERS.items():
+            if isinstance(thing, kind):
+                return [kind.__name__, self._all(getattr(thing, name) for name in names)]
+        if isinstance(thing, Mapping):
+            return [type(thing).__qualname__, sorted(self._all(pair) for pair in thing.items())]
+        if isinstance(thing, Set):
+            return sorted(self._all(thing))
+        if isinstance(thing, Sequence):
+            return [type(thing).__qualname__, self._all(thing), self.digest(type(thing))]
+        if inspect.isclass(thing):
+            members = {} if _is_library(thing) else self._members(thing)
+            return [thing.__qualname__, members, self._all(thing.__bases__)]
+        if inspect.ismodule(thing) or (inspect.isroutine(thing) and not hasattr(thing, "__wrapped__")):
+            return _name(thing)
+        return [_name(thing), self._all((type(thing), self._settings(thing), getattr(thing, "__wrapped__", None)))]
+
+    def _settings(self, thing: Any) -> dict[str, Any]:
+        kept = dict(getattr(thing, "__dict__", {}))
+        if _is_library(type(thing)):  # which may keep anything else: caches, locks, what others do
+            return {name: value for name, value in kept.items() if _is_plain(value) or is_array_api_obj(value)}
+        slots = {name for kind in type(thing).__mro__ for name, slot in vars(kind).items() if inspect.ismemberdescriptor(slot)}
+        return kept | {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+
+    def _members(self, kind: type) -> dict[str, str]:
+        """Return what is written in a class; of names with two underscores functions alone, since Python adds others."""
+        return {
+            name: self.digest(value)
+            for name, value in vars(kind).items()
+            if isinstance(value, types.FunctionType) or not (name.startswith("__") or inspect.ismemberdescriptor(value))
         }
-        inside = [parts(cell.cell_contents) for cell in thing.__closure__ or () if cell != types.CellType()]
-        return [parts(thing.__code__), parts(thing.__defaults__), parts(thing.__kwdefaults__), inside, plain]
-    if isinstance(thing, types.MethodType):
-        return [parts(thing.__func__), parts(thing.__self__)]
-    if isinstance(thing, functools.partial):
-        return [parts(thing.func), parts(thing.args), parts(thing.keywords)]
-    if isinstance(thing, Mapping):
-        return [type(thing).__qualname__, sorted([repr(key), parts(value)] for key, value in thing.items())]
-    if isinstance(thing, set | frozenset):
-        return sorted(map(repr, thing))
-    if isinstance(thing, list | tuple):
-        return [type(thing).__qualname__, *map(parts, thing)]
-    if isinstance(thing, np.ndarray) and thing.dtype.hasobject:
-        return parts(thing.tolist())
-    if is_array_api_obj(thing):
-        return fingerprint_array(backend := backend_of(thing), namespace(thing).reshape(thing, (-1,))), repr(backend)
-    if inspect.isclass(thing) or inspect.ismodule(thing) or inspect.isroutine(thing):
-        return getattr(thing, "__qualname__", thing.__name__)
-    methods = {name: parts(value) for name, value in vars(type(thing)).items() if isinstance(value, types.FunctionType)}
-    return [type(thing).__qualname__, parts(getattr(thing, "__dict__", {})), methods]
+
+    def _globals(self, function: types.FunctionType) -> dict[str, str]:
+        """Return what a function takes from its module."""
+        if _is_library(function):
+            return {}
+        names = _global_names(function.__code__) & function.__globals__.keys()
+        return {name: self._global(function.__globals__[name]) for name in names}
+
+    def _global(self, thing: Any) -> str:
+        is_function = inspect.isroutine(thing) or hasattr(thing, "__wrapped__")
+        return _name(thing) if is_function and _is_library(thing) else self.digest(thing)
+
+
+def _is_plain(thing: Any) -> bool:
+    return thing is None or isinstance(thing, Number | np.generic | str | bytes | range)
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None) or type(thing).__qualname__)
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    """Return the names that code looks up in its module, and not those of attributes."""
+    looked_up = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return looked_up.union(*(_global_names(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
+
+
+def _is_library(thing: Any) -> bool:
+    """Return whether a function or class is Python's, this library's or an installed one's, and not the user's own."""
+    top = str(getattr(thing, "__module__", None)).partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    installed = {"site-packages", "dist-packages"}.intersection(pathlib.Path(file).parts)
+    return bool(installed) or top in sys.stdlib_module_names or top == __name__.partition(".")[0]

@@ -150,6 +150,24 @@ def _train(training: Training, plan: Plan, data: Data, validation: Data | None, 
     if plan.checkpoint is not None:
         epoch = plan.checkpoint.begin(training, epoch, plan.callbacks)
         generator.bit_generator.state = epoch.drawn_before
+    try:
+        _run_epochs(training, plan, learn, epoch, data, validation, generator)
+        for callback in plan.callbacks:
+            getattr(callback, "finish", lambda _: None)(training)
+    finally:
+        if plan.checkpoint is not None:
+            plan.checkpoint.leave(training, epoch.initial)
+
+
+def _run_epochs(
+    training: Training,
+    plan: Plan,
+    learn: Callable[..., Progress],
+    epoch: Epoch,
+    data: Data,
+    validation: Data | None,
+    generator: Any,
+) -> None:
     an_epoch = math.ceil(data.target.shape[0] / plan.batch_size)
     training.one_step = an_epoch == 1
     with bar(plan.progress, plan.epochs * an_epoch, "batch") as tell:
@@ -169,8 +187,6 @@ def _train(training: Training, plan: Plan, data: Data, validation: Data | None, 
             epoch = _begin_epoch(plan, training, generator, epoch.initial)
             if plan.checkpoint is not None:
                 plan.checkpoint.write(training, epoch, plan.callbacks)
-    for callback in plan.callbacks:
-        getattr(callback, "finish", lambda _: None)(training)
 
 
 def _begin_epoch(plan: Plan, training: Training, generator: Any, initial: str = "") -> Epoch:

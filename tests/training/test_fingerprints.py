@@ -1,6 +1,12 @@
 """A checkpoint knows its data, its initial weights and pieces of the user's own, and refuses others."""
 
+import abc
+import collections
+import dataclasses
+import decimal
+import enum
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +15,8 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
+from portable_bp.backends import Rows, rows
+from portable_bp.training.fingerprints import fingerprint_piece
 from tests.conftest import bits
 
 pytest.importorskip("safetensors")
@@ -82,6 +90,60 @@ def test_a_network_goes_on_from_its_own_checkpoint(tmp_path, stopping):
     assert bits(network) == bits(whole) and network.history == history
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_network_goes_on_after_an_error_in_a_callback(tmp_path, error):
+    """It has the weights of an epoch that the file does not have yet."""
+
+    def stop(training):
+        if training.epoch == 3:
+            raise error
+
+    def make():
+        return bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
+
+    options = {"batch_size": 5, "checkpoint": tmp_path / "run", "resume": True}
+    network, whole = make(), make()
+    with pytest.raises(error):
+        network.fit(X, TARGET, epochs=6, callbacks=[stop], **options)
+    network.fit(X, TARGET, epochs=6, callbacks=[print], **options)
+    whole.fit(X, TARGET, epochs=6, batch_size=5)
+    assert bits(network) == bits(whole)
+    network.layers = make().layers[:1] + network.layers[1:]
+    with pytest.raises(ValueError, match="its initial weights are not those"):
+        network.fit(X, TARGET, epochs=9, callbacks=[print], **options)
+
+
+class Halving:
+    def __call__(self, training):
+        pass
+
+    def finish(self, training):
+        training.layers = [bp.Layer(0.5 * weight, bias) for weight, bias in training.layers]
+
+
+def test_a_network_goes_on_with_the_weights_that_a_callback_left_it(tmp_path):
+    network = bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
+    for epochs in (2, 4, 6):
+        network.fit(X, TARGET, epochs=epochs, callbacks=[Halving()], checkpoint=tmp_path / "run", resume=True)
+    whole = fit(tmp_path / "whole", epochs=6, batch_size=24, callbacks=[Halving()])
+    assert bits(network) == bits(whole)
+
+
+def test_inputs_made_on_demand_are_known_too(way, tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 3)
+
+    def on_demand(x):
+        return Rows(x.shape, lambda numbers: x[numbers])
+
+    given = {"validation_data": (on_demand(X[:9]), TARGET[:9])}
+    fit(tmp_path / "run", way, on_demand(X), **given)
+    fit(tmp_path / "run", way, X, validation_data=(X[:9], TARGET[:9]))
+    with pytest.raises(ValueError, match="its inputs are not those given here"):
+        fit(tmp_path / "run", way, on_demand(X[::-1]), **given)
+    with pytest.raises(ValueError, match="its validation inputs are not those given here"):
+        fit(tmp_path / "run", way, on_demand(X), validation_data=(on_demand(X[1:10]), TARGET[:9]))
+
+
 def sgd(rate):
     def update(gradient, state, layers):
         pairs = [zip(*pair, strict=True) for pair in zip(layers, gradient, strict=True)]
@@ -151,11 +213,118 @@ def test_another_loss_or_activation_of_one_s_own_is_refused(tmp_path):
         fit_scaled(0.25)
 
 
+def of_class(rate):
+    class Piece:
+        given = rate
+
+    return Piece
+
+
+def inheriting(rate):
+    class Above:
+        def update(self):
+            return rate
+
+    class Piece(Above):
+        pass
+
+    return Piece()
+
+
+def with_descriptors(kind):
+    def make(rate):
+        class Piece:
+            part = kind(lambda *given: rate)
+
+        return Piece()
+
+    return make
+
+
+class Slotted:
+    __slots__ = ("empty", "rate")
+
+    def __init__(self, rate):
+        self.rate = rate
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    rate: float
+
+
+def from_module(source):
+    """Return a maker of the function ``update`` of a module, where RATE is told as the source says."""
+
+    def make(rate):
+        module = {"__name__": "of_a_user", "np": np}
+        exec(source.replace("RATE", repr(rate)), module)  # a user's module as it was, and as it is after a change
+        return module["update"]
+
+    return make
+
+
+APART = {
+    "class attribute": lambda rate: of_class(rate)(),
+    "class closed over": lambda rate: (lambda piece: lambda: piece)(of_class(rate)),
+    "inherited method": inheriting,
+    "static method": with_descriptors(staticmethod),
+    "class method": with_descriptors(classmethod),
+    "property": with_descriptors(property),
+    "cached property": with_descriptors(functools.cached_property),
+    "slots": Slotted,
+    "dataclass with slots": Settled,
+    "cached function": lambda rate: functools.lru_cache(lambda: rate),
+    "deque": lambda rate: collections.deque([rate]),
+    "decimal": decimal.Decimal,
+    "number of NumPy": np.float32,
+    "number of a module": from_module("rate = RATE\ndef update(): return rate"),
+    "number of a module, in an inner function": from_module("rate = RATE\ndef update(): return lambda: rate"),
+    "tuple of a module": from_module("rates = (RATE,)\ndef update(): return rates"),
+    "dict of a module": from_module("rates = {'first': RATE}\ndef update(): return rates"),
+    "array of a module": from_module("rates = np.full(3, RATE)\ndef update(): return rates"),
+    "function of a module": from_module("def inner(): return RATE\ndef update(): return inner()"),
+    "class of a module": from_module("class Inner: rate = RATE\ndef update(): return Inner().rate"),
+    "object of a module": from_module("class Inner: pass\ninner = Inner()\ninner.rate = RATE\ndef update(): return inner"),
+}
+
+
+@pytest.mark.parametrize("make", APART.values(), ids=APART.keys())
+def test_pieces_are_told_apart_by_all_that_they_are_made_of(make):
+    assert fingerprint_piece(make(0.1)) == fingerprint_piece(make(0.1)) != fingerprint_piece(make(0.2))
+
+
+def test_what_a_function_does_not_look_up_is_not_looked_at():
+    attribute = from_module("rate = RATE\ndef update(piece): return piece.rate")
+    assert fingerprint_piece(attribute(0.1)) == fingerprint_piece(attribute(0.2))
+
+
+LOG = logging.getLogger("of a user")
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+class Base(abc.ABC):
+    names = frozenset({"one", "two", "three"})
+
+    @abc.abstractmethod
+    def log(self):
+        LOG.info(Color.RED)
+        return np.sum, Base, Settled(0.5), self.log
+
+
+class Piece(Base):
+    def log(self):
+        return super().log()
+
+
 def test_a_fingerprint_is_the_same_in_another_process():
     program = (
         "from portable_bp.training.fingerprints import fingerprint_piece;"
-        "from tests.training.test_fingerprints import Own, of_module, sgd;"
-        "print(fingerprint_piece((sgd(0.3), Own({'a', 'b', 'c'}), of_module)))"
+        "from tests.training.test_fingerprints import Own, Piece, of_module, sgd;"
+        "print(fingerprint_piece((sgd(0.3), Own({'a', 'b', 'c'}), of_module, Piece())))"
     )
     seeds = ("1", "2")  # of the order of sets, and the places of objects
     said = {
