@@ -172,9 +172,7 @@ def arranged(name, monkeypatch):
 
 @pytest.fixture
 def way(request, monkeypatch):
-    """Run the test once on every backend that is here."""
-    if reason := why_unusable(request.param):
-        pytest.skip(f"{request.param}: {reason}")
+    """Run the test once on every backend that is here; on the others it is left out."""
     request.node.user_properties.append(("way", request.param))
     with arranged(request.param, monkeypatch):
         yield Way(request.param)
@@ -183,7 +181,7 @@ def way(request, monkeypatch):
 def pytest_generate_tests(metafunc):
     marked = (mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "way" in metafunc.fixturenames and not any("way" in names for names in marked):
-        metafunc.parametrize("way", usable(), indirect=True)
+        metafunc.parametrize("way", WAYS, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -195,16 +193,22 @@ def torch():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keep one skipped test of each function whose oracle is not here."""
-    if "torch" not in ABSENT:
-        return
-    kept, left_out, seen = [], [], set()
+    """Leave out what runs on a backend that is not here, and all but one test of a file whose oracle is not.
+
+    The end of the output, and that one, say why.
+    """
+    kept, left_out, files = [], [], set()
     for item in items:
-        function = item.parent.nodeid, getattr(item, "originalname", item.name)
-        again = function in seen
-        if "torch" in getattr(item, "fixturenames", ()):
-            seen.add(function)
-        (left_out if again else kept).append(item)
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        way, check = given.get("way"), given.get("check")
+        library = (
+            getattr(check, "keywords", {}).get("array_namespace", "numpy").partition(".")[0]
+        )  # of scikit-learn's own checks
+        leave = (way in WAYS and way not in usable()) or importlib.util.find_spec(library) is None
+        if not leave and "torch" in ABSENT and "torch" in getattr(item, "fixturenames", ()):
+            leave = item.path in files
+            files.add(item.path)
+        (left_out if leave else kept).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
 
@@ -227,16 +231,18 @@ class NotingImports:
 extras.importlib = NotingImports()
 
 
-def skip_if_absent(error):
+def skip_if_absent(error, node):
     """Skip the test if it failed since an optional library is not here, and not since the package failed to say so.
 
+    What the package says of a backend's library counts only where the test names that backend: no other test should ask for it.
     Of a command, which does not raise, the package's own notes tell; not of libraries of backends, which it tries by itself.
     """
     name = str(getattr(error, "name", None)).partition(".")[0]
     if isinstance(error, ImportError) and name in ABSENT:
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-        files = [path for path in files if path.suffix == ".py"]
-        if PACKAGE not in files[-1].parents or files[-1] == Path(extras.__file__):
+        last = [path for path in files if path.suffix == ".py"][-1]
+        asked = last == Path(extras.__file__) and (name not in BACKEND_LIBRARIES or name in node.nodeid)
+        if PACKAGE not in last.parents or asked:
             pytest.skip(str(error), allow_module_level=True)
     for each in extras.importlib.missing:
         if each.name in ABSENT - BACKEND_LIBRARIES:
@@ -275,7 +281,7 @@ class Module(pytest.Module):
         try:
             return super().collect()
         except self.CollectError as error:
-            skip_if_absent(error.__cause__)
+            skip_if_absent(error.__cause__, self)
             raise
 
 
@@ -284,21 +290,21 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup():
+def pytest_runtest_setup(item):
     extras.importlib.missing.clear()
     try:
         return (yield)
     except (Exception, pytest.fail.Exception) as error:
-        skip_if_absent(error)
+        skip_if_absent(error, item)
         raise
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call():
+def pytest_pyfunc_call(pyfuncitem):
     try:
         return (yield)
     except (Exception, pytest.fail.Exception) as error:
-        skip_if_absent(error)
+        skip_if_absent(error, pyfuncitem)
         raise
 
 

@@ -297,10 +297,9 @@ UNRECORDABLE = {
 }
 
 
+@pytest.mark.parametrize("played", ["numpy", "fused"], indirect=True)
 @pytest.mark.parametrize("value", UNRECORDABLE.values(), ids=UNRECORDABLE)
 def test_what_would_be_recorded_wrongly_is_called(played, value):
-    if played.flag != "numpy":
-        pytest.skip("these are NumPy's")
     activation = Activation(value, lambda slope, signal: slope * 0.9)
     expected, losses, _ = trained(played, 10**9, [4, 30, 3], {"learning_rate": 0.01}, activation=[activation, "identity"])
     mine, my_losses, steps = trained(played, 2, [4, 30, 3], {"learning_rate": 0.01}, activation=[activation, "identity"])
@@ -309,10 +308,9 @@ def test_what_would_be_recorded_wrongly_is_called(played, value):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("played", ["numpy", "fused"], indirect=True)
 def test_pieces_written_with_numpy_are_played(played):
     """Functions and methods of NumPy itself, a square, an augmented assignment and a condition: what people write."""
-    if played.flag != "numpy":
-        pytest.skip("these are NumPy's")
 
     def value(net):
         out = np.exp(-(net**2))
