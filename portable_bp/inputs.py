@@ -398,7 +398,7 @@ def check_bounds(backend: Backend, array: Array, bounds: tuple[float, float], ex
         raise ValueError(f"target holds numbers from {lowest:g} to {highest:g}, and this loss takes {expected}.")
 
 
-def warn_of_bounds(backend: Backend, target: Array, output_activation: Any) -> None:
+def warn_of_bounds(backend: Backend, target: Array, output_activation: Any, loss: Any) -> None:
     """Warn if a target lies outside the values that the output layer can give.
 
     Parameters
@@ -409,15 +409,18 @@ def warn_of_bounds(backend: Backend, target: Array, output_activation: Any) -> N
         The target.
     output_activation : activation
         Its ``bounds``, where it has such, are the smallest and largest value.
+    loss : loss
+        One that takes positive outputs only is advised none that may be negative.
     """
     lowest, highest = bounds_of(output_activation)
     if (lowest, highest) == (-math.inf, math.inf):
         return
     least, most = backend.to_numpy(compiled(backend, _bounds)(target)).tolist()
     if least < lowest or most > highest:
+        wider = "'exp' or 'softplus'" if getattr(loss, "takes_positive", False) else "'identity'"
         warnings.warn(
             f"the targets are numbers from {least:g} to {most:g}, and the output layer's {type(output_activation).__name__} "
-            f"gives none but those from {lowest:g} to {highest:g}: make the network with output_activation='identity', or "
+            f"gives none but those from {lowest:g} to {highest:g}: make the network with output_activation={wider}, or "
             "scale the targets.",
             stacklevel=3,
         )

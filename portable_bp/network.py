@@ -544,7 +544,7 @@ class Network:
             rows=rows,
         )
         if self.check_finite:
-            warn_of_bounds(self.backend, data.target, plan.activations[-1])
+            warn_of_bounds(self.backend, data.target, plan.activations[-1], plan.objective.loss)
         if path is not None:
             run = self._describe_run(plan, data, validation)
             fingerprints = self._fingerprint_data(data._replace(inputs=inputs), validation)

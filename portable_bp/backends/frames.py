@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+NUMBER = bool | int | float | np.number | np.bool_
 MOST_NAMED = 3  # columns in one message
 REMEDIES = {
     "text": "encode it as numbers",
@@ -88,18 +89,18 @@ def _named(name: Any, column: Any) -> str:
 
 
 def _kind(column: Any, array: np.ndarray) -> str:
-    """Return what a column holds that is no array of numbers, by the first of its values that is not missing."""
+    """Return what a column holds that is no array of numbers, by the first of its values that is no number."""
     kinds = {"U": "text", "S": "text", "M": "dates", "m": "durations", "c": "complex numbers"}
     if array.dtype.kind in kinds:
         return kinds[array.dtype.kind]
     present = column.dropna() if hasattr(column, "dropna") else column.drop_nulls()
-    first = next(iter(present), None)
-    if isinstance(first, str | bytes):
+    odd = next((value for value in present if not isinstance(value, NUMBER)), None)
+    if isinstance(odd, str | bytes):
         return "text"
-    if isinstance(first, datetime.date | datetime.time):
+    if isinstance(odd, datetime.date | datetime.time):
         return "dates"
-    if isinstance(first, datetime.timedelta):
+    if isinstance(odd, datetime.timedelta):
         return "durations"
-    if first is None or (isinstance(first, bool | int | float | np.generic) and _has_gaps(column)):
-        return "missing values"
-    return f"Python objects ({type(first).__name__})"
+    if odd is not None:
+        return f"Python objects ({type(odd).__name__})"
+    return "missing values" if len(present) < len(column) else "numbers as Python objects"

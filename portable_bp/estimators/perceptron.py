@@ -35,9 +35,8 @@ from portable_bp.estimators.problem import Problem, Validation
 from portable_bp.estimators.sample_weights import SampleWeights, check_sample_weight, refuse_weightless, scale_alpha
 from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.stochastic import fit_stochastic
-from portable_bp.estimators.stopping import Optimization
+from portable_bp.estimators.stopping import Optimization, is_finite
 from portable_bp.inputs import as_array
-from portable_bp.training.step import are_finite
 
 
 class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
@@ -298,7 +297,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
         ]
 
     def _keep_layers(self, backend: Backend, layers: Sequence[Layer]) -> None:
-        if not bool(backend.to_numpy(compiled(backend, are_finite)(list(layers)))):
+        if not is_finite(backend, layers):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
                 "preprocessed."
@@ -316,14 +315,14 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
         if len(held_out) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         parts = examples.take(np.asarray(learned)), examples.take(np.asarray(held_out))
+        remedy = "give X_val and y_val, or leave out the samples that count for nothing"
         for part, name in zip(parts, ("left to learn from", "held out by early_stopping"), strict=True):
-            if part.sample_weight.array is not None:
-                refuse_weightless(
-                    part.samples.backend,
-                    part.sample_weight.array,
-                    f"sample_weight of the samples {name}",
-                    "give X_val and y_val, or leave out the samples that count for nothing",
-                )
+            weight, backend = part.sample_weight.array, part.samples.backend
+            if weight is not None:
+                refuse_weightless(backend, weight, f"sample_weight of the samples {name}", remedy)
+                # One sample has no R2, and two are the fewest that are held out where all count.
+                if part is parts[1] and np.count_nonzero(backend.to_numpy(weight)) < 2:
+                    raise ValueError(f"sample_weight is above 0 for one of the samples {name} alone: {remedy}.")
         return parts
 
     def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:

@@ -19,6 +19,7 @@ from portable_bp.training import Data, History, Plan, Training, train
 from portable_bp.training.step import begin_state
 
 DIVERGED = 10.0  # a loss that ends so many times as high as it began has diverged
+DIVERGED_BETWEEN_CALLS = 1e6  # the same from one call of partial_fit to another, whose targets may be larger
 
 
 def fit_stochastic(model: Any, problem: Problem, incremental: bool) -> tuple[Sequence[Layer], str | None]:
@@ -84,8 +85,9 @@ def _find_doubts(model: Any, history: History, incremental: bool) -> str | None:
             return (
                 f"{model.solver} diverged: the loss became NaN or infinite in epoch {epoch} of {len(losses)}{kept}; {remedy}."
             )
-    if losses and losses[-1] > DIVERGED * max(losses[0], model.tol):
-        return f"{model.solver} diverged: the loss rose from {losses[0]:g} to {losses[-1]:g}{kept}; {remedy}."
+    began, most = (model.loss_curve_, DIVERGED_BETWEEN_CALLS) if incremental else (losses, DIVERGED)
+    if losses and losses[-1] > most * max(began[0], model.tol):
+        return f"{model.solver} diverged: the loss rose from {began[0]:g} to {losses[-1]:g}{kept}; {remedy}."
     if model.n_iter_ == model.max_iter and history.stop_reason is None and not incremental:
         return f"{model.solver} made {model.max_iter} epochs and has not converged: scale the data, or raise max_iter."
     return None

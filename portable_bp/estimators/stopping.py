@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.optimizers import Steered, SteeredState
+from portable_bp.backends import Backend, compiled
 from portable_bp.estimators.problem import Validation
 from portable_bp.estimators.samples import Dense, Hosted
 from portable_bp.training import Training
+from portable_bp.training.step import are_finite
 
 SMALLEST_RATE = 1e-6  # an adaptive learning rate is lowered as long as it is above it
 LOWERED = 5.0  # what it is divided by
@@ -91,7 +95,8 @@ class Records:
         self._say(f"Validation score: {score:f}")
         if model.early_stopping:
             self._count(score < model.best_validation_score_ + model.tol)
-        if score > model.best_validation_score_:
+        # The labels that NaN leads to may be right by chance.
+        if score > model.best_validation_score_ and is_finite(self.samples.backend, training.layers):
             model.best_validation_score_, model._best_layers = score, training.layers
 
     def _count(self, no_better: bool) -> None:
@@ -119,3 +124,8 @@ class Records:
     def _say(self, line: str) -> None:
         if self.model.verbose:
             print(line)
+
+
+def is_finite(backend: Backend, layers: Sequence[Layer]) -> bool:
+    """Return whether every parameter is finite, which is read from the device."""
+    return bool(backend.to_numpy(compiled(backend, are_finite)(list(layers))))

@@ -1,6 +1,7 @@
 """Data frames and their columns, as networks take them: the right values are those that the frame's own library gives."""
 
 import datetime
+from decimal import Decimal
 import subprocess
 import sys
 
@@ -60,7 +61,11 @@ REFUSED = [
     ("string", [None, "b"], "text: encode it as numbers"),
     ("object", ["a", 1], "text"),
     ("category", ["a", "b"], "text"),
-    ("object", [1, "a"], r"Python objects \(int\)"),
+    ("object", [1, "a"], "text"),
+    ("object", [1.5, datetime.date(2026, 1, 1)], "dates"),
+    ("object", [1, 2.5], "numbers as Python objects: convert it to int or float"),
+    ("object", [1, None], "missing values: fill them"),
+    ("object", [Decimal(1), 2], r"Python objects \(Decimal\)"),
     ("datetime64[ns]", ["2026-01-01", "2026-01-02"], "dates: convert it to numbers, such as days"),
     ("datetime64[ns, UTC]", ["2026-01-01", "2026-01-02"], "dates"),
     ("object", [datetime.date(2026, 1, 1)] * 2, "dates"),

@@ -87,6 +87,42 @@ def test_lbfgs():
         model.fit(X.astype("float32"), 1e25 * X[:, 0])
 
 
+@pytest.mark.parametrize("text", [False, True])
+def test_weights_that_are_no_numbers_are_not_the_best_even_if_they_are_right_by_chance(text):
+    """The first epoch leaves finite weights that are wrong; NaN leads to the class that all of y_val have."""
+    model = MLPClassifier((5,), solver="sgd", learning_rate_init=1e200, early_stopping=True, random_state=4, max_iter=5)
+    labels = np.asarray(["a", "b"])[Y] if text else Y
+    own, wanted = X[np.argsort(X[:, 0])][:20], labels[np.argmin(X[:, 0])]
+    with pytest.warns(ConvergenceWarning, match="sgd diverged"):
+        model.fit(X, labels, X_val=own, y_val=[wanted] * 20)
+    best = int(np.argmax(model.validation_scores_))
+    assert model.best_validation_score_ < model.validation_scores_[best] == 1.0
+    assert all(np.isfinite(coef).all() for coef in model.coefs_)
+    assert model.score(own, [wanted] * 20) == model.best_validation_score_
+
+
+@BOTH
+def test_a_loss_that_rises_from_call_to_call_of_partial_fit(kind):
+    model = kind(hidden_layer_sizes=(5,), solver="sgd", learning_rate_init=1e3, random_state=0, batch_size=100)
+    given = {"classes": [0, 1]} if kind is MLPClassifier else {}
+    with pytest.warns(ConvergenceWarning, match="sgd diverged: the loss rose from .* to .*e.*; try a smaller learning_rate_init"):
+        for _ in range(6):
+            model.partial_fit(100 * X, Y, **given)
+            if model.loss_ > 1e12:
+                break
+    assert model.loss_ > 1e6 * model.loss_curve_[0]
+
+
+@BOTH
+def test_nothing_is_said_of_partial_fits_whose_samples_differ(kind):
+    model = kind(random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for scale in (1.0, 30.0, 1.0):
+            y = Y if kind is MLPClassifier else scale * Y
+            model.partial_fit(scale * X, y, **({"classes": [0, 1]} if kind is MLPClassifier else {}))
+
+
 @BOTH
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_nothing_is_said_of_a_training_that_went_well(kind, solver):

@@ -231,3 +231,9 @@ for kind in (MLPClassifier, MLPRegressor):
 def test_an_older_scikit_learn_has_no_set_callbacks():
     done = subprocess.run([sys.executable, "-c", OLDER], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@both
+def test_a_callback_of_the_protocol_among_those_of_a_training_is_told_where_to_go(kind):
+    with pytest.raises(TypeError, match="callbacks holds .*ProgressBar.*; scikit-learn's callbacks go to .* set_callbacks"):
+        model_for(kind, callbacks=[protocol.ProgressBar()]).fit(X, target(kind))

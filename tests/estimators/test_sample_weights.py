@@ -198,7 +198,10 @@ def test_a_split_with_a_part_without_weight_is_refused(way, kind):
         assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
         assert not hasattr(model, "validation_scores_") or model.validation_scores_ is None
     one = np.where(held_out, 0.0, WEIGHT)
-    one[np.flatnonzero(held_out)[:2]] = 1.0
+    one[np.flatnonzero(held_out)[0]] = 1.0
+    with pytest.raises(ValueError, match="sample_weight is above 0 for one of the samples held out by early_stopping alone: give"):
+        model.fit(x, y, backend.asarray(one))
+    one[np.flatnonzero(held_out)[1]] = 1.0
     assert np.isfinite(model.fit(x, y, backend.asarray(one)).validation_scores_).all()
 
 

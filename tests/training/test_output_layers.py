@@ -152,3 +152,12 @@ def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
         network.fit([[0.0], [1.0]], target)
     reached = np.clip(target, *bounds_of(network.activations[-1]))
     network.fit([[0.0], [1.0]], reached)  # a warning would be an error
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_the_advice_on_targets_out_of_reach_suits_the_loss(activation):
+    options = {"loss": "poisson", "epochs": 1}
+    with pytest.warns(UserWarning, match="with output_activation='(exp)' or '(softplus)', or scale"):
+        bp.Network([1, 2], output_activation=activation, backend="numpy").fit([[0.0]], [[3.0, 4.0]], **options)
+    for advised in ("exp", "softplus"):
+        bp.Network([1, 2], output_activation=advised, backend="numpy").fit([[0.0]], [[3.0, 4.0]], **options)
