@@ -262,7 +262,11 @@ def check_callbacks(callbacks: Sequence[Callable[..., Any]]) -> tuple[Callable[.
     given = tuple(callbacks)
     for callback in given:
         if not callable(callback) or isinstance(callback, type):
-            other = "; scikit-learn's callbacks go to an estimator's set_callbacks" if hasattr(callback, "on_fit_task_begin") else ""
+            other = (
+                "; scikit-learn's callbacks go to an estimator's set_callbacks"
+                if hasattr(callback, "on_fit_task_begin")
+                else ""
+            )
             raise TypeError(
                 f"callbacks holds {callback!r}, and should hold functions of a training, such as EarlyStopping(){other}."
             )

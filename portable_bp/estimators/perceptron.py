@@ -322,7 +322,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
                 refuse_weightless(backend, weight, f"sample_weight of the samples {name}", remedy)
                 # One sample has no R2, and two are the fewest that are held out where all count.
                 if part is parts[1] and np.count_nonzero(backend.to_numpy(weight)) < 2:
-                    raise ValueError(f"sample_weight is above 0 for one of the samples {name} alone: {remedy}.")
+                    raise ValueError(
+                        f"sample_weight is zero for all but one of the samples {name}, and a score takes two: {remedy}."
+                    )
         return parts
 
     def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:

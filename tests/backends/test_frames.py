@@ -1,9 +1,9 @@
 """Data frames and their columns, as networks take them: the right values are those that the frame's own library gives."""
 
 import datetime
-from decimal import Decimal
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pytest

@@ -199,7 +199,9 @@ def test_a_split_with_a_part_without_weight_is_refused(way, kind):
         assert not hasattr(model, "validation_scores_") or model.validation_scores_ is None
     one = np.where(held_out, 0.0, WEIGHT)
     one[np.flatnonzero(held_out)[0]] = 1.0
-    with pytest.raises(ValueError, match="sample_weight is above 0 for one of the samples held out by early_stopping alone: give"):
+    with pytest.raises(
+        ValueError, match="zero for all but one of the samples held out by early_stopping, and a score takes two: give"
+    ):
         model.fit(x, y, backend.asarray(one))
     one[np.flatnonzero(held_out)[1]] = 1.0
     assert np.isfinite(model.fit(x, y, backend.asarray(one)).validation_scores_).all()
