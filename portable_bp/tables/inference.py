@@ -14,11 +14,12 @@ from portable_bp.extras import require
 from portable_bp.tables.reading import (
     DECIMALS,
     THOUSANDS,
+    MARKS,
     UNITS,
+    Columns,
     Reading,
     Text,
     contains,
-    in_all_cells,
     looks_boolean,
     looks_date,
     tidy,
@@ -35,6 +36,8 @@ CODE, EXPONENT, MEASURED = r"^0[0-9]+$", r"^[0-9]+[eE][0-9]+$", r"[.,]|[eE][+-]|
 EXACT, LONG = 2.0**53, r"^[0-9]{16,}$"
 # What a mark of thousands is never followed or preceded by.
 DECIMAL_POINT = r"\.(?:[0-9]{0,2}|[0-9]{4,})$|^[+-]?(?:0[0-9]*|[0-9]{4,})?\.|[eE]"
+# What a number, or a date, begins with.
+NUMBER, BOOLEAN = r"^[^0-9]{0,3}[0-9]|^[+-]?(?i:inf)", r"^(?i:true|false)$"
 REMARKS = {
     "style": "Numbers with a decimal comma, or with marks between thousands",
     "guess": "Numbers that can be read in two ways, read so (--decimal says otherwise)",
@@ -104,7 +107,7 @@ class Plain(NamedTuple):
     has_codes: bool
     has_points: bool
     has_decimals: bool
-    largest: float
+    has_large: bool
 
 
 def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -> dict[str, Column]:
@@ -121,11 +124,14 @@ def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -
     """
     polars = require("polars", "table")
     reader = _Reader(cells.separator, cells.find_line, options, known)
-    frame = in_all_cells(cells.frame, polars.all().str.strip_chars().replace("", None))
-    frame.columns = cells.names
-    texts = [Text(series, known[series.name].missing if series.name in known else options.missing) for series in frame]
-    plain = _find_plain(polars.DataFrame([text.cells for text in texts]))
-    columns = {text.name: reader.read_certain(text, plain.get(text.name)) for text in texts}
+    frame = cells.frame.rename(dict(zip(cells.frame.columns, cells.names, strict=True)))
+    series = Columns.of(frame).map(polars.all().str.strip_chars().replace("", None)).split()
+    texts = [Text(each, known[each.name].missing if each.name in known else options.missing) for each in series]
+    plain, words, marked = _find_clear(polars.DataFrame([text.cells for text in texts]))
+    for text in texts:
+        if text.name in marked:
+            text.find_marks()
+    columns = {text.name: reader.read_certain(text, plain.get(text.name), text.name in words) for text in texts}
     doubtful = [text for text in texts if columns[text.name] is None]
     styles = [reader.find_styles(text) for text in doubtful]
     # What the other columns are like decides where one can be read in two ways.
@@ -161,28 +167,32 @@ class _Reader:
     known: Mapping[str, Reading]
     decimals: set[str] = field(default_factory=set)
 
-    def read_certain(self, text: Text, plain: Plain | None) -> Column | None:
-        """Return a column of text that is known as such, or of plain numbers; None for all else."""
+    def read_certain(self, text: Text, plain: Plain | None, is_words: bool) -> Column | None:
+        """Return a column of text that is known as such or has no numbers, or of plain numbers; None for all else."""
         name, cells = text.name, text.cells
         reading = self.known.get(name, Reading(name, "number", missing=self.options.missing))
         if name in self.options.text or reading.kind == "text":
             return Column(cells, replace(reading, kind="text"))
         if cells.null_count() == len(cells):
             return Column(cells, replace(reading, kind="missing"))
+        is_number = name in self.options.numbers or (name in self.known and reading.kind == "number")
+        if is_words and not is_number:
+            remarks = {"mark": text.tell_marks()} if text.marks else {}
+            return Column(cells, Reading(name, "text", missing=reading.missing), remarks)
         if plain is None or reading.decimal != "." or reading.unit:
             return None
         if name not in self.known:
-            is_code = name not in self.options.numbers and (plain.has_codes or plain.largest >= EXACT)
+            is_code = name not in self.options.numbers and (plain.has_codes or plain.has_large)
             is_guess = plain.has_points and (self.options.decimal == "," or not plain.has_decimals)
             if is_code or is_guess:
                 return None
         self.decimals |= {"."} if plain.has_points else set()
-        remarks = {}
+        remarks = {"missing": text.tell_marks()} if text.marks else {}
         if name in self.known and self.separator == ";" and plain.has_points and not plain.has_decimals:
             # Whole numbers in training do not say which mark fractions have, and semicolons say that commas are in use.
-            row = int(cells.str.contains(r"\.").arg_max())
+            row = int((cells.str.contains(r"\.") & plain.numbers.is_not_null()).arg_max())
             remarks["point"] = f"{cells[row]!r} is {plain.numbers[row]!r}"
-        return Column(plain.numbers, replace(reading, kind="number"), remarks)
+        return Column(plain.numbers, replace(reading, kind="number", missing=(*reading.missing, *text.marks)), remarks)
 
     def find_styles(self, text: Text) -> list[Style]:
         """Return the best way to read a column's numbers for each decimal mark, where some of them are numbers."""
@@ -190,7 +200,7 @@ class _Reader:
         known, values = self.known.get(text.name, Reading(text.name, "number")), text.values
         # 50% is not the number 50 of another table.
         units = UNITS if text.name not in self.known else ()
-        if not contains(values, r"^[^0-9]{0,3}[0-9]|^[+-]?(?i:inf)").any():
+        if not contains(values, NUMBER).any():
             return []
         unit = known.unit or next((unit for unit in units if unit in values[0] and not tidy(values, unit).null_count()), "")
         plain, styles = tidy(values, unit), []
@@ -307,24 +317,34 @@ def _find_code(values: Any) -> str | None:
     return codes[0] if len(codes) else None
 
 
-def _find_plain(frame: Any) -> dict[str, Plain]:
-    """Return the columns of a frame of strings that are numbers as Python writes them; all together, as polars is fast so."""
+def _find_clear(frame: Any) -> tuple[dict[str, Plain], set[str], set[str]]:
+    """Return which columns of strings are plain numbers but for marks, which have neither numbers, dates nor booleans, and
+    which of all these have marks.
+    """
+    every, columns = require("polars", "table").all(), Columns.of(frame)
+    plain = _find_plain(columns)
+    others = columns.select(np.array([name not in plain for name in columns.names], bool))
+    has_marks = others.count(every.is_in(list(MARKS))) > 0
+    marked = others.select(has_marks).map(every.replace(list(MARKS), None))
+    plain |= _find_plain(marked)
+    words: set[str] = set()
+    for some in (others.select(~has_marks), marked):
+        is_words = (some.count(every.str.contains(f"{NUMBER}|{BOOLEAN}")) == 0) & (some.count(every.is_not_null()) > 0)
+        words.update(some.select(is_words).names)
+    return plain, words, set(marked.names)
+
+
+def _find_plain(columns: Columns) -> dict[str, Plain]:
+    """Return those of some columns of strings that are numbers as Python writes them."""
     every = require("polars", "table").all()
-    numbers = in_all_cells(frame, every.cast(float, strict=False))
-    has_nan = in_all_cells(numbers, every.is_nan().fill_null(False)).to_numpy().any(axis=0)
-    facts = zip(frame, numbers, has_nan, strict=True)
-    names = [text.name for text, number, nan in facts if text.null_count() == number.null_count() < frame.height and not nan]
-    if not names:
-        return {}
-    cells, numbers = frame.select(names), numbers.select(names)
-    whole = in_all_cells(cells, every.cast(int, strict=False))
-    columns = [
-        integers if text.null_count() == integers.null_count() else floats
-        for text, integers, floats in zip(cells, whole, numbers, strict=True)
-    ]
-    found = (
-        in_all_cells(cells, every.str.contains(pattern).fill_null(False)).to_numpy().any(axis=0).tolist()
-        for pattern in (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT)
-    )
-    largest = in_all_cells(numbers, every.abs().fill_null(0.0)).to_numpy().max(axis=0).tolist()
-    return {name: Plain(*each) for name, *each in zip(names, columns, *found, largest, strict=True)}
+    numbers = columns.map(every.cast(float, strict=False))
+    filled = columns.count(every.is_not_null())
+    is_plain = (filled > 0) & (numbers.count(every.is_not_null()) == filled) & (numbers.count(every.is_nan()) == 0)
+    cells, numbers = columns.select(is_plain), numbers.select(is_plain)
+    whole = cells.map(every.cast(int, strict=False))
+    is_whole = whole.count(every.is_not_null()) == filled[is_plain]
+    values = [integers if each else floats for each, integers, floats in zip(is_whole, whole.split(), numbers.split(), strict=True)]
+    patterns = (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT)
+    found = [(cells.count(every.str.contains(pattern)) > 0).tolist() for pattern in patterns]
+    found.append((numbers.count(every.abs() >= EXACT) > 0).tolist())
+    return {name: Plain(*each) for name, *each in zip(cells.names, values, *found, strict=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,18 +89,55 @@ def tidy(text: Any, unit: str = "") -> Any:
     return text.str.extract(rf"^([+-]?\s*{sign}.*|.*{sign})$").str.replace(rf"\s*{sign}\s*", "")
 
 
-def in_all_cells(frame: Any, expression: Any) -> Any:
-    """Return a frame after an expression of polars.all() that takes each cell by itself.
+class Columns:
+    """Columns of one type and of different names, on which polars works all together.
 
-    Polars takes a tenth of a millisecond to begin with a column: where there are many short ones, they are joined first.
+    Polars takes a tenth of a millisecond to begin with a column: many short ones are joined end to end.
     """
-    height = frame.height
-    if height > MANY or not frame.width:
-        return frame.select(expression)
-    polars = require("polars", "table")
-    (joined,) = polars.concat([column.alias("") for column in frame], rechunk=True).to_frame().select(expression)
-    parts = (joined.slice(place * height, height) for place in range(frame.width))
-    return polars.DataFrame([part.alias(name) for part, name in zip(parts, frame.columns, strict=True)])
+
+    def __init__(self, names: Sequence[str], height: int, parts: Any) -> None:
+        self.names, self.height, self.parts = names, height, parts
+
+    @classmethod
+    def of(cls, frame: Any) -> Columns:
+        """Return the columns of a frame."""
+        if frame.height <= MANY and frame.width:
+            joined = require("polars", "table").concat([series.alias("") for series in frame], rechunk=True)
+            return cls(frame.columns, frame.height, joined.to_frame())
+        return cls(frame.columns, frame.height, frame)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether all are one."""
+        return self.height <= MANY and bool(self.names)
+
+    def map(self, expression: Any) -> Columns:
+        """Return them after an expression of polars.all() that takes each cell by itself."""
+        return Columns(self.names, self.height, self.parts.select(expression))
+
+    def count(self, expression: Any) -> np.ndarray:
+        """Return of how many cells of each an expression of polars.all() is true."""
+        if self.is_joined:
+            found = self.parts.select(expression.fill_null(False)).to_series().to_numpy()
+            return found.reshape(len(self), self.height).sum(axis=1)
+        return np.array(self.parts.select(expression.sum()).row(0) if self.names else (), int)
+
+    def select(self, mask: np.ndarray) -> Columns:
+        """Return those for which a mask is true."""
+        names = [name for name, is_in in zip(self.names, mask.tolist(), strict=True) if is_in]
+        if self.is_joined and names:
+            return Columns(names, self.height, self.parts.filter(np.repeat(mask, self.height)))
+        return Columns(names, self.height, self.parts.select(names if not self.is_joined else []))
+
+    def split(self) -> list[Any]:
+        """Return each as a series."""
+        if not self.is_joined:
+            return self.parts.get_columns()
+        whole = self.parts.to_series()
+        return [whole.slice(place * self.height, self.height).alias(name) for place, name in enumerate(self.names)]
 
 
 def contains(text: Any, pattern: str) -> np.ndarray:
@@ -156,9 +194,15 @@ class Text:
     def __init__(self, series: Any, missing: tuple[str, ...] = ()) -> None:
         self.name: str = series.name
         self.cells = series.replace(list(missing), None) if missing else series
+        self.marks: dict[str, int] = {}
+
+    def find_marks(self) -> None:
+        """Find the marks alone."""
+        few = self.cells if len(self.cells) <= MANY else self.cells.filter(self.cells.is_in(list(MARKS)))
+        self.marks = dict(collections.Counter(cell for cell in few.to_list() if cell in MARKS))
 
     def count(self) -> None:
-        """Find the different values."""
+        """Find the different values, and the marks."""
         polars = require("polars", "table")
         filled = self.cells.drop_nulls()
         if len(filled) <= MANY:
@@ -170,7 +214,7 @@ class Text:
         is_mark = (
             values.is_in(list(MARKS)).to_numpy() if len(values) > FEW else np.array([value in MARKS for value in values], bool)
         )
-        self.marks: dict[str, int] = dict(zip(values.filter(is_mark).to_list(), counts[is_mark].tolist(), strict=True))
+        self.marks = dict(zip(values.filter(is_mark).to_list(), counts[is_mark].tolist(), strict=True))
         self.values, self.counts = values.filter(~is_mark) if is_mark.any() else values, counts[~is_mark]
 
     def count_cells(self, mask: np.ndarray) -> int:
