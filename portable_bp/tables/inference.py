@@ -140,8 +140,9 @@ def read_columns(cells: Cells, options: Options, known: Mapping[str, Reading]) -
     read = {name: column for name, column in columns.items() if column}
     if reader.decimals == {","}:
         # So may whole numbers have marks between thousands in another file.
-        whole = [name for name, column in read.items() if name not in known and column.reading == Reading(name, "number")]
-        read |= {name: read[name]._replace(reading=Reading(name, "number", ",", ".")) for name in whole}
+        for name, column in read.items():
+            if name not in known and column.reading == Reading(name, "number", missing=column.reading.missing):
+                read[name] = column._replace(reading=replace(column.reading, decimal=",", thousands="."))
     return read
 
 
@@ -181,11 +182,14 @@ class _Reader:
             return Column(cells, Reading(name, "text", missing=reading.missing), remarks)
         if plain is None or reading.decimal != "." or reading.unit:
             return None
-        if name not in self.known:
-            is_code = name not in self.options.numbers and (plain.has_codes or plain.has_large)
-            is_guess = plain.has_points and (self.options.decimal == "," or not plain.has_decimals)
-            if is_code or is_guess:
-                return None
+        is_known, has_marks = name in self.known, bool(text.marks)
+        is_code = not is_number and (has_marks or not is_known) and (plain.has_codes or plain.has_large)
+        if plain.has_points:
+            is_guess = self.options.decimal == "," or not plain.has_decimals
+        else:
+            is_guess = has_marks and (self.options.decimal == "," or self.separator == ";")
+        if is_code or (is_guess and not is_known):
+            return None
         self.decimals |= {"."} if plain.has_points else set()
         remarks = {"missing": text.tell_marks()} if text.marks else {}
         if name in self.known and self.separator == ";" and plain.has_points and not plain.has_decimals:
