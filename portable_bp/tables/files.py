@@ -63,11 +63,15 @@ class Table(NamedTuple):
     def tell_remarks(self, names: Sequence[str]) -> Iterator[str]:
         """Yield lines that say what was assumed of the file, and of some columns."""
         yield from self.remarks
+        yield from self.tell_assumed(names, REMARKS)
+
+    def tell_assumed(self, names: Sequence[str], kinds: Collection[str]) -> Iterator[str]:
+        """Yield lines that say what was assumed of some columns, of some kinds in `REMARKS`."""
         columns = [self.columns[name] for name in names if name in self.columns]
-        for kind, told in REMARKS.items():
+        for kind in kinds:
             said = [f"{column.reading.name!r} ({column.remarks[kind]})" for column in columns if kind in column.remarks]
             if said:
-                yield f"{told}: {listed(said)}."
+                yield f"{REMARKS[kind]}: {listed(said)}."
 
     def readings(self, names: Sequence[str]) -> tuple[Reading, ...]:
         """Return how some columns were read, of those for which there is more to know than what they hold."""

@@ -13,8 +13,8 @@ import numpy as np
 from portable_bp.extras import require
 from portable_bp.tables.reading import (
     DECIMALS,
-    THOUSANDS,
     MARKS,
+    THOUSANDS,
     UNITS,
     Columns,
     Reading,
@@ -322,9 +322,7 @@ def _find_code(values: Any) -> str | None:
 
 
 def _find_clear(frame: Any) -> tuple[dict[str, Plain], set[str], set[str]]:
-    """Return which columns of strings are plain numbers but for marks, which have neither numbers, dates nor booleans, and
-    which of all these have marks.
-    """
+    """Return, besides marks, which columns of strings are plain numbers, and which text alone; and which have marks."""
     every, columns = require("polars", "table").all(), Columns.of(frame)
     plain = _find_plain(columns)
     others = columns.select(np.array([name not in plain for name in columns.names], bool))
@@ -347,7 +345,9 @@ def _find_plain(columns: Columns) -> dict[str, Plain]:
     cells, numbers = columns.select(is_plain), numbers.select(is_plain)
     whole = cells.map(every.cast(int, strict=False))
     is_whole = whole.count(every.is_not_null()) == filled[is_plain]
-    values = [integers if each else floats for each, integers, floats in zip(is_whole, whole.split(), numbers.split(), strict=True)]
+    values = [
+        integers if each else floats for each, integers, floats in zip(is_whole, whole.split(), numbers.split(), strict=True)
+    ]
     patterns = (f"{CODE}|{EXPONENT}", r"\.", DECIMAL_POINT)
     found = [(cells.count(every.str.contains(pattern)) > 0).tolist() for pattern in patterns]
     found.append((numbers.count(every.abs() >= EXACT) > 0).tolist())

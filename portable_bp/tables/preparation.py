@@ -12,6 +12,7 @@ from portable_bp.lookup import find
 from portable_bp.tables.columns import LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
 from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_counting, find_index
+from portable_bp.tables.inference import REMARKS
 from portable_bp.tables.learning import learn_columns, leave_out_constant
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.settings import Settings
@@ -78,7 +79,9 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     frame = table.filter(table[settings.target].is_not_null())
     without = table.height - frame.height
     say(f"{settings.table}: {table.height:,} rows" + (f", {without:,} of them without a target left out." if without else "."))
-    for line in read.tell_remarks(frame.columns):
+    # What is missing of the other columns is told once it is known what is done about it.
+    assumed = read.tell_assumed(frame.columns, [kind for kind in REMARKS if kind != "missing"])
+    for line in (*read.remarks, *read.tell_assumed([settings.target], ["missing"]), *assumed):
         say(line)
     _check_columns(settings, frame)
     target = frame[settings.target]
@@ -98,7 +101,9 @@ def prepare_table(settings: Settings, say: Callable[[str], None]) -> Prepared:
     for line in read.tell_kinds([*(column.name for column in columns), settings.target]):
         say(line)
     _tell_left_out(recipe.left_out, table, say)
-    _tell_missing(frame[[column.name for column in columns]], say)
+    for line in read.tell_assumed([column.name for column in constant], ["missing"]):
+        say(line)
+    _tell_missing(read, frame[[column.name for column in columns]], say)
     _tell_counting(table[[column.name for column in columns]], say)
     say(f"Task: {task}{f' into {recipe.target.outputs} classes' if task == 'classification' else ''}, {reason}.")
     say(
@@ -198,14 +203,23 @@ def _tell_left_out(columns: Sequence[LeftOut], table: Any, say: Callable[[str], 
         say(f"Left out, {LEFT_OUT[reason]}: {listed(names)}.")
 
 
-def _tell_missing(frame: Any, say: Callable[[str], None]) -> None:
+def _tell_missing(read: Table, frame: Any, say: Callable[[str], None]) -> None:
+    """Say how many values are missing, what of the file was taken as missing besides empty cells, and what is done about it."""
     missing = [(series, count) for series in frame if (count := series.null_count())]
+    marks = {name: column.remarks["missing"] for name, column in read.columns.items() if "missing" in column.remarks}
     if len(missing) <= MOST_LINES:
         for series, count in missing:
-            say(f"Column {series.name!r}: missing in {count:,} of {len(series):,} rows, taken as {MISSING[find_kind(series)]}.")
+            marked = f" ({marks[series.name]})" if series.name in marks else ""
+            taken = MISSING[find_kind(series)]
+            say(f"Column {series.name!r}: missing in {count:,} of {len(series):,} rows{marked}, taken as {taken}.")
         return
     for kind, taken in MISSING.items():
-        if told := [f"{series.name!r} (in {count:,})" for series, count in missing if find_kind(series) == kind]:
+        told = [
+            f"{series.name!r} (in {count:,}{f'; {marks[series.name]}' if series.name in marks else ''})"
+            for series, count in missing
+            if find_kind(series) == kind
+        ]
+        if told:
             say(f"Missing in some of {frame.height:,} rows, taken as {taken}: {listed(told)}.")
 
 

@@ -80,11 +80,11 @@ def split_file(path: str, raw: bytes, usual: str) -> Cells:
         separator = said[1] if said else _find_separator(text, usual)
         names = [name.strip() for name in next(csv.reader(_lines(text), delimiter=separator, skipinitialspace=True))]
         data = text.encode()
-        ends = _find_ends(data, separator, len(names))
+        ends, quote = _find_ends(data, separator, len(names))
         if ends is None:
             names, frame, find_line = _split_odd(path, text, separator, skipped, remarks)
         else:
-            frame = _split_regular(data, ends, separator, len(names))
+            frame = _split_regular(data, ends, separator, quote, len(names))
 
             def find_line(row: int, /) -> int:
                 return data.count(b"\n", 0, int(ends[row])) + 2 + skipped
@@ -154,33 +154,45 @@ def _find_separator(text: str, usual: str) -> str:
     return max(widths, key=lambda separator: (widths[separator], separator == usual))
 
 
-def _find_ends(data: bytes, separator: str, fields: int) -> np.ndarray | None:
-    """Return where each row ends, or None where one has not so many fields, is blank, or has a quote within a field."""
+def _find_ends(data: bytes, separator: str, fields: int) -> tuple[np.ndarray | None, str | None]:
+    """Return where each row ends, and what quotes fields.
+
+    The rows are None where one has not so many fields, is blank, or has a quote within a field beside fields in quotes.
+    """
     array = np.frombuffer(data, np.uint8)
     if fields == 1 and re.search(rb"\n[ \t]*\n", data) or len(separator.encode()) > 1:
-        return None
+        return None, None
     ends = np.append(np.flatnonzero(array == ord("\n")), array.size)
     breaks = np.flatnonzero(array == ord(separator))
     quotes = np.flatnonzero(array == ord('"'))
-    if quotes.size:
+    quote = '"' if quotes.size and _begins_field(array, quotes, separator) else None
+    if quote:
         edges = np.frombuffer(f'{separator}\n"'.encode(), np.uint8)
         opening, closing = quotes[::2], quotes[1::2]
         before, after = array[opening[opening > 0] - 1], array[closing[closing < array.size - 1] + 1]
         if quotes.size % 2 or not (np.isin(before, edges).all() and np.isin(after, edges).all()):
-            return None
+            return None, quote
         # What has an even number of quotes before it is outside of them.
         ends, breaks = (places[np.searchsorted(quotes, places) % 2 == 0] for places in (ends, breaks))
     counts = np.diff(np.searchsorted(breaks, ends), prepend=0)
-    return ends if (counts == fields - 1).all() else None
+    return (ends if (counts == fields - 1).all() else None), quote
 
 
-def _split_regular(data: bytes, ends: np.ndarray, separator: str, fields: int) -> Any:
+def _begins_field(array: np.ndarray, quotes: np.ndarray, separator: str) -> bool:
+    """Return whether a quote is the first of a field but for spaces; all others are nothing but text, such as inches."""
+    before = quotes - 1
+    while (is_space := (before >= 0) & (array[before] == ord(" "))).any():
+        before = before - is_space
+    return bool(before.min() < 0 or np.isin(array[before], (ord(separator), ord("\n"))).any())
+
+
+def _split_regular(data: bytes, ends: np.ndarray, separator: str, quote: str | None, fields: int) -> Any:
     polars = require("polars", "table")
     body = data[int(ends[0]) + 1 :]
     if not body:
         return polars.DataFrame(schema={str(place): str for place in range(fields)})
     # All as text: its own inference is slow where it looks at every row, and takes ' 2.5' and '2,5' for text.
-    return polars.read_csv(body, separator=separator, has_header=False, infer_schema_length=0)
+    return polars.read_csv(body, separator=separator, quote_char=quote, has_header=False, infer_schema_length=0)
 
 
 def _split_odd(

@@ -93,6 +93,18 @@ def test_many_missing_values_are_told_in_few_lines(tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize("rows", [3, encoding.FEW, encoding.FEW + 1])
+def test_few_and_many_rows_are_encoded_alike(rows):
+    texts = [["red", None, "blue", "green"][row % 4] for row in range(rows)]
+    frame = polars.DataFrame({"a": texts, "flag": [row % 2 == 0 for row in range(rows)], "none": [None] * rows})
+    known = {"a": (None, "blue", "red"), "flag": ("true",), "none": (None, "x")}
+    made = encode([CategoryColumn(name, categories) for name, categories in known.items()], frame, "float32").all()
+    theirs = OneHotEncoder(categories=[list(known["a"][1:]) + [None]], handle_unknown="ignore", sparse_output=False)
+    expected = theirs.fit_transform(np.array([texts], object).T)[:, [2, 0, 1]]
+    np.testing.assert_array_equal(made[:, :3], expected)
+    np.testing.assert_array_equal(made[:, 3:], [[row % 2 == 0, True, False] for row in range(rows)])
+
+
 def cities(rows=400, categories=40):
     """Return a table with two columns of many categories, and a price that these tell."""
     generator = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from portable_bp.tables import find_recipe, write_recipe
 from portable_bp.tables.files import read_table
 from portable_bp.tables.index import find_index
 from portable_bp.tables.inference import Options
-from portable_bp.tables.reading import MARKS, Reading
+from portable_bp.tables.reading import MANY, MARKS, Reading
 from tests.tables.tables import flowers, skip_without_what_train_needs, train
 
 pandas = pytest.importorskip("pandas")
@@ -312,12 +312,58 @@ def test_prices_with_thousands_are_learned(tmp_path, capsys):
     assert abs(float(predicted["price"][0]) - 2468) < 100 and not said
 
 
+@pytest.mark.parametrize("height", [3, MANY, MANY + 1])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_columns_of_all_kinds_together(tmp_path, height, decimal):
+    """Short columns are read joined, and long ones as they are."""
+    last = height - 1
+    cells = {
+        "whole": [str(row) for row in range(height)],
+        "decimal": [f"{row}.25" for row in range(height)],
+        "marked": ["?" if row == last else f"-{row}.25" for row in range(height)],
+        "whole and marked": ["NA" if row == 0 else str(row) for row in range(height)],
+        "words": [["red", "blue"][row % 2] for row in range(height)],
+        "words and marks": [["red", "unknown"][row % 2] for row in range(height)],
+        "marks": ["-" for _ in range(height)],
+        "codes": ["007" if row == last else "12" for row in range(height)],
+        "codes and marks": [["007", "?", "12"][row % 3] for row in range(height)],
+        "empty": ["" for _ in range(height)],
+        "flags": [["True", "False"][row % 2] for row in range(height)],
+        "flags and marks": ["n/a" if row == last else "True" for row in range(height)],
+        "NaN": ["nan" if row == 0 else "1.5" for row in range(height)],
+        "ends in a number": ["red" if row < last else "1.5" for row in range(height)],
+    }
+    text = {name: str for name in ("words", "words and marks", "codes", "codes and marks", "ends in a number")}
+    for name in ("decimal", "marked", "NaN"):
+        cells[name] = [cell.replace(".", decimal) for cell in cells[name]]
+    content = pandas.DataFrame(cells).to_csv(index=False, sep=";")
+    marks = {name: ["?", "NA", "-", "n/a", "nan", ""] for name in cells if name not in text}
+    expected = pandas.read_csv(
+        io.StringIO(content), sep=";", decimal=decimal, dtype=text, na_values=marks, keep_default_na=False
+    )
+    frame, said = read(tmp_path, content)
+    assert_pandas(frame, expected)
+    assert "'whole and marked' ('NA' in 1 cell)" in said and f"'words and marks' ('unknown' in {height // 2:,} cell" in said
+
+
+@pytest.mark.parametrize(
+    ("row", "is_quoted"),
+    [('5" pipe,say "no"', False), (' x",y"', False), ('"a,b",z', True), (' "a",  z"', True), ('5" pipe,"a,b"', True)],
+)
+def test_quotes_are_text_but_around_a_field(tmp_path, row, is_quoted):
+    content = f"a,b\n{row}\nx,y\n"
+    more = {} if is_quoted else {"quoting": csv.QUOTE_NONE}
+    expected = pandas.read_csv(io.StringIO(content), skipinitialspace=True, **more)
+    assert_pandas(read(tmp_path, content)[0], expected)
+
+
 def test_a_stray_mark_in_numbers_and_target(tmp_path, capsys):
     powers = np.random.default_rng(0).integers(45, 146, 200)
     rows = [f"{hp},{60 - 0.3 * hp:.1f}" for hp in powers]
     rows[7], rows[9] = f"?,{rows[7].partition(',')[2]}", f"{powers[9]},?"
     told, predicted, said = run(tmp_path, capsys, "hp,mpg", rows, ["45,", "", "145,", "", ""], "--target", "mpg")
-    assert "Task: regression" in told and "'hp' ('?' in 1 cell), 'mpg' ('?' in 1 cell)" in told
+    assert "Task: regression" in told and "Taken as missing, as empty cells are: 'mpg' ('?' in 1 cell)." in told
+    assert "Column 'hp': missing in 1 of 199 rows ('?' in 1 cell), taken as the mean." in told
     assert predicted.height == 2
     np.testing.assert_allclose([float(value) for value in predicted["mpg"]], [46.5, 16.5], atol=2.5)
 
