@@ -142,16 +142,22 @@ def _lines(text: str) -> Iterator[str]:
 
 def _find_separator(text: str, usual: str) -> str:
     """Return what separates the columns: what splits the first lines alike, or else the header most often."""
-    widths = {}
+    widths, too_long = {}, None
     for separator in dict.fromkeys([usual, *SEPARATORS] if usual != "," else SEPARATORS):
         rows = csv.reader(_lines(text), delimiter=separator, skipinitialspace=True)
-        first = [len(row) for row in itertools.islice(filter(None, rows), SAMPLE_LINES)]
+        try:
+            first = [len(row) for row in itertools.islice(filter(None, rows), SAMPLE_LINES)]
+        except csv.Error as error:
+            # A line of very many columns is longer than a field may be, where the separator is another one.
+            too_long = error
+            continue
         if first[0] > 1 and len(set(first)) == 1:
             return separator
         widths[separator] = first[0]
-    if max(widths.values()) == 1:
-        return NOTHING
-    return max(widths, key=lambda separator: (widths[separator], separator == usual))
+    most = max(widths.values(), default=1)
+    if most == 1 and too_long:
+        raise too_long
+    return NOTHING if most == 1 else max(widths, key=lambda separator: (widths[separator], separator == usual))
 
 
 def _find_ends(data: bytes, separator: str, fields: int) -> tuple[np.ndarray | None, str | None]:

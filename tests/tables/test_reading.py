@@ -357,6 +357,13 @@ def test_quotes_are_text_but_around_a_field(tmp_path, row, is_quoted):
     assert_pandas(read(tmp_path, content)[0], expected)
 
 
+@pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("csv", ";"), ("tsv", "\t"), ("csv", "\t")])
+def test_a_line_longer_than_a_field_may_be(tmp_path, ending, separator):
+    expected = pandas.DataFrame(np.arange(40_000).reshape(2, -1), columns=[f"gene {place}" for place in range(20_000)])
+    frame, _ = read(tmp_path, expected.to_csv(index=False, sep=separator), f"data.{ending}")
+    assert_pandas(frame, expected)
+
+
 def test_a_stray_mark_in_numbers_and_target(tmp_path, capsys):
     powers = np.random.default_rng(0).integers(45, 146, 200)
     rows = [f"{hp},{60 - 0.3 * hp:.1f}" for hp in powers]
