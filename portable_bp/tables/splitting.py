@@ -255,7 +255,7 @@ def _read_rows(path: str, text: str, separator: str, skipped: int, blank: list[i
         if last == END:
             if line < reader.line_num + skipped:
                 raise ValueError(f"{path} has a quote in line {line} that is not closed: close it, or double it.")
-        elif not row or not last.strip(" \t\n"):
+        elif not row or not last.strip(" \t\n".replace(separator, "")):
             blank.append(line)
         else:
             yield line, row

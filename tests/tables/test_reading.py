@@ -357,6 +357,14 @@ def test_quotes_are_text_but_around_a_field(tmp_path, row, is_quoted):
     assert_pandas(read(tmp_path, content)[0], expected)
 
 
+@pytest.mark.parametrize("line", ["", "  ", "\t", " \t ", "\t\t"])
+@pytest.mark.parametrize("text", ["c", '5" c'])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lines_of_tabs_are_rows_only_between_tabs(tmp_path, separator, text, line):
+    content = "\n".join([separator.join("xyz"), separator.join([text, "1", "2"]), line, separator.join(["d", "3", "4"]), ""])
+    assert read(tmp_path, content)[0].height == len(pandas.read_csv(io.StringIO(content), sep=separator))
+
+
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("csv", ";"), ("tsv", "\t"), ("csv", "\t")])
 def test_a_line_longer_than_a_field_may_be(tmp_path, ending, separator):
     expected = pandas.DataFrame(np.arange(40_000).reshape(2, -1), columns=[f"gene {place}" for place in range(20_000)])
