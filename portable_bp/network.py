@@ -555,7 +555,7 @@ class Network:
             train(training, plan, data, validation, generator)
         except OutOfMemoryError as error:
             # Whoever keeps the traceback, as a notebook does, keeps these frames: the data would still be there next time.
-            del data, validation
+            del data, inputs, validation
             training.state, training.layers_before_epoch = None, ()
             raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:

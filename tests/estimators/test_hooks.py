@@ -235,5 +235,6 @@ def test_an_older_scikit_learn_has_no_set_callbacks():
 
 @both
 def test_a_callback_of_the_protocol_among_those_of_a_training_is_told_where_to_go(kind):
-    with pytest.raises(TypeError, match="callbacks holds .*ProgressBar.*; scikit-learn's callbacks go to .* set_callbacks"):
-        model_for(kind, callbacks=[protocol.ProgressBar()]).fit(X, target(kind))
+    monitor = protocol.ScoringMonitor(scoring="r2")
+    with pytest.raises(TypeError, match="callbacks holds .*ScoringMonitor.*; scikit-learn's callbacks go to .* set_callbacks"):
+        model_for(kind, callbacks=[monitor]).fit(X, target(kind))
