@@ -13,6 +13,7 @@ import collections
 import contextlib
 import functools
 import importlib.util
+import inspect
 import os
 import re
 import traceback
@@ -61,7 +62,7 @@ WANTED = {name for name in os.environ.get("PORTABLE_BP_WAYS", "").split(",") if 
 if WANTED - WAYS.keys():
     raise pytest.UsageError(f"PORTABLE_BP_WAYS names {sorted(WANTED - WAYS.keys())}: the known ones are {list(WAYS)}")
 ABSENT = {name for name in OPTIONAL if importlib.util.find_spec(name) is None}
-BACKEND_LIBRARIES = {"array_api_strict", "cupy", "jax", "torch"}
+BACKEND_OF = {"array_api_strict": "strict", "cupy": "cupy", "jax": "jax", "torch": "torch"}  # by the library
 PACKAGE = Path(bp.__file__).parent
 ROOT = Path(__file__).parents[1]
 
@@ -231,6 +232,12 @@ class NotingImports:
 extras.importlib = NotingImports()
 
 
+def names_backend(node, library):
+    """Whether a test's name, parameters or own lines name the backend of a library."""
+    lines = inspect.getsource(node.function) if hasattr(node, "function") else ""
+    return re.search(rf"(?<![a-z]){BACKEND_OF[library]}(?![a-z])", node.nodeid + lines) is not None
+
+
 def skip_if_absent(error, node):
     """Skip the test if it failed since an optional library is not here, and not since the package failed to say so.
 
@@ -241,11 +248,11 @@ def skip_if_absent(error, node):
     if isinstance(error, ImportError) and name in ABSENT:
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
         last = [path for path in files if path.suffix == ".py"][-1]
-        asked = last == Path(extras.__file__) and (name not in BACKEND_LIBRARIES or name in node.nodeid)
+        asked = last == Path(extras.__file__) and (name not in BACKEND_OF or names_backend(node, name))
         if PACKAGE not in last.parents or asked:
             pytest.skip(str(error), allow_module_level=True)
     for each in extras.importlib.missing:
-        if each.name in ABSENT - BACKEND_LIBRARIES:
+        if each.name in ABSENT - BACKEND_OF.keys():
             pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
 
@@ -263,7 +270,7 @@ def mentioned(path):
     if "estimators" in text:
         names.add("sklearn")
     if ASKS_FOR_BACKENDS.search(text):
-        names |= BACKEND_LIBRARIES
+        names |= BACKEND_OF.keys()
     for package, imported in re.findall(r"^from (tests[\w.]*) import (.*)", text, re.MULTILINE):
         for module in (package, *(f"{package}.{name}" for name in imported.split(", "))):
             helper = (ROOT / module.replace(".", "/")).with_suffix(".py")
