@@ -137,6 +137,10 @@ def why_unusable(name):
     return None
 
 
+# What jit changes is tested with the algorithm.
+ON_DEVICES = pytest.mark.parametrize("way", [name for name in WAYS if name != "jax-eager"], indirect=True)
+
+
 def usable(names=WAYS):
     """Return those ways to run that are here, and wanted."""
     return [name for name in names if name in WANTED and not why_unusable(name)]
@@ -256,7 +260,7 @@ def skip_if_absent(error, node):
             pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
 
-ASKS_FOR_BACKENDS = re.compile(r"\b(WAYS|available_backends|select_backend|usable|why_unusable)\b")
+ASKS_FOR_BACKENDS = re.compile(r"\b(WAYS|available_backends|usable|why_unusable)\b")
 
 
 @functools.cache

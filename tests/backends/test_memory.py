@@ -11,7 +11,7 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.algorithm.needs import Need, need_of_output, need_of_step
-from portable_bp.backends import Memory, OutOfMemoryError, memory, selector, strict
+from portable_bp.backends import Memory, memory, selector, strict
 from portable_bp.backends.loops import leaves, plain_loop
 from portable_bp.backends.strict import StrictBackend
 from portable_bp.choices import resolve_activations, resolve_loss, resolve_optimizer
@@ -199,70 +199,6 @@ def test_the_network_keeps_its_last_finished_epoch(device):
         network.fit(X, TARGET, epochs=5, batch_size=100, callbacks=[shrink])
     assert len(network.history.loss) == len(kept) == 2
     assert network.layers == tuple(kept[-1])
-
-
-def raised_by(way):
-    """Return an error such as a library raises."""
-    name = way.backend().name
-    if name == "torch":
-        return way.backend().xp.OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.19 GiB of which 12 MiB is free."
-        )
-    if name == "jax":
-        import jax
-
-        return jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 20971520 bytes.")
-    if name == "cupy":
-        import cupy
-
-        return cupy.cuda.memory.OutOfMemoryError(20 * 2**20, 100, 0)
-    return MemoryError("Unable to allocate 20.0 MiB for an array with shape (5242880,) and data type float32")
-
-
-def test_every_library_s_own_error_is_known(way, monkeypatch):
-    network, error = way.network([20, 5, 2], seed=0), raised_by(way)
-
-    def fail(*_, **__):
-        raise error
-
-    monkeypatch.setattr(type(network.backend), "compile", lambda *_: fail)
-    monkeypatch.setattr(type(network.backend), "loop", lambda *_: lambda _: fail)
-    monkeypatch.setattr(type(network.backend), "memory", lambda _: Memory(10**6, 10**9))
-    network.check_finite = False
-    said = "^the loss of 3,000 .* ran out .* asking for 21 MB more; 1 MB of 1 GB .* would fit"
-    with pytest.raises(OutOfMemoryError, match=said) as told:
-        network.loss(X, TARGET, lambda_loss())
-    assert told.value.__cause__ is error
-    assert error.__traceback__ is None
-    other = RuntimeError("another") if way.backend().name != "numpy" else ValueError("another")
-    assert not way.backend().is_out_of_memory(other)
-
-
-def lambda_loss():
-    """Return a loss that nothing was compiled with before."""
-    return (lambda out, target: (out - target).sum(-1), lambda out, target: 0.0 * out)
-
-
-@pytest.mark.parametrize(
-    ("message", "asked", "words"),
-    [
-        ("Out of memory allocating 1,234,567 bytes (allocated so far: 100 bytes).", 1_234_567, "1.23 MB"),
-        ("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 12.00 MiB free", 20 * 2**20, "21 MB"),
-        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4503599627370496 bytes.", 2**52, "4.5 PB"),
-        ("Unable to allocate 8.00 PiB for an array with shape (1,) and data type float64", 2**53, "9.01 PB"),
-        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 999 bytes.", 999, "999 bytes"),
-        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1.50GiB.", 3 * 2**29, "1.61 GB"),
-        (
-            "MPS backend out of memory (max allowed: 9.07 GB). Tried to allocate 2.50 GB on private pool.",
-            2_500_000_000,
-            "2.5 GB",
-        ),
-        ("out of memory", None, None),
-    ],
-)
-def test_what_libraries_say_was_asked_for(message, asked, words):
-    assert memory.bytes_asked(message) == asked
-    assert asked is None or memory.said_bytes(asked) == words
 
 
 def test_need_fitting():

@@ -12,13 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_bp as bp
 from portable_bp.estimators import MLPClassifier, MLPRegressor
-from tests.conftest import WAYS
+from tests.conftest import ON_DEVICES
 
-# What jit changes is tested with the algorithm.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.parametrize("way", [name for name in WAYS if name != "jax-eager"], indirect=True),
-]
+pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"), ON_DEVICES]
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 TARGETS = {

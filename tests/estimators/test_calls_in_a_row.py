@@ -18,7 +18,7 @@ X, Y = load_iris(return_X_y=True)
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd"])
 STATES = pytest.mark.parametrize("make", [lambda: 3, lambda: np.random.RandomState(3)], ids=["int", "instance"])
-WAYS = pytest.mark.parametrize("way_on", ["partial_fit", "warm_start"])
+CALLS = pytest.mark.parametrize("way_on", ["partial_fit", "warm_start"])
 THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: sklearn.neural_network.MLPRegressor}
 OPTIONS = {"hidden_layer_sizes": (9, 5), "dropout": 0.5, "batch_size": 40, "learning_rate_init": 0.01}
 
@@ -43,7 +43,7 @@ def assert_same(mine, theirs, rtol=0.0):
 @BOTH
 @SOLVERS
 @STATES
-@WAYS
+@CALLS
 def test_every_call_draws_masks_of_its_own(kind, solver, make, way_on, monkeypatch):
     drawn = []
 
@@ -71,7 +71,7 @@ def test_partial_fits_are_the_epochs_of_one_fit_where_nothing_is_shuffled(kind, 
 @BOTH
 @SOLVERS
 @STATES
-@WAYS
+@CALLS
 def test_dropout_that_drops_nothing_changes_none_of_scikit_learns_numbers(kind, solver, make, way_on):
     """So small a rate drops nothing: what is drawn for it must not be missing elsewhere."""
     options = OPTIONS | {"solver": solver}
@@ -89,7 +89,7 @@ def test_dropout_that_drops_nothing_changes_none_of_scikit_learns_numbers(kind, 
 
 @BOTH
 @STATES
-@WAYS
+@CALLS
 def test_the_same_calls_give_the_same_model(kind, make, way_on):
     first, second = (go_on(kind(random_state=make(), **OPTIONS), way_on, 4) for _ in range(2))
     assert_same(first, second)

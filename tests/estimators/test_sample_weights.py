@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
-from tests.conftest import WAYS
+from tests.conftest import ON_DEVICES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -23,7 +23,6 @@ WEIGHT = np.random.default_rng(1).uniform(0.5, 2.0, 150)
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: sklearn.neural_network.MLPRegressor}
 OPTIONS = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 5, "learning_rate_init": 0.01}
-ON_DEVICES = pytest.mark.parametrize("way", [name for name in WAYS if name != "jax-eager"], indirect=True)
 
 
 def assert_alike(mine, theirs, rtol=1e-9):
