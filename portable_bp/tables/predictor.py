@@ -12,7 +12,7 @@ from portable_bp.backends.selector import dtype_name
 from portable_bp.extras import require
 from portable_bp.network import Network, load
 from portable_bp.storage import ModelFileError
-from portable_bp.tables.columns import MOST_NAMED, listed, quoted, shortened
+from portable_bp.tables.columns import MOST_NAMED, NumberColumn, listed, quoted, shortened
 from portable_bp.tables.encoding import Encoded
 from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_index
@@ -97,6 +97,9 @@ def _choose_columns(recipe: Recipe, table: Table, ignored: Sequence[str], say: C
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:
     """Say what of a table the model does not know, in a line for each kind of it."""
+    numbers = [whole[column.name] for column in recipe.columns if isinstance(column, NumberColumn)]
+    if missing := [f"{series.name!r} (in {count:,})" for series in numbers if (count := series.null_count())]:
+        say(f"missing in some rows of {whole.height:,}, taken as the mean in training: {listed(missing)}.")
     unseen = recipe.find_unseen(whole, encoded)
     for name, values in list(unseen.items())[:MOST_NAMED]:
         say(f"column {name!r} has categories that training had not, taken as none of the known ones: {quoted(values)}.")
