@@ -42,7 +42,7 @@ from portable_bp.choices import (
     resolve_measured_activations,
     resolve_optimizer,
 )
-from portable_bp.description import (
+from portable_bp.exchange.describe import (
     check_network,
     check_notes,
     describe,
@@ -57,6 +57,7 @@ from portable_bp.description import (
     version_of,
 )
 from portable_bp.exchange.onnx import write_onnx
+from portable_bp.exchange.sklearn import read_perceptron
 from portable_bp.inputs import (
     Inputs,
     check_inputs,
@@ -68,7 +69,6 @@ from portable_bp.inputs import (
     warn_of_bounds,
 )
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
-from portable_bp.perceptrons import read_perceptron
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
@@ -233,7 +233,7 @@ class Network:
             If it is no module.
         """
         # PyTorch takes a second to import.
-        from portable_bp.backends.torch_modules import read_modules
+        from portable_bp.exchange.torch import read_modules
 
         weights, biases, descriptions = read_modules(module)
         activations = remake_activations(descriptions)
@@ -630,7 +630,7 @@ class Network:
         ValueError
             If an activation is your own.
         """
-        from portable_bp.backends.torch_modules import make_sequential
+        from portable_bp.exchange.torch import make_sequential
 
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)

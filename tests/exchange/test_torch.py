@@ -155,7 +155,7 @@ def test_on_every_backend(torch, way):
 
 
 def test_the_device_is_the_network_s(torch):
-    from portable_bp.backends.torch_modules import make_sequential
+    from portable_bp.exchange.torch import make_sequential
 
     # The one device besides the CPU that is everywhere; a network there has no numbers to give.
     backend = bp.select_backend("torch:meta")
@@ -255,7 +255,7 @@ def test_without_numbers(torch):
 
 def test_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "portable_bp.backends.torch_modules", raising=False)
+    monkeypatch.delitem(sys.modules, "portable_bp.exchange.torch", raising=False)
     network = bp.Network([3, 2], backend="numpy")
     for convert in (network.to_torch, lambda: bp.Network.from_torch(None)):
         with pytest.raises(

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 import portable_bp as bp
-from portable_bp.description import describe_network, name_arrays
+from portable_bp.exchange.describe import describe_network, name_arrays
 from portable_bp.storage import write_arrays
 
 FORBIDDEN = (

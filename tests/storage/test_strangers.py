@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 import portable_bp as bp
-from portable_bp.description import describe_network, name_arrays
+from portable_bp.exchange.describe import describe_network, name_arrays
 from portable_bp.storage import write_arrays
 
 pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
