@@ -335,7 +335,7 @@ class Network:
         """
         outs, single = [], False
         for inputs in check_parts(self.backend, x, self.sizes[0], max(self.sizes), self.check_finite):
-            outs.append(self._run("predicting", need_of_output, _output, inputs.array))
+            outs.append(self._run("predicting", need_of_output, propagation.output, inputs.array))
             single = inputs.single
         out = joined(self.backend, outs)
         return out[0, :] if single else out
@@ -800,12 +800,8 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     )
 
 
-def _output(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> Array:
-    return propagation.output(layers, activations, inputs)
-
-
 def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:
-    return [signal.out for signal in propagation.forward(layers, activations, inputs)]
+    return [signal.out for signal in propagation.forward(activations, layers, inputs)]
 
 
 def _gradient(activations: Sequence[Any], loss: Any, layers: Sequence[Layer], *data: Array) -> list[Layer]:

@@ -38,15 +38,15 @@ class Propagation(NamedTuple):
     gradient: list[Layer]
 
 
-def forward(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) -> list[Signal]:
+def forward(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Signal]:
     """Carry a batch up through the layers.
 
     Parameters
     ----------
+    activations : sequence of activation
+        That of each layer.
     layers : sequence of Layer
         From the one above the inputs to the output layer.
-    activations : sequence of activation
-        One a layer.
     inputs : array, shape (..., samples, features)
         The batch.
 
@@ -64,12 +64,12 @@ def forward(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) 
     return signals
 
 
-def output(layers: Sequence[Layer], activations: Sequence[Any], inputs: Array) -> Array:
+def output(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> Array:
     """Carry a batch up through the layers, keeping of each no more than the next one needs.
 
     Parameters
     ----------
-    layers, activations, inputs
+    activations, layers, inputs
         As `forward` takes them.
 
     Returns
@@ -102,12 +102,12 @@ def weighted_sum(layer: Layer, out_below: Array) -> Array:
     return net if layer.bias is None else net + layer.bias[..., None, :]
 
 
-def backward(layers: Sequence[Layer], activations: Sequence[Any], signals: Sequence[Signal], slope: Array) -> list[Array]:
+def backward(activations: Sequence[Any], layers: Sequence[Layer], signals: Sequence[Signal], slope: Array) -> list[Array]:
     """Carry the error's slope back down through the layers.
 
     Parameters
     ----------
-    layers, activations
+    activations, layers
         As `forward` took them.
     signals : sequence of Signal
         As `forward` returned them.
@@ -180,9 +180,9 @@ def propagate(
     sample_weight : array, shape (..., samples), optional
         What each sample counts for: weights whose mean over all samples is one leave the error in its units.
     """
-    signals = forward(layers, activations, inputs)
+    signals = forward(activations, layers, inputs)
     out = signals[-1].out
-    deltas = backward(layers, activations, signals, mean_slope(loss, out, target, sample_weight))
+    deltas = backward(activations, layers, signals, mean_slope(loss, out, target, sample_weight))
     return Propagation(
         signals=signals,
         error=mean_error(loss, out, target, sample_weight),
@@ -206,7 +206,7 @@ def measure_error(
     activations, loss, layers, inputs, target, sample_weight
         As `propagate` takes them.
     """
-    return mean_error(loss, output(layers, activations, inputs), target, sample_weight)
+    return mean_error(loss, output(activations, layers, inputs), target, sample_weight)
 
 
 def input_gradient(
@@ -229,6 +229,6 @@ def input_gradient(
     array, shape (..., samples, features)
         How the mean error moves with each input.
     """
-    signals = forward(layers, activations, inputs)
+    signals = forward(activations, layers, inputs)
     slope = mean_slope(loss, signals[-1].out, target, sample_weight)
-    return backward(layers, activations, signals, slope)[0] @ layers[0].weight
+    return backward(activations, layers, signals, slope)[0] @ layers[0].weight

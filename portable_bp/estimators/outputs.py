@@ -87,7 +87,7 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
     array, shape (samples, outputs)
         On the device.
     """
-    run = compiled(samples.backend, _out, activations)
+    run = compiled(samples.backend, output, activations)
     width = max(max(layer.weight.shape) for layer in layers)
     parts = samples.spans(width)
     most = parts[0].stop
@@ -97,7 +97,3 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
         f"predicting {most:,} samples at once",
         lambda memory: advise_fewer(memory, samples.backend, need_of_output(layers), most, "give up to {:,} at a time"),
     )
-
-
-def _out(activations: tuple[Any, ...], layers: Sequence[Layer], inputs: Array) -> Array:
-    return output(layers, activations, inputs)

@@ -149,7 +149,7 @@ def _check_prediction(contestant: Contestant, reference: Reference, layers: list
     """Raise if a contestant's prediction is not what its own parameters give in float64."""
     case = contestant.case
     x = contestant.data.x[: case.batch]
-    out = reference.backend.to_numpy(forward(layers, reference.activations, reference.backend.asarray(x))[-1].out)
+    out = reference.backend.to_numpy(forward(reference.activations, layers, reference.backend.asarray(x))[-1].out)
     wanted = softmax(out) if contestant.predicts_probabilities else out
     farthest = float(np.abs(contestant.predict(contestant.place(x)) - wanted).max() / np.abs(wanted).max())
     if not farthest < ALLOWED_PREDICTION * ROUNDED[case.precision]:

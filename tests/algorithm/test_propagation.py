@@ -120,8 +120,8 @@ def test_the_article_s_recursion_by_hand():
     for level in (2, 1):
         deltas.insert(0, weights[level].T @ deltas[0] * outs[level] * (1 - outs[level]))
     sigmoids = [bp.activations.Sigmoid()] * 3
-    signals = forward(layers, sigmoids, inputs[None])
-    found = backward(layers, sigmoids, signals, signals[-1].out - target)
+    signals = forward(sigmoids, layers, inputs[None])
+    found = backward(sigmoids, layers, signals, signals[-1].out - target)
     gradient = parameter_gradient(layers, inputs[None], signals, found)
     for level in range(3):
         np.testing.assert_allclose(found[level][0], deltas[level], rtol=1e-14)
