@@ -422,7 +422,7 @@ def warn_of_bounds(backend: Backend, target: Array, output_activation: Any, loss
             f"the targets are numbers from {least:g} to {most:g}, and the output layer's {type(output_activation).__name__} "
             f"gives none but those from {lowest:g} to {highest:g}: make the network with output_activation={wider}, or "
             "scale the targets.",
-            stacklevel=3,
+            stacklevel=4,  # the line that called fit
         )
 
 

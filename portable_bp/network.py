@@ -17,13 +17,13 @@ from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
 from portable_bp.backends import (
     Backend,
-    OutOfMemoryError,
     Rows,
     advise_fewer,
     attempt,
     carried,
     compiled,
     joined,
+    release_frames,
     select_backend,
 )
 from portable_bp.backends.selector import dtype_name
@@ -313,6 +313,7 @@ class Network:
         """Return a deep copy: two networks never share random numbers, notes or history."""
         return copy.deepcopy(self)
 
+    @release_frames
     def predict(self, x: Any) -> Array:
         """Return the outputs for a batch; one that is very large goes through in parts.
 
@@ -340,6 +341,7 @@ class Network:
         out = joined(self.backend, outs)
         return out[0, :] if single else out
 
+    @release_frames
     def hidden(self, x: Any) -> tuple[Array, ...]:
         """Return every layer's out for a batch, the output layer's last.
 
@@ -352,6 +354,7 @@ class Network:
         outs = self._run("predicting", need_of_gradient, _outs, inputs.array)
         return tuple(out[0, :] for out in outs) if inputs.single else tuple(outs)
 
+    @release_frames
     def loss(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
         """Return the error of a batch: the mean over samples of the loss.
 
@@ -380,6 +383,7 @@ class Network:
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
         return self._run("the loss of", need_of_output, propagation.measure_error, *data, choices=(chosen,))
 
+    @release_frames
     def gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> list[Layer]:
         """Return the gradient of `loss` with respect to every weight and bias.
 
@@ -396,6 +400,7 @@ class Network:
         _, data, chosen = self._check_batch(x, target, loss, sample_weight)
         return self._run("the gradient of", need_of_gradient, _gradient, *data, choices=(chosen,))
 
+    @release_frames
     def input_gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
         """Return the gradient of `loss` with respect to the inputs.
 
@@ -413,6 +418,7 @@ class Network:
         slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, *data, choices=(chosen,))
         return slope[0, :] if single else slope
 
+    @release_frames
     def trace(self, x: Any, target: Any, loss: Any = "squared_error", decimals: int | None = None) -> Trace:
         """Return every net, out, delta and gradient of one pass forward and back.
 
@@ -437,6 +443,7 @@ class Network:
             inputs, target = inputs[0, :], target[0, ...]
         return Trace(inputs, target, error, layers)
 
+    @release_frames
     def fit(
         self,
         x: Any,
@@ -553,11 +560,6 @@ class Network:
         training = Training(self.layers)
         try:
             train(training, plan, data, validation, generator)
-        except OutOfMemoryError as error:
-            # Whoever keeps the traceback, as a notebook does, keeps these frames: the data would still be there next time.
-            del data, inputs, validation
-            training.state, training.layers_before_epoch = None, ()
-            raise error.with_traceback(None) from error.__cause__
         except KeyboardInterrupt:
             goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""
             raise KeyboardInterrupt(
@@ -765,6 +767,7 @@ def load(
     return network
 
 
+@release_frames
 def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_error", seed: int = 0) -> GradientCheck:
     """Compare a network's gradient with finite differences of its error, both in float64.
 

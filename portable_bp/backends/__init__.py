@@ -3,7 +3,7 @@
 from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.compiled import compiled, looped
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError, Memory
-from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt
+from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt, release_frames
 from portable_bp.backends.rows import Rows
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
 from portable_bp.backends.values import carried
@@ -24,6 +24,7 @@ __all__ = [
     "compiled",
     "joined",
     "looped",
+    "release_frames",
     "select_backend",
     "spans",
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from portable_bp.backends.contract import Backend, Memory
 from portable_bp.backends.selector import dtype_name, flag_of
 
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 # Such as "Tried to allocate 20.00 MiB", "Out of memory allocating 1,234 bytes", "Unable to allocate 7.45 GiB for an array".
@@ -56,6 +58,22 @@ def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Ca
     asked = bytes_asked(str(cause))
     said = f", asking for {said_bytes(asked)} more" if asked else ""
     raise OutOfMemoryError(f"{doing} ran out of memory on {flag_of(backend)}{said}; {advise(backend.memory())}.") from cause
+
+
+def release_frames(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Return the function, whose frames are dropped from the traceback where it runs out of memory.
+
+    Whoever keeps a traceback, as a notebook does, keeps its frames and their arrays: they would still be there at the next try.
+    """
+
+    @functools.wraps(function)
+    def run(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        try:
+            return function(*arguments, **options)
+        except OutOfMemoryError as error:
+            raise error.with_traceback(None) from error.__cause__
+
+    return run
 
 
 def advise_fewer(memory: Memory | None, backend: Backend, need: Any, samples: int, remedy: str) -> str:

@@ -11,29 +11,7 @@ from portable_bp.backends import backend_of
 
 
 def read_perceptron(model: Any) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Return the weights, the biases and the names of the activations of a fitted model.
-
-    Parameters
-    ----------
-    model : MLPClassifier or MLPRegressor
-        Of scikit-learn, or of `portable_bp.estimators` on arrays of any backend.
-
-    Returns
-    -------
-    weights : list of numpy.ndarray, each of shape (fan_out, fan_in)
-        They may share memory with the model.
-    biases : list of numpy.ndarray, each of shape (fan_out,)
-        The same.
-    activations : list of str
-        One a layer.
-
-    Raises
-    ------
-    ValueError
-        If it is not fitted.
-    TypeError
-        If it is something else.
-    """
+    """Return a fitted model's weights (fan_out, fan_in) and biases, which may share its memory, and its activations' names."""
     kind = type(model).__name__
     if not all(hasattr(model, name) for name in ("hidden_layer_sizes", "activation")):
         raise TypeError(

@@ -96,10 +96,12 @@ def _choose_columns(recipe: Recipe, table: Table, ignored: Sequence[str], say: C
 
 
 def _tell_assumed(recipe: Recipe, frame: Any, whole: Any, encoded: Encoded, say: Callable[[str], None]) -> None:
-    """Say what of a table the model does not know, in a line for each kind of it."""
+    """Say which numbers are missing, and what of a table the model does not know, in a line for each kind."""
     numbers = [whole[column.name] for column in recipe.columns if isinstance(column, NumberColumn)]
-    if missing := [f"{series.name!r} (in {count:,})" for series in numbers if (count := series.null_count())]:
-        say(f"missing in some rows of {whole.height:,}, taken as the mean in training: {listed(missing)}.")
+    if missing := [
+        f"{series.name!r} (in {count:,} of {whole.height:,} rows)" for series in numbers if (count := series.null_count())
+    ]:
+        say(f"missing values are replaced by the mean of training: {listed(missing)}.")
     unseen = recipe.find_unseen(whole, encoded)
     for name, values in list(unseen.items())[:MOST_NAMED]:
         say(f"column {name!r} has categories that training had not, taken as none of the known ones: {quoted(values)}.")

@@ -5,8 +5,7 @@ import pytest
 
 from portable_bp.backends import Memory, OutOfMemoryError, memory
 
-GENERATOR = np.random.default_rng(0)
-X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.normal(size=(3000, 2))
+X, TARGET = np.zeros((3000, 20)), np.zeros((3000, 2))
 
 
 def raised_by(way):

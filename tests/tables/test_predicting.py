@@ -79,7 +79,8 @@ def test_what_is_missing_or_new_is_told(folder, capsys):
     assert predict(folder, table, name="new.parquet") == 0
     assert out(folder).height == 4
     assert capsys.readouterr().err == (
-        "portable-bp: missing in some rows of 4, taken as the mean in training: 'length' (in 1), 'fresh' (in 4).\n"
+        "portable-bp: missing values are replaced by the mean of training: "
+        "'length' (in 1 of 4 rows), 'fresh' (in 4 of 4 rows).\n"
         "portable-bp: column 'color' has categories that training had not, taken as none of the known ones: "
         "a missing value, 'azure', 'green\\x1b[31m'.\n"
     )

@@ -413,7 +413,7 @@ def test_one_row_is_read_as_those_of_training_were(tmp_path, capsys):
     for row in ("1.500;01;8;", "1500;01;8;x"):
         assert predict_alone(row) == (0, "")
         assert polars.read_csv(tmp_path / "out.csv")["price"].to_list() == predicted.to_list()[:1]
-    told = "portable-bp: missing in some rows of 1, taken as the mean in training: 'rooms' (in 1).\n"
+    told = "portable-bp: missing values are replaced by the mean of training: 'rooms' (in 1 of 1 rows).\n"
     assert predict_alone("1.500;01;?;") == (0, told)
     assert "'rooms' ('n.a.' in 1 cell)" in predict_alone("1.500;01;n.a.;")[1]
     assert "written in another way than in training: 'size' ('1500.5' is 1500.5)" in predict_alone("1500.5;01;8;")[1]
@@ -509,7 +509,7 @@ def test_options_are_remembered(tmp_path, capsys):
     more = ["--target", "y", "--task", "regression", "--numbers", "code", "--missing", "none"]
     told, predicted, said = run(tmp_path, capsys, "code,x,y", rows, ["03,none,", "3,3.5,"], *more)
     assert "Numbers: 'code', 'x', 'y'." in told
-    assert said == "portable-bp: missing in some rows of 2, taken as the mean in training: 'x' (in 1).\n"
+    assert said == "portable-bp: missing values are replaced by the mean of training: 'x' (in 1 of 2 rows).\n"
     recipe = find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy"))
     assert recipe
     found = {reading.name: reading for reading in recipe.readings or ()}

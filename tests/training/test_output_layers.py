@@ -148,8 +148,9 @@ def test_bounds_are_the_smallest_and_largest_out(name):
 )
 def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
     network = way.network([1, 1], output_activation=activation, seed=0)
-    with pytest.warns(UserWarning, match=said):
+    with pytest.warns(UserWarning, match=said) as warned:
         network.fit([[0.0], [1.0]], target)
+    assert warned[0].filename == __file__
     reached = np.clip(target, *bounds_of(network.activations[-1]))
     network.fit([[0.0], [1.0]], reached)  # a warning would be an error
 
