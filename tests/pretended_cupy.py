@@ -85,7 +85,7 @@ def _matmul(first, second):
     return np.matmul(first, second)
 
 
-class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
+class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # CuPy's name
     def __init__(self, host, device=None):
         self._host = host
         self.device = Device() if device is None else device
