@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +12,19 @@ from typing import Any
 import numpy as np
 
 from portable_bp.algorithm import propagation
-from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
+from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sizes_of, split_layers
+from portable_bp.algorithm.choices import (
+    check_sizes,
+    is_one_activation,
+    resolve_activations,
+    resolve_initializer,
+    resolve_loss,
+    resolve_measured_activations,
+    resolve_optimizer,
+)
+from portable_bp.algorithm.dropout import check_rates
+from portable_bp.algorithm.fields import COUNT, DECIMALS, SEED, check_number
+from portable_bp.algorithm.initializers import draw_weights
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
 from portable_bp.backends import (
     Backend,
@@ -27,21 +38,7 @@ from portable_bp.backends import (
     select_backend,
 )
 from portable_bp.backends.selector import dtype_name
-from portable_bp.choices import (
-    check_callbacks,
-    check_checkpoint,
-    check_count,
-    check_decimals,
-    check_dropout,
-    check_seed,
-    check_sizes,
-    is_one_activation,
-    resolve_activations,
-    resolve_initializer,
-    resolve_loss,
-    resolve_measured_activations,
-    resolve_optimizer,
-)
+from portable_bp.checks import DataChecker, check_weights, split_validation, warn_of_bounds
 from portable_bp.exchange.describe import (
     check_network,
     check_notes,
@@ -51,6 +48,7 @@ from portable_bp.exchange.describe import (
     describe_read_activations,
     name_arrays,
     pack_notes,
+    parameters_of,
     remake_activations,
     remake_loss,
     unpack_notes,
@@ -58,19 +56,11 @@ from portable_bp.exchange.describe import (
 )
 from portable_bp.exchange.onnx import write_onnx
 from portable_bp.exchange.sklearn import read_perceptron
-from portable_bp.inputs import (
-    Inputs,
-    check_inputs,
-    check_parts,
-    check_sample_weight,
-    check_target,
-    check_validation,
-    check_weights,
-    warn_of_bounds,
-)
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
+from portable_bp.training.callbacks import check_callbacks
+from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
 
 
@@ -94,7 +84,7 @@ class Network:
         As `select_backend` takes it.
     dtype : str, optional
         "float32" or "float64"; without it, that of the backend where one is given, else "float32".
-    seed : int, optional
+    seed : int or numpy.random.Generator, optional
         Of the weights and, where `fit` is given none, of the batches. The same seed gives the same on every backend.
     initializer : str or callable
         How the weights are drawn: a name, or a function of a NumPy generator and a shape.
@@ -132,7 +122,7 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
         check_finite: bool = True,
     ) -> None:
@@ -140,19 +130,28 @@ class Network:
         if output_activation is None and is_one_activation(activation):
             output_activation = "identity"
         activations = resolve_activations(activation, output_activation, len(sizes) - 1)
-        draw = resolve_initializer(initializer)
-        self.backend = select_backend(backend, dtype)
-        self.activations = activations
+        draw, generator = resolve_initializer(initializer), _as_generator(seed)
+        chosen = select_backend(backend, dtype)
+        weights = draw_weights(draw, generator, sizes)
+        biases = [np.zeros(fan_out) for fan_out in sizes[1:]] if bias else None
+        self._assemble(check_weights(chosen, weights, biases, check_finite), activations, chosen, generator, check_finite)
+
+    def _assemble(
+        self,
+        layers: Sequence[Layer],
+        activations: Sequence[Any],
+        backend: Backend,
+        generator: np.random.Generator,
+        check_finite: bool,
+    ) -> None:
+        """Set every attribute of an untrained network."""
+        self.layers, self.activations, self.backend = tuple(layers), tuple(activations), backend
         self.check_finite = check_finite
         self.loss_function: Any = None
         self.history: History | None = None
         self.notes: dict[str, str] = {}
-        self._left: dict[str, str] = {}  # of the last training with a checkpoint
-        self._generator = np.random.default_rng(check_seed(seed))
-        shapes = [(fan_out, fan_in) for fan_in, fan_out in itertools.pairwise(sizes)]
-        drawn = [draw(self._generator, shape) for shape in shapes]
-        biases = [np.zeros(fan_out) for fan_out in sizes[1:]] if bias else None
-        self.layers = check_weights(self.backend, drawn, biases, check_finite, shapes)
+        self._generator = generator
+        self._left: dict[str, str] = {}  # fingerprints of the last training with a checkpoint
 
     @classmethod
     def from_weights(
@@ -164,7 +163,7 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         check_finite: bool = True,
     ) -> Network:
         """Make a network of given weights; they are copied.
@@ -187,20 +186,14 @@ class Network:
         ValueError
             If the shapes do not fit together.
         """
-        chosen = select_backend(backend, dtype)
+        chosen, generator = select_backend(backend, dtype), _as_generator(seed)
         layers = check_weights(chosen, weights, biases, check_finite)
-        network = cls(
-            [layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in layers)],
-            resolve_activations(activation, output_activation, len(layers)),
-            None,
-            biases is not None,
-            backend=chosen,
-            dtype=dtype,
-            seed=seed,
-            initializer="zeros",
-            check_finite=check_finite,
-        )
-        network.layers = tuple(compiled(chosen, _copied)(layers))
+        activations = resolve_activations(activation, output_activation, len(layers))
+        if cls.__init__ is Network.__init__:
+            network = object.__new__(cls)
+        else:  # a subclass may set attributes of its own
+            network = cls(sizes_of(layers), activations, None, biases is not None, backend=chosen, initializer="zeros")
+        network._assemble(compiled(chosen, _copied)(layers), activations, chosen, generator, check_finite)
         return network
 
     @classmethod
@@ -278,7 +271,7 @@ class Network:
     @property
     def sizes(self) -> tuple[int, ...]:
         """The number of inputs, then of neurons in each layer."""
-        return (self.layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in self.layers))
+        return sizes_of(self.layers)
 
     @property
     def coefs_(self) -> list[Array]:
@@ -335,9 +328,9 @@ class Network:
             If the device has not enough memory; the message says how many samples would fit.
         """
         outs, single = [], False
-        for inputs in check_parts(self.backend, x, self.sizes[0], max(self.sizes), self.check_finite):
-            outs.append(self._run("predicting", need_of_output, propagation.output, inputs.array))
-            single = inputs.single
+        for part in self._checker.parts(x):
+            outs.append(self._run("predicting", need_of_output, propagation.output, (self.activations,), (part.array,)))
+            single = part.single
         out = joined(self.backend, outs)
         return out[0, :] if single else out
 
@@ -350,9 +343,9 @@ class Network:
         x : list or array, shape (samples, inputs) or (inputs,)
             The batch, or one sample.
         """
-        inputs = self._check_inputs(x)
-        outs = self._run("predicting", need_of_gradient, _outs, inputs.array)
-        return tuple(out[0, :] for out in outs) if inputs.single else tuple(outs)
+        inputs, single = self._checker.inputs(x)
+        outs = self._run("predicting", need_of_gradient, _outs, (self.activations,), (inputs,))
+        return tuple(out[0, :] for out in outs) if single else tuple(outs)
 
     @release_frames
     def loss(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
@@ -380,8 +373,8 @@ class Network:
         ValueError, TypeError
             If what was given does not fit.
         """
-        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        return self._run("the loss of", need_of_output, propagation.measure_error, *data, choices=(chosen,))
+        pieces, data, _ = self._check_batch(x, target, loss, sample_weight)
+        return self._run("the loss of", need_of_output, propagation.measure_error, pieces, data)
 
     @release_frames
     def gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> list[Layer]:
@@ -397,8 +390,8 @@ class Network:
         list of Layer
             dE/dweight and dE/dbias, of the shapes of the parameters; a bias is None without biases.
         """
-        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        return self._run("the gradient of", need_of_gradient, _gradient, *data, choices=(chosen,))
+        pieces, data, _ = self._check_batch(x, target, loss, sample_weight)
+        return self._run("the gradient of", need_of_gradient, _gradient, pieces, data)
 
     @release_frames
     def input_gradient(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
@@ -414,8 +407,8 @@ class Network:
         array, of the shape of x
             dE/dx.
         """
-        single, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, *data, choices=(chosen,))
+        pieces, data, single = self._check_batch(x, target, loss, sample_weight)
+        slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, pieces, data)
         return slope[0, :] if single else slope
 
     @release_frames
@@ -434,10 +427,10 @@ class Network:
         Trace
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
-        single, data, chosen = self._check_batch(x, target, loss, None)
-        choices = (chosen, check_decimals(decimals), self.activations[-1])
-        error, layers = self._run("a trace of", need_of_gradient, trace_network, *data, choices=choices)
-        inputs, target = data.inputs, data.target
+        pieces, data, single = self._check_batch(x, target, loss, None)
+        pieces = (*pieces, check_number(decimals, "decimals", DECIMALS), self.activations[-1])
+        error, layers = self._run("a trace of", need_of_gradient, trace_network, pieces, data)
+        inputs, target, _ = data
         if single:
             layers = [LayerTrace(net[0, :], out[0, :], delta[0, :], slope) for net, out, delta, slope in layers]
             inputs, target = inputs[0, :], target[0, ...]
@@ -456,7 +449,7 @@ class Network:
         validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Callable[[Training], Any]] = (),
         progress: bool = False,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         *,
         sample_weight: Any = None,
         dropout: float | Sequence[float] = 0.0,
@@ -484,7 +477,7 @@ class Network:
             Each is called with a `Training` after every epoch: `EarlyStopping`, or any function.
         progress : bool
             Whether a bar is shown (needs tqdm).
-        seed : int, optional
+        seed : int or numpy.random.Generator, optional
             Of the batches and dropout masks; without it, the network's own random numbers go on. Each call with the same seed
             draws the same ones again: leave it out where several calls follow each other.
         dropout : float or sequence of float
@@ -524,15 +517,14 @@ class Network:
         KeyboardInterrupt
             If the user interrupts it; the message says which epoch the network is left at.
         """
-        _, data, chosen = self._check_batch(x, target, loss, sample_weight)
-        validation = None
+        (activations, chosen), checked, _ = self._check_batch(x, target, loss, sample_weight)
+        data, validation = Data(*checked), None
         if validation_data is not None:
-            validation_x, validation_target, weight = check_validation(validation_data)
+            validation_x, validation_target, weight = split_validation(validation_data)
             try:
-                _, validation, _ = self._check_batch(validation_x, validation_target, chosen, weight)
+                validation = Data(*self._check_batch(validation_x, validation_target, chosen, weight)[1])
             except (ValueError, TypeError) as error:
                 raise type(error)(f"in validation_data, {error}") from None
-        generator = self._generator if seed is None else np.random.default_rng(check_seed(seed))
         inputs, rows = data.inputs, None
         samples = inputs.shape[0]
         if isinstance(inputs, Rows):
@@ -540,16 +532,17 @@ class Network:
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         plan = Plan(
             backend=self.backend,
-            activations=resolve_measured_activations(self.activations, chosen),
+            activations=activations,
             objective=MeanLoss(chosen),
             optimizer=resolve_optimizer(optimizer, learning_rate),
-            epochs=check_count(epochs, "epochs"),
-            batch_size=samples if batch_size is None else min(check_count(batch_size, "batch_size"), samples),
-            rates=check_dropout(dropout, len(self.layers) - 1),
+            epochs=check_number(epochs, "epochs", COUNT),
+            batch_size=samples if batch_size is None else min(check_number(batch_size, "batch_size", COUNT), samples),
+            rates=check_rates(dropout, len(self.layers) - 1),
             callbacks=check_callbacks(callbacks),
             progress=progress,
             rows=rows,
         )
+        generator = self._generator if seed is None else _as_generator(seed)
         if self.check_finite:
             warn_of_bounds(self.backend, data.target, plan.activations[-1], plan.objective.loss)
         if path is not None:
@@ -582,16 +575,14 @@ class Network:
             "float32" or "float64"; the network's own without it.
         """
         host = self._host_layers()
-        biases = None if host[0].bias is None else [layer.bias for layer in host]
         moved = Network.from_weights(
-            [layer.weight for layer in host],
-            biases,
+            *split_layers(host),
             self.activations,
             backend=backend,
             dtype=host[0].weight.dtype if dtype is None else dtype,
+            seed=copy.deepcopy(self._generator),
             check_finite=self.check_finite,
         )
-        moved._generator.bit_generator.state = self._generator.bit_generator.state
         moved.loss_function, moved.notes = self.loss_function, dict(self.notes)
         return moved
 
@@ -688,29 +679,23 @@ class Network:
         given |= {f"validation {name}": array for name, array in zip(names, validation or (None,) * 3, strict=True)}
         return {name: fingerprint_array(self.backend, array) for name, array in given.items()}
 
-    def _run(self, doing: str, need: Callable[..., Any], function: Callable[..., Any], *data: Any, choices: Any = ()) -> Any:
-        """Return what a function of the activations, the choices, the layers and the data returns, run on the backend."""
-        # The first of the choices, where there are any, is the loss.
-        activations = resolve_measured_activations(self.activations, choices[0]) if choices else self.activations
-        run, samples = compiled(self.backend, function, activations, *choices), data[0].shape[0]
-        return attempt(
-            lambda: run(self.layers, *data),
-            self.backend,
-            f"{doing} {samples:,} samples at once",
-            lambda memory: advise_fewer(memory, self.backend, need(self.layers), samples, "give up to {:,} at a time"),
-        )
+    @property
+    def _checker(self) -> DataChecker:
+        return DataChecker(self.backend, self.sizes, self.check_finite)
 
-    def _check_inputs(self, x: Any) -> Inputs:
-        return check_inputs(self.backend, x, self.sizes[0], self.check_finite)
-
-    def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[bool, Data, Any]:
-        """Return whether one sample was given, the data on the backend, and the loss."""
+    def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[tuple[Any, Any], Any, bool]:
+        """Return the activations and the loss to measure with, the data on the backend, and whether one sample was given."""
         chosen = resolve_loss(loss)
-        resolve_measured_activations(self.activations, chosen)
-        inputs = self._check_inputs(x)
-        checked = check_target(self.backend, target, chosen, inputs, self.sizes[-1], self.check_finite)
-        weight = check_sample_weight(self.backend, sample_weight, inputs)
-        return inputs.single, Data(inputs.array, checked, weight), chosen
+        activations = resolve_measured_activations(self.activations, chosen)
+        return (activations, chosen), *self._checker.batch(x, target, chosen, sample_weight)
+
+    def _run(
+        self, doing: str, need: Callable[..., Any], function: Callable[..., Any], pieces: Sequence[Any], data: Sequence[Any]
+    ) -> Any:
+        """Return ``function(*pieces, layers, *data)``, run on the backend."""
+        run, samples = compiled(self.backend, function, *pieces), data[0].shape[0]
+        doing, advise = f"{doing} {samples:,} samples at once", advise_fewer(need, self.layers, samples)
+        return attempt(lambda: run(self.layers, *data), self.backend, doing, advise)
 
 
 def load(
@@ -747,14 +732,15 @@ def load(
         raise ModelFileError(
             f"{os.fspath(path)} has activations of its writer's own ({', '.join(own)}): give them as activation."
         )
-    layers = range(len(activations))
+    generator = np.random.default_rng()
+    generator.bit_generator.state = facts["generator"]
     network = Network.from_weights(
-        [arrays[f"{2 * number}.weight"] for number in layers],
-        [arrays[f"{2 * number}.bias"] for number in layers] if facts["bias"] else None,
+        *parameters_of(arrays),
         activations if activation is None else activation,
         output_activation,
         backend=backend,
         dtype=facts["dtype"],
+        seed=generator,
         check_finite=False,
     )
     network.check_finite = True
@@ -763,7 +749,6 @@ def load(
         network.notes = unpack_notes(facts["notes"], arrays)
     except UnicodeDecodeError:
         raise ModelFileError(f"{os.fspath(path)} is no model: its notes are no text.") from None
-    network._generator.bit_generator.state = facts["generator"]
     return network
 
 
@@ -790,17 +775,22 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
         ``.max_relative_error``, around 1e-9 where all is well, and ``.worst``, where it is.
     """
     double = network.to(network.backend, dtype="float64")
-    _, data, chosen = double._check_batch(x, target, loss, None)
+    chosen = resolve_loss(loss)
     activations = resolve_measured_activations(double.activations, chosen)
+    data, _ = DataChecker(double.backend, double.sizes, double.check_finite).batch(x, target, chosen)
     measure = compiled(double.backend, propagation.measure_error, activations, chosen)
-    gradient = double.gradient(x, target, loss)
+    to_numpy = double.backend.to_numpy
     return compare_gradient(
-        lambda layers: double.backend.to_numpy(measure(layers, *data)),
+        lambda layers: to_numpy(measure(layers, *data)),
         double.backend.asarray,
-        double._host_layers(),
-        map_parameters(double.backend.to_numpy, gradient),
+        map_parameters(to_numpy, double.layers),
+        map_parameters(to_numpy, double.gradient(x, target, loss)),
         np.random.default_rng(seed),
     )
+
+
+def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_number(seed, "seed", SEED))
 
 
 def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:

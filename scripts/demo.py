@@ -10,7 +10,7 @@ import numpy as np
 
 import portable_bp as bp
 from portable_bp.cli import main as portable_bp_command
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.inspection import article
 
 

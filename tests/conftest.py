@@ -31,9 +31,9 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp import extras
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
+from portable_bp.common import lookup
 from tests.hidden.sitecustomize import HIDDEN, OPTIONAL, note
 from tests.pretended_cupy import pretending
 
@@ -233,7 +233,7 @@ class NotingImports:
             raise
 
 
-extras.importlib = NotingImports()
+lookup.importlib = NotingImports()
 
 
 def names_backend(node, library):
@@ -252,10 +252,10 @@ def skip_if_absent(error, node):
     if isinstance(error, ImportError) and name in ABSENT:
         files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
         last = [path for path in files if path.suffix == ".py"][-1]
-        asked = last == Path(extras.__file__) and (name not in BACKEND_OF or names_backend(node, name))
+        asked = last == Path(lookup.__file__) and (name not in BACKEND_OF or names_backend(node, name))
         if PACKAGE not in last.parents or asked:
             pytest.skip(str(error), allow_module_level=True)
-    for each in extras.importlib.missing:
+    for each in lookup.importlib.missing:
         if each.name in ABSENT - BACKEND_OF.keys():
             pytest.skip(f"{each.name} is not installed, which this needs", allow_module_level=True)
 
@@ -302,7 +302,7 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
-    extras.importlib.missing.clear()
+    lookup.importlib.missing.clear()
     try:
         return (yield)
     except (Exception, pytest.fail.Exception) as error:

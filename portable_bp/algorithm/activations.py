@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Signal, namespace
+from portable_bp.algorithm.fields import ANY, validate_fields
 from portable_bp.algorithm.normal import normal_density, normal_distribution
-from portable_bp.algorithm.settings import ANY, settle
 
 
 class Activation(NamedTuple):
@@ -151,7 +151,7 @@ class LeakyReLU:
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
-        settle(self, negative_slope=ANY)
+        validate_fields(self, negative_slope=ANY)
 
     def value(self, net: Array) -> Array:
         """Return net, scaled down where it is not positive."""
@@ -175,7 +175,7 @@ class ELU:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        settle(self, alpha=ANY)
+        validate_fields(self, alpha=ANY)
 
     @property
     def bounds(self) -> tuple[float, float]:

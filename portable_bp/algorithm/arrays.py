@@ -61,6 +61,17 @@ def namespace(array: Array) -> Any:
         return found
 
 
+def sizes_of(layers: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the number of inputs, then of neurons in each layer."""
+    return (layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers))
+
+
+def split_layers(layers: Sequence[Layer]) -> tuple[list[Array], list[Array] | None]:
+    """Return the weights of layers, and their biases or None."""
+    biases = None if layers[0].bias is None else [layer.bias for layer in layers]
+    return [layer.weight for layer in layers], biases
+
+
 def map_parameters(function: Callable[..., Array], *layers: Sequence[Layer]) -> list[Layer]:
     """Apply a function to every weight and every bias.
 

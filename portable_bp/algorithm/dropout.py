@@ -5,11 +5,13 @@ Masks are (samples, fan_out) and are drawn on the host, since the array API stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Signal
+from portable_bp.algorithm.fields import SHARE, is_in
 
 
 class Dropout(NamedTuple):
@@ -37,16 +39,17 @@ class Dropout(NamedTuple):
         return self.activation.delta(slope * self.mask, unmasked)
 
 
-def draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw a dropout mask.
+def check_rates(dropout: float | Sequence[float], hidden_layers: int) -> tuple[float, ...]:
+    """Return the dropout rate of each hidden layer; one number is the rate of all of them."""
+    rates: Sequence[Any] = dropout if isinstance(dropout, Sequence) else [dropout] * hidden_layers
+    if len(rates) != hidden_layers or not all(is_in(rate, SHARE) for rate in rates):
+        raise ValueError(
+            f"dropout is {dropout!r}, and should be {SHARE.description}, or a list of one for each hidden layer, "
+            f"of which there are {hidden_layers}."
+        )
+    return tuple(map(float, rates))
 
-    Parameters
-    ----------
-    generator : numpy.random.Generator
-        Where the random numbers come from.
-    rate : float
-        The share of outs to drop, at least 0 and below 1.
-    shape : tuple of int
-        Usually (samples, fan_out).
-    """
+
+def draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw a dropout mask, usually of shape (samples, fan_out), for a rate of at least 0 and below 1."""
     return (generator.random(shape) >= rate) / (1.0 - rate)

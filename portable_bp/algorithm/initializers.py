@@ -6,8 +6,9 @@ a seed gives the same weights on every backend. A user's own initializer is any 
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,3 +83,15 @@ INITIALIZERS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndar
     "uniform": Uniform(),
     "zeros": Zeros(),
 }
+
+
+def draw_weights(
+    initializer: Callable[..., np.ndarray], generator: np.random.Generator, sizes: Sequence[int]
+) -> list[np.ndarray]:
+    """Draw the weights of a network of given sizes, from the layer above the inputs up."""
+    shapes = [(fan_out, fan_in) for fan_in, fan_out in itertools.pairwise(sizes)]
+    weights = [initializer(generator, shape) for shape in shapes]
+    drawn = [np.shape(weight) for weight in weights]
+    if drawn != shapes:
+        raise ValueError(f"the initializer gave weights of shapes {drawn}, and was asked for {shapes}.")
+    return weights

@@ -16,7 +16,7 @@ import array_api_compat
 
 from portable_bp.algorithm.activations import Sigmoid, Softmax, sigmoid, smallest_rate, softmax, softplus
 from portable_bp.algorithm.arrays import Array, namespace, sign
-from portable_bp.algorithm.settings import INSIDE, POSITIVE, settle
+from portable_bp.algorithm.fields import INSIDE, POSITIVE, validate_fields
 
 
 class Loss(NamedTuple):
@@ -78,7 +78,7 @@ class Huber:
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        settle(self, threshold=POSITIVE)
+        validate_fields(self, threshold=POSITIVE)
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the Huber error of every sample."""
@@ -106,7 +106,7 @@ class Quantile:
     quantile: float = 0.5
 
     def __post_init__(self) -> None:
-        settle(self, quantile=INSIDE)
+        validate_fields(self, quantile=INSIDE)
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the pinball error of every sample."""

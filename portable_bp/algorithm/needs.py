@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.arrays import Layer, sizes_of
 
 KEPT = 3  # net, out and delta
 ON_THE_WAY = 6  # of the widest layer, such as the GELU's polynomials, density and products
@@ -49,7 +49,7 @@ def need_of_output(layers: Sequence[Layer]) -> Need:
     layers : sequence of Layer
         The parameters.
     """
-    features, *widths = _widths(layers)
+    features, *widths = sizes_of(layers)
     return Need(0, features + 2 * widths[-1] + (2 + ON_THE_WAY) * max(widths))
 
 
@@ -61,7 +61,7 @@ def need_of_gradient(layers: Sequence[Layer]) -> Need:
     layers : sequence of Layer
         The parameters.
     """
-    features, *widths = _widths(layers)
+    features, *widths = sizes_of(layers)
     return Need(count(layers), features + 1 + widths[-1] + KEPT * sum(widths) + ON_THE_WAY * max(widths))
 
 
@@ -92,7 +92,3 @@ def count(layers: Sequence[Layer]) -> int:
         The parameters.
     """
     return sum((layer.weight.shape[-1] + (layer.bias is not None)) * layer.weight.shape[-2] for layer in layers)
-
-
-def _widths(layers: Sequence[Layer]) -> list[int]:
-    return [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)]

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
+from portable_bp.algorithm.fields import NOT_NEGATIVE, POSITIVE, RATE, SHARE, UNIT_INTERVAL, validate_fields
+from portable_bp.algorithm.pieces import has_methods
 from portable_bp.algorithm.schedules import rate_at
-from portable_bp.algorithm.settings import NOT_NEGATIVE, POSITIVE, RATE, SHARE, UNIT_INTERVAL, settle
-from portable_bp.lookup import has_parts
 
 Layers = Sequence[Layer]
 
@@ -69,7 +69,7 @@ def _as_parameter(count: Array, layers: Layers) -> Array:
 
 
 def _check_inner(outer: Any) -> None:
-    if isinstance(outer.optimizer, type) or not has_parts(outer.optimizer, Optimizer):
+    if isinstance(outer.optimizer, type) or not has_methods(outer.optimizer, Optimizer):
         raise TypeError(
             f"{type(outer).__name__} goes around {outer.optimizer!r}, and should go around an optimizer, such as SGD(0.1)."
         )
@@ -88,7 +88,7 @@ class SGD:
     learning_rate: Any = 0.1
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE)
+        validate_fields(self, learning_rate=RATE)
 
     def init(self, layers: Layers) -> State:
         """Return the count at zero."""
@@ -116,7 +116,7 @@ class Momentum:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
+        validate_fields(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
 
     def init(self, layers: Layers) -> State:
         """Return velocities of zero."""
@@ -173,7 +173,7 @@ class RMSProp:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
+        validate_fields(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return mean squares of zero."""
@@ -217,7 +217,7 @@ class Adam:
     epsilon_corrected: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
-        settle(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
+        validate_fields(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> State:
         """Return sums of zero."""
@@ -268,7 +268,7 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle(self, weight_decay=NOT_NEGATIVE)
+        validate_fields(self, weight_decay=NOT_NEGATIVE)
 
     def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
         """Shrink the weights, then step as Adam does."""
@@ -297,7 +297,7 @@ class Penalized:
 
     def __post_init__(self) -> None:
         _check_inner(self)
-        settle(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
+        validate_fields(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
 
     def init(self, layers: Layers) -> Any:
         """Return the state of the optimizer inside."""
@@ -373,7 +373,7 @@ class Clipped:
 
     def __post_init__(self) -> None:
         _check_inner(self)
-        settle(self, norm=POSITIVE)
+        validate_fields(self, norm=POSITIVE)
 
     def init(self, layers: Layers) -> Any:
         """Return the state of the optimizer inside."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, POSITIVE, RATE, settle
+from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE, validate_fields
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        settle(self, rate=POSITIVE)
+        validate_fields(self, rate=POSITIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return the rate."""
@@ -53,7 +53,7 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        settle(self, rate=POSITIVE, every=COUNT, factor=POSITIVE)
+        validate_fields(self, rate=POSITIVE, every=COUNT, factor=POSITIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^floor(count / every)."""
@@ -80,7 +80,7 @@ class Exponential:
     over: int = 1
 
     def __post_init__(self) -> None:
-        settle(self, rate=POSITIVE, factor=POSITIVE, over=COUNT)
+        validate_fields(self, rate=POSITIVE, factor=POSITIVE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^(count / over)."""
@@ -106,7 +106,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        settle(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
+        validate_fields(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return the rate at a point of the half-cosine."""
@@ -131,7 +131,7 @@ class WarmUp:
     over: int
 
     def __post_init__(self) -> None:
-        settle(self, schedule=RATE, over=COUNT)
+        validate_fields(self, schedule=RATE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return the schedule's rate, scaled down during the first updates."""

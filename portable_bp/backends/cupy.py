@@ -13,7 +13,7 @@ from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.player import recorded_loop
 from portable_bp.backends.values import BackendValue
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
 

@@ -13,7 +13,7 @@ from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
 from portable_bp.backends.values import BackendValue
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 jax = require("jax", "jax")
 

@@ -6,13 +6,15 @@ import functools
 import gc
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from portable_bp.backends.contract import Backend, Memory
 from portable_bp.backends.selector import dtype_name, flag_of
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+# Ends the sentence of an OutOfMemoryError, given the backend and its free memory, or None if that is unknown.
+Advice: TypeAlias = Callable[[Backend, Memory | None], str]
 
 # Such as "Tried to allocate 20.00 MiB", "Out of memory allocating 1,234 bytes", "Unable to allocate 7.45 GiB for an array".
 _ASKED = re.compile(r"allocat\w*\s+([\d.,]*\d)\s*([KMGTPE]?)(i?B|bytes)\b")
@@ -23,25 +25,8 @@ class OutOfMemoryError(MemoryError):
     """A device has not enough memory; the message says what was asked for, and what would fit."""
 
 
-def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Callable[[Memory | None], str]) -> Result:
-    """Return what work returns; where the library runs out of memory, say so as every library should.
-
-    Parameters
-    ----------
-    work : callable
-        Of no arguments.
-    backend : Backend
-        Whose memory it takes.
-    doing : str
-        What it is, as the beginning of a sentence.
-    advise : callable
-        Given what is free for all of the work, or None where that is not told, returns the end of the sentence.
-
-    Raises
-    ------
-    OutOfMemoryError
-        In the place of the library's own error, which is its cause.
-    """
+def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Advice) -> Result:
+    """Return what work returns, or raise an OutOfMemoryError whose sentence begins with what was being done."""
     try:
         return work()
     except OutOfMemoryError:
@@ -57,7 +42,9 @@ def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Ca
     gc.collect()  # frames may be held by a cycle, as JAX makes
     asked = bytes_asked(str(cause))
     said = f", asking for {said_bytes(asked)} more" if asked else ""
-    raise OutOfMemoryError(f"{doing} ran out of memory on {flag_of(backend)}{said}; {advise(backend.memory())}.") from cause
+    raise OutOfMemoryError(
+        f"{doing} ran out of memory on {flag_of(backend)}{said}; {advise(backend, backend.memory())}."
+    ) from cause
 
 
 def release_frames(function: Callable[Given, Result]) -> Callable[Given, Result]:
@@ -76,51 +63,36 @@ def release_frames(function: Callable[Given, Result]) -> Callable[Given, Result]
     return run
 
 
-def advise_fewer(memory: Memory | None, backend: Backend, need: Any, samples: int, remedy: str) -> str:
-    """Return the advice to use fewer samples at once.
+def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: str = "give up to {:,} at a time") -> Advice:
+    """Return the advice to use fewer samples at once than there were.
 
-    Parameters
-    ----------
-    memory : Memory or None
-        What is free for all of the work, where that is told.
-    backend : Backend
-        Where it is done.
-    need : Need
-        How many numbers it takes.
-    samples : int
-        How many there were.
-    remedy : str
-        What to do, with {} in the place of the number of samples that fit.
+    ``need(layers)`` returns a `Need`; the number of samples that fit takes the place of {} in the remedy.
     """
-    itemsize = itemsize_of(backend)
-    if memory is None:
-        taken = said_bytes(itemsize * (need.fixed + need.per_sample * samples))
-        fitting = samples // 2
-        said = f"that takes up to {taken}, and how much is free there is not told"
-    else:
-        # More than half of what has just failed is not promised, whatever the estimate says: memory may be in pieces.
-        fitting = min(need.fitting(memory.free // itemsize), samples // 2)
-        said = f"{said_free(memory)} for it, where {f'{fitting:,}' if fitting else 'not even one'} would fit"
-    return f"{said}: {remedy.format(fitting)}" if fitting else f"{said}: {_larger(backend, 'a smaller network')}"
+
+    def advise(backend: Backend, memory: Memory | None) -> str:
+        itemsize, needed = itemsize_of(backend), need(layers)
+        if memory is None:
+            taken = said_bytes(itemsize * (needed.fixed + needed.per_sample * samples))
+            fitting = samples // 2
+            said = f"that takes up to {taken}, and how much is free there is not told"
+        else:
+            # No more than half of what has just failed is advised, whatever the estimate: free memory may be in pieces.
+            fitting = min(needed.fitting(memory.free // itemsize), samples // 2)
+            said = f"{said_free(memory)} for it, where {f'{fitting:,}' if fitting else 'not even one'} would fit"
+        return f"{said}: {remedy.format(fitting)}" if fitting else f"{said}: {_larger(backend, 'a smaller network')}"
+
+    return advise
 
 
-def advise_smaller(memory: Memory | None, backend: Backend, name: str, numbers: int) -> str:
-    """Return the advice to give smaller data.
+def advise_smaller(name: str, numbers: int) -> Advice:
+    """Return the advice to give less data than the argument of this name, which holds so many numbers."""
 
-    Parameters
-    ----------
-    memory : Memory or None
-        What is free, where that is told.
-    backend : Backend
-        Where the data were to go.
-    name : str
-        What the message calls them.
-    numbers : int
-        How many there are.
-    """
-    free = f" and {said_free(memory)}" if memory else ""
-    remedy = _larger(backend, "fewer samples or a smaller network")
-    return f"{name} takes {said_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
+    def advise(backend: Backend, memory: Memory | None) -> str:
+        free = f" and {said_free(memory)}" if memory else ""
+        remedy = _larger(backend, "fewer samples or a smaller network")
+        return f"{name} takes {said_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
+
+    return advise
 
 
 def _larger(backend: Backend, smaller: str) -> str:

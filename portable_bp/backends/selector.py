@@ -14,8 +14,7 @@ import array_api_compat
 import numpy as np
 
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
-from portable_bp.extras import NotInstalledError
-from portable_bp.lookup import find
+from portable_bp.common.lookup import NotInstalledError, find
 
 # Each is the module of one library, and the class in it: imported when asked for, since some take seconds.
 BACKENDS = {

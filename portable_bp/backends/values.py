@@ -10,8 +10,8 @@ from array_api_compat import is_array_api_obj, is_numpy_array
 
 from portable_bp.backends.compiled import compiled
 from portable_bp.backends.contract import Backend, BackendUnavailableError
-from portable_bp.backends.loops import map_leaves
 from portable_bp.backends.selector import backend_of, dtype_name, flag_of, select_backend
+from portable_bp.common.trees import map_leaves
 
 
 class BackendValue:

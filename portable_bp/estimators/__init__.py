@@ -3,7 +3,7 @@
 Read `perceptron` (what the two share), `classifier` and `regressor` first; each of the other modules is one of their ideas.
 """
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 require("sklearn", "sklearn")
 

@@ -18,9 +18,9 @@ from sklearn.utils.validation import validate_data
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of, select_backend
 from portable_bp.backends.host import refuse_masked
+from portable_bp.checks import as_array, refuse_nonfinite
 from portable_bp.estimators.places import follow_samples, is_host, place_for, same_place
 from portable_bp.estimators.samples import Dense, Hosted, stream
-from portable_bp.inputs import as_array, refuse_nonfinite
 
 SPARSE = ["csr", "csc"]
 

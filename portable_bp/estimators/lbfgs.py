@@ -69,7 +69,7 @@ def fit_lbfgs(model: Any, problem: Problem) -> tuple[Sequence[Layer], str | None
         ),
         backend,
         f"lbfgs with {most:,} samples at once",
-        lambda memory: advise_fewer(memory, backend, need_of_gradient(layers), most, "use solver='adam' with batch_size={}"),
+        advise_fewer(need_of_gradient, layers, most, "use solver='adam' with batch_size={}"),
     )
     found_layers = training.layers = _layers(shapes, backend.asarray(found.x))
     for callback in callbacks:

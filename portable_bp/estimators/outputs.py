@@ -95,5 +95,5 @@ def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense
         lambda: joined(samples.backend, [run(layers, samples.dense(span)) for span in parts]),
         samples.backend,
         f"predicting {most:,} samples at once",
-        lambda memory: advise_fewer(memory, samples.backend, need_of_output(layers), most, "give up to {:,} at a time"),
+        advise_fewer(need_of_output, layers, most),
     )

@@ -23,9 +23,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters
+from portable_bp.algorithm.dropout import check_rates
 from portable_bp.backends import Backend, backend_of, carried, compiled, select_backend
 from portable_bp.backends.host import refuse_masked
-from portable_bp.choices import check_callbacks, check_dropout
+from portable_bp.checks import as_array
 from portable_bp.estimators.checks import check_fit, check_predict
 from portable_bp.estimators.hooks import CallbackSupportMixin, Hooks, fitted_layers
 from portable_bp.estimators.lbfgs import fit_lbfgs
@@ -36,7 +37,7 @@ from portable_bp.estimators.sample_weights import SampleWeights, check_sample_we
 from portable_bp.estimators.samples import Examples, hold
 from portable_bp.estimators.stochastic import fit_stochastic
 from portable_bp.estimators.stopping import Optimization, is_finite
-from portable_bp.inputs import as_array
+from portable_bp.training.callbacks import check_callbacks
 
 
 class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
@@ -191,7 +192,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
             if not whole or int(size) < 1:
                 kind = ValueError if whole else TypeError
                 raise kind(f"hidden_layer_sizes must be > 0, got {hidden}: give whole numbers from 1 up, one a hidden layer.")
-        if self.solver == "lbfgs" and any(check_dropout(self.dropout, len(hidden))):
+        if self.solver == "lbfgs" and any(check_rates(self.dropout, len(hidden))):
             raise ValueError(f"dropout is {self.dropout!r}, and lbfgs needs a loss that stays the same: use adam or sgd.")
         if self.solver == "lbfgs" and X_val is not None:
             raise ValueError("X_val is given, and lbfgs looks at no other samples: leave it out, or use adam or sgd.")
@@ -211,7 +212,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator, ABC):
         """Return what is to be solved: checked, placed, drawn and split."""
         anew = not (self.warm_start or incremental)
         known = hasattr(self, "coefs_") and not anew
-        rates, callbacks = check_dropout(self.dropout, len(hidden)), check_callbacks(self.callbacks)
+        rates, callbacks = check_rates(self.dropout, len(hidden)), check_callbacks(self.callbacks)
         X, y, backend = check_fit(self, X, y, not known, self._predicts_numbers)
         backend = self._known_backend(backend) if known else backend
         self._learn_classes(backend, X, y, classes, anew)

@@ -11,10 +11,10 @@ from sklearn.utils.metaestimators import available_if
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of
+from portable_bp.checks import as_array, check_bounds, refuse_nonfinite
 from portable_bp.estimators.perceptron import Perceptron
 from portable_bp.estimators.places import is_host
 from portable_bp.estimators.scores import r_squared
-from portable_bp.inputs import as_array, check_bounds, refuse_nonfinite
 
 
 class MLPRegressor(RegressorMixin, Perceptron):

@@ -16,8 +16,9 @@ from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled, select_backend
 from portable_bp.backends.host import refuse_masked
 from portable_bp.backends.selector import dtype_name
+from portable_bp.checks import as_array, refuse_nonfinite
+from portable_bp.checks.conversion import in_own_precision
 from portable_bp.estimators.places import follow_samples, is_host
-from portable_bp.inputs import as_array, in_own_precision, refuse_nonfinite
 
 
 class SampleWeights(NamedTuple):

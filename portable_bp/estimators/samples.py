@@ -10,8 +10,8 @@ import scipy.sparse
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled, spans
+from portable_bp.checks import as_array
 from portable_bp.estimators.sample_weights import SampleWeights
-from portable_bp.inputs import as_array
 
 MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.algorithm.activations import ACTIVATIONS
-from portable_bp.algorithm.arrays import Layer
+from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 
@@ -188,7 +188,7 @@ def describe_network(layers: Sequence[Layer], dtype: str, activations: Sequence[
         What the network is trained with.
     """
     return {
-        "sizes": [layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers)],
+        "sizes": list(sizes_of(layers)),
         "bias": layers[0].bias is not None,
         "activations": [describe(activation) for activation in activations],
         "loss": describe(loss),
@@ -255,6 +255,13 @@ def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     """
     named = {f"{2 * number}.weight": layer.weight for number, layer in enumerate(layers)}
     return named | {f"{2 * number}.bias": layer.bias for number, layer in enumerate(layers) if layer.bias is not None}
+
+
+def parameters_of(arrays: Mapping[str, np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+    """Return the weights, and the biases or None, of arrays that `name_arrays` named."""
+    layers = range(sum(name.endswith(".weight") for name in arrays))
+    biases = [arrays[f"{2 * number}.bias"] for number in layers] if "0.bias" in arrays else None
+    return [arrays[f"{2 * number}.weight"] for number in layers], biases
 
 
 def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, ...], str]]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.algorithm.normal import DENOMINATOR, FARTHEST, NUMERATOR
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.storage.arrays import BLOCK
 from portable_bp.storage.replacing import replace_file
 from portable_bp.version import __version__

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.contract import Backend
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 torch = require("torch", "torch")
 nn = torch.nn

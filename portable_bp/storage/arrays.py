@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.storage.nesting import read_json, refuse_deep_json
 from portable_bp.storage.replacing import replace_file
 

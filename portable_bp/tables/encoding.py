@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends import Rows
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.tables.columns import CategoryColumn, NumberColumn, iter_numbers
 
 # Beyond it float32 would soon be infinite.

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.extras import require
-from portable_bp.lookup import find
+from portable_bp.common.lookup import find, require
 from portable_bp.storage import replace_file
 from portable_bp.tables.columns import LARGEST, advise_ignore, find_kind, iter_numbers, listed, quoted
 from portable_bp.tables.index import name_index

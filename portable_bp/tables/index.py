@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.storage import read_json
 from portable_bp.tables.columns import iter_numbers, kind_of
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.tables.reading import (
     DECIMALS,
     MARKS,

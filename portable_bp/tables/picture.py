@@ -7,7 +7,7 @@ import os
 import warnings
 from typing import Any
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.storage import replace_file
 from portable_bp.training import History
 

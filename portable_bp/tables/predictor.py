@@ -9,7 +9,7 @@ import numpy as np
 
 from portable_bp.backends import spans
 from portable_bp.backends.selector import dtype_name
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.network import Network, load
 from portable_bp.storage import ModelFileError
 from portable_bp.tables.columns import MOST_NAMED, NumberColumn, listed, quoted, shortened

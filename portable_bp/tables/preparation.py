@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.extras import require
-from portable_bp.lookup import find
+from portable_bp.common.lookup import find, require
 from portable_bp.tables.columns import LeftOut, advise_ignore, find_kind, kind_of, listed, quoted, shortened
 from portable_bp.tables.files import Table, find_ignored, read_table, take_columns
 from portable_bp.tables.index import find_counting, find_index

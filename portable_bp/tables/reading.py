@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 # Of so few strings Python is faster than a call of polars, and of so many cells.
 FEW, MANY = 1000, 10_000

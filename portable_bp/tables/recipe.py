@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.tables.columns import (
     ROUNDING,
     CategoryColumn,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 # The first of those that split every line alike is taken: commas are in numbers and texts, the others hardly ever.
 SEPARATORS = "\t;|,"

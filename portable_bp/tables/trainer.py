@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 from portable_bp.network import Network
 from portable_bp.tables.files import check_output
 from portable_bp.tables.notes import NOTE, write_recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 
 @contextlib.contextmanager

@@ -7,12 +7,12 @@ the methods ``state_dict`` and ``load_state_dict`` has what the first returns ke
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from portable_bp.algorithm.arrays import Layer
-from portable_bp.algorithm.settings import COUNT, NOT_NEGATIVE, settle
+from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, validate_fields
 from portable_bp.training.history import Training
 
 
@@ -45,7 +45,7 @@ class EarlyStopping:
     _improved_epoch: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        settle(self, patience=COUNT, min_delta=NOT_NEGATIVE)
+        validate_fields(self, patience=COUNT, min_delta=NOT_NEGATIVE)
 
     def __call__(self, training: Training) -> None:
         """Remember the weights if they are the best so far, or stop if there was no improvement for too long."""
@@ -96,3 +96,18 @@ class EarlyStopping:
 def _measured_epoch(training: Training) -> int:
     """Return the epoch after which the network had the weights that the last loss belongs to."""
     return training.epoch - (training.one_step and not training.history.validation_loss)
+
+
+def check_callbacks(callbacks: Iterable[Callable[[Training], Any]]) -> tuple[Callable[[Training], Any], ...]:
+    """Return callbacks as a tuple, or raise a TypeError if one is no function of a training."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {callbacks!r}, and should be a list of functions of a training.")
+    given = tuple(callbacks)
+    for callback in given:
+        if not callable(callback) or isinstance(callback, type):
+            is_of_scikit_learn = hasattr(callback, "on_fit_task_begin")
+            other = "; scikit-learn's callbacks go to an estimator's set_callbacks" if is_of_scikit_learn else ""
+            raise TypeError(
+                f"callbacks holds {callback!r}, and should hold functions of a training, such as EarlyStopping(){other}."
+            )
+    return given

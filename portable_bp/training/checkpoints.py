@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer
+from portable_bp.algorithm.fields import COUNT, check_number
 from portable_bp.backends import Backend
-from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.selector import dtype_name
+from portable_bp.common.trees import leaves, map_leaves
 from portable_bp.storage import ModelFileError, put_together, read_arrays, take_apart, write_arrays
 from portable_bp.training.fingerprints import fingerprint_layers
 from portable_bp.training.history import History, Training
@@ -288,3 +289,22 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
 
 def _form(array: Any) -> tuple[Any, ...]:
     return (tuple(array.shape), str(array.dtype)) if hasattr(array, "shape") else (type(array),)
+
+
+def check_checkpoint(
+    checkpoint: str | os.PathLike[str] | None, checkpoint_every: int | None, resume: bool
+) -> tuple[str | None, int | None]:
+    """Return the absolute path of a checkpoint and the number of batches between writes, if the three fit together."""
+    every = None if checkpoint_every is None else check_number(checkpoint_every, "checkpoint_every", COUNT)
+    if checkpoint is None:
+        if resume or every:
+            raise ValueError(
+                "resume and checkpoint_every need a checkpoint: name the file, as in checkpoint='run.safetensors'."
+            )
+        return None, None
+    path = os.path.abspath(checkpoint)
+    if os.path.exists(path) and not resume:
+        raise FileExistsError(
+            f"{path} is there already: give resume=True to go on from it, or delete it, or name another file as checkpoint."
+        )
+    return path, every

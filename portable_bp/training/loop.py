@@ -13,7 +13,7 @@ from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.needs import Need, count, need_of_output, need_of_step
 from portable_bp.algorithm.propagation import measure_error
 from portable_bp.backends import Backend, Rows, advise_fewer, attempt, compiled, looped
-from portable_bp.backends.loops import leaves
+from portable_bp.common.trees import leaves
 from portable_bp.training.bar import bar
 from portable_bp.training.batches import draw_batches, draw_order
 from portable_bp.training.checkpoints import Checkpoint, Epoch
@@ -126,19 +126,21 @@ def train(training: Training, plan: Plan, data: Data, validation: Data | None, g
         lambda: _train(training, plan, data, validation, generator),
         plan.backend,
         f"training on batches of {plan.batch_size:,} samples",
-        lambda memory: advise_fewer(memory, plan.backend, _need(training, plan, data), plan.batch_size, "give batch_size={}"),
+        advise_fewer(
+            lambda layers: _need(layers, training.state, plan, data), training.layers, plan.batch_size, "give batch_size={}"
+        ),
     )
 
 
-def _need(training: Training, plan: Plan, data: Data) -> Need:
+def _need(layers: Sequence[Layer], state: Any, plan: Plan, data: Data) -> Need:
     """Return what a training takes, from above: besides that of a step, what it keeps from one epoch to the next."""
-    layers, samples = training.layers, data.target.shape[0]
+    samples = data.target.shape[0]
     parameters = count(layers)
-    state = sum(math.prod(leaf.shape) for leaf in leaves(training.state) if hasattr(leaf, "shape")) or 2 * parameters
+    remembered = sum(math.prod(leaf.shape) for leaf in leaves(state) if hasattr(leaf, "shape")) or 2 * parameters
     carried = _carried(plan, layers)
-    need = need_of_step(layers, state, carried)
+    need = need_of_step(layers, remembered, carried)
     # The parameters before an epoch, after it and those of the best; and what is drawn for many batches ahead.
-    kept = 3 * parameters + state + 2 * samples + 2 * min(MOST_CARRIED, samples * carried)
+    kept = 3 * parameters + remembered + 2 * samples + 2 * min(MOST_CARRIED, samples * carried)
     return need._replace(fixed=need.fixed + kept)
 
 
@@ -280,9 +282,7 @@ def _fetch_losses(plan: Plan, progress: Progress, data: Data, validation: Data |
             lambda: _measure(plan, progress.layers, validation),
             plan.backend,
             f"measuring the loss of {samples:,} validation samples",
-            lambda memory: advise_fewer(
-                memory, plan.backend, need_of_output(progress.layers), samples, "give up to {:,} of them"
-            ),
+            advise_fewer(need_of_output, progress.layers, samples, "give up to {:,} of them"),
         )
     numbers = compiled(plan.backend, summary)(progress.layers, progress.total, float(data.target.shape[0]), error)
     return plan.backend.to_numpy(numbers).tolist()

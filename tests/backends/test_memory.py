@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
+from portable_bp.algorithm.choices import resolve_activations, resolve_loss, resolve_optimizer
 from portable_bp.algorithm.needs import Need, need_of_output, need_of_step
 from portable_bp.backends import Memory, memory, selector, strict
-from portable_bp.backends.loops import leaves, plain_loop
+from portable_bp.backends.loops import plain_loop
 from portable_bp.backends.strict import StrictBackend
-from portable_bp.choices import resolve_activations, resolve_loss, resolve_optimizer
+from portable_bp.common.trees import leaves
 from portable_bp.estimators import MLPClassifier, MLPRegressor
 from portable_bp.training.step import Batch, MeanLoss, Progress, step
 

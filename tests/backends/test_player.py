@@ -15,11 +15,12 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Pen
 from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.compiled import _kept
-from portable_bp.backends.loops import leaves, plain_loop
+from portable_bp.backends.loops import plain_loop
 from portable_bp.backends.recorded import player
 from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
 from portable_bp.backends.recorded.plan import Plan
 from portable_bp.backends.recorded.tape import Recording
+from portable_bp.common.trees import leaves
 from tests.backends.kernels_in_python import FusedOnTheHost
 from tests.conftest import WAYS, arranged, usable
 

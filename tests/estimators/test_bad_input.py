@@ -145,7 +145,7 @@ def test_partial_fit_and_classes():
     ("options", "given", "sentence"),
     [
         ({"dropout": 1.0}, {}, "dropout"),
-        ({"dropout": [0.1, 0.2]}, {}, "1 hidden layers"),
+        ({"dropout": [0.1, 0.2]}, {}, "hidden layer, of which there are 1"),
         ({"dropout": 0.5, "solver": "lbfgs"}, {}, "use adam or sgd"),
         ({"callbacks": [3]}, {}, "callbacks holds 3"),
         ({"backend": "numpi"}, {}, "did you mean 'numpy'"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from portable_bp.backends.recorded.fused_calls import C_TYPES, PREAMBLE, FusedLibrary, Kernel
 from portable_bp.backends.recorded.tape import Library
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
 

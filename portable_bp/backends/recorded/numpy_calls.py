@@ -11,8 +11,8 @@ from typing import Any
 import array_api_compat.numpy
 import numpy as np
 
-from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.recorded.tape import Library, StandIn, Value
+from portable_bp.common.trees import leaves, map_leaves
 
 
 class NumpyStandIn(StandIn, np.lib.mixins.NDArrayOperatorsMixin):

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from portable_bp.backends.loops import Loop, item, leaves, map_leaves
+from portable_bp.backends.loops import Loop
 from portable_bp.backends.recorded.plan import Plan, Row, Stage, extent
 from portable_bp.backends.recorded.tape import Library, Recording, Register, Value
+from portable_bp.common.trees import item, leaves, map_leaves
 
 FEW = 2  # fewer steps of a kind are not worth the preparation that playing takes
 LOOKED_AT = 2**16  # so many numbers of an array are compared

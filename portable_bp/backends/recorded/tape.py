@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from portable_bp.backends.loops import leaves, map_leaves
+from portable_bp.common.trees import leaves, map_leaves
 
 
 class Value:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from portable_bp.backends.loops import leaves, map_leaves
 from portable_bp.backends.recorded.tape import Library, StandIn, Value
-from portable_bp.extras import require
+from portable_bp.common.lookup import require
+from portable_bp.common.trees import leaves, map_leaves
 
 torch: Any = require("torch", "torch")  # array_api_compat.torch would say less clearly what is missing
 

@@ -1,7 +1,6 @@
 import pytest
 
-from portable_bp.extras import require
-from portable_bp.lookup import find
+from portable_bp.common.lookup import find, require
 
 
 def test_find():

@@ -1,0 +1,78 @@
+"""Check the numbers that a user gives, and turn them into Python's own.
+
+A NumPy scalar left in place would turn float32 arrays into float64.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+
+class Range(NamedTuple):
+    """The numbers that are allowed.
+
+    Attributes
+    ----------
+    description : str
+        As an error message says it.
+    holds : callable
+        Returns whether a finite float is in the range.
+    kind : callable
+        Converts the number; ``int`` takes 3.0 too, ``operator.index`` only integers.
+    or_function : bool
+        Whether a function, such as a schedule, is allowed too.
+    or_none : bool
+        Whether None is allowed too.
+    """
+
+    description: str
+    holds: Callable[[float], bool]
+    kind: Callable[[Any], float] = float
+    or_function: bool = False
+    or_none: bool = False
+
+
+ANY = Range("a finite number", lambda number: True)
+POSITIVE = Range("a number above 0", lambda number: number > 0.0)
+RATE = Range("a number above 0, or a schedule", POSITIVE.holds, or_function=True)
+NOT_NEGATIVE = Range("a number from 0 up", lambda number: number >= 0.0)
+COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number), int)
+SEED = Range("a whole number from 0 up, or None", lambda number: number >= 0, operator.index, or_none=True)
+DECIMALS = Range("a whole number from 0 to 15, or None", lambda number: 0 <= number <= 15, operator.index, or_none=True)
+SHARE = Range("a number from 0 to below 1", lambda number: 0.0 <= number < 1.0)
+UNIT_INTERVAL = Range("a number from 0 to 1", lambda number: 0.0 <= number <= 1.0)
+INSIDE = Range("a number between 0 and 1", lambda number: 0.0 < number < 1.0)
+
+
+def check_number(given: Any, name: str, allowed: Range) -> Any:
+    """Return a number as Python's own, or raise a ValueError that says what the argument of this name should be."""
+    if is_in(given, allowed):
+        return allowed.kind(given)
+    if (allowed.or_none and given is None) or (allowed.or_function and callable(given) and not isinstance(given, type)):
+        return given
+    raise ValueError(f"{name} is {given!r}, and should be {allowed.description}.")
+
+
+def is_in(given: Any, allowed: Range) -> bool:
+    """Return whether something is a finite real number in a range; booleans are no numbers."""
+    if not isinstance(given, Real) or isinstance(given, bool):
+        return False
+    if allowed.kind is not float and isinstance(given, Integral):
+        return allowed.holds(int(given))
+    if allowed.kind is operator.index:
+        return False
+    try:
+        return math.isfinite(given) and allowed.holds(float(given))
+    except OverflowError:  # an integer larger than any float
+        return False
+
+
+def validate_fields(piece: Any, **allowed: Range) -> None:
+    """Check the named fields of a dataclass instance, and convert their numbers."""
+    for field, field_range in allowed.items():
+        number = check_number(getattr(piece, field), f"{field} of {type(piece).__name__}", field_range)
+        object.__setattr__(piece, field, number)

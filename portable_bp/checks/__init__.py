@@ -1,0 +1,16 @@
+"""Check what a user gives and put it on its backend, before anything changes."""
+
+from portable_bp.checks.bounds import check_bounds, refuse_nonfinite, warn_of_bounds
+from portable_bp.checks.conversion import as_array
+from portable_bp.checks.data import DataChecker, split_validation
+from portable_bp.checks.weights import check_weights
+
+__all__ = [
+    "DataChecker",
+    "as_array",
+    "check_bounds",
+    "check_weights",
+    "refuse_nonfinite",
+    "split_validation",
+    "warn_of_bounds",
+]

@@ -1,0 +1,63 @@
+"""Convert what a user gives into arrays, with error messages that say which argument was refused."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+
+from portable_bp.algorithm.arrays import Array
+from portable_bp.backends import Backend, advise_smaller, attempt, select_backend
+from portable_bp.backends.host import host_array, read_numbers
+from portable_bp.backends.selector import dtype_name
+
+
+def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
+    """Return data on the backend, in its dtype or a given one."""
+    with _naming(name):
+        advise = advise_smaller(name, math.prod(shape_of(data) or ()))
+        return attempt(lambda: backend.asarray(data, dtype), backend, f"taking {name}", advise)
+
+
+def as_host_array(backend: Backend, data: Any, name: str) -> np.ndarray:
+    """Return host data, such as a list or a data frame, as a NumPy array in the backend's dtype."""
+    with _naming(name):
+        return host_array(data, dtype_name(backend.dtype), backend.name)
+
+
+def as_precise_array(backend: Backend, data: Any, name: str) -> tuple[Backend, Array]:
+    """Return data on the device and in the precision in which they are given, at least float64 on the host, and its backend."""
+    if is_array_api_obj(data) and not is_numpy_array(data):
+        own = in_own_precision(backend, data)
+        return own, as_array(own, data, name)
+    with _naming(name):
+        array = read_numbers(data, backend.name)
+    # A long double stays one; whole numbers need not stay exact.
+    return select_backend("numpy", "float64"), array if array.dtype.itemsize > 8 else array.astype(np.float64)
+
+
+def in_own_precision(backend: Backend, array: Array) -> Backend:
+    """Return a backend, in float64 if an array of its library is."""
+    is_double = str(array.dtype).endswith("float64") and array_namespace(array) is backend.xp
+    return select_backend(backend, "float64") if is_double else backend
+
+
+def shape_of(data: Any) -> tuple[int, ...] | None:
+    """Return the shape of data, or None for ragged lists, which converting them will refuse."""
+    try:
+        return tuple(data.shape) if hasattr(data, "shape") else np.shape(data)
+    except ValueError:
+        return None
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the name of the argument before the message of an error that a backend raises for its kind of data."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"{name} cannot be taken: {error}") from None

@@ -1,0 +1,153 @@
+"""Check inputs, targets and sample weights, and put them on the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from array_api_compat import is_array_api_obj
+
+from portable_bp.algorithm.arrays import Array, namespace
+from portable_bp.backends import Backend, Rows, compiled, spans
+from portable_bp.checks.bounds import ALLOW, UNBOUNDED, check_bounds, extremes_of, refuse_nonfinite
+from portable_bp.checks.conversion import as_array, as_host_array, as_precise_array, shape_of
+
+
+class Inputs(NamedTuple):
+    """Inputs on the backend.
+
+    Attributes
+    ----------
+    array : array, shape (samples, features)
+        The samples.
+    single : bool
+        Whether one sample of shape (features,) was given: results are then those of one sample too.
+    """
+
+    array: Array
+    single: bool
+
+
+class DataChecker(NamedTuple):
+    """Checks data for a network, and puts them on its backend.
+
+    Attributes
+    ----------
+    backend : Backend
+        The network's.
+    sizes : tuple of int
+        The number of its inputs, then of neurons in each layer.
+    check_finite : bool
+        Whether NaN and infinity are refused.
+    """
+
+    backend: Backend
+    sizes: tuple[int, ...]
+    check_finite: bool
+
+    def inputs(self, x: Any) -> Inputs:
+        """Return inputs on the backend."""
+        features = self.sizes[0]
+        array = x if isinstance(x, Rows) else as_array(self.backend, x, "x")
+        if array.ndim not in (1, 2) or array.shape[-1] != features:
+            raise ValueError(
+                f"x has shape {tuple(array.shape)}, and this network has {_count(features, 'input')}: "
+                f"give an array of shape (samples, {features}), or ({features},) for one sample."
+            )
+        if 0 in array.shape:
+            raise ValueError(f"x has shape {tuple(array.shape)}: it holds no samples; give at least one.")
+        if isinstance(array, Rows):
+            return Inputs(array, False)
+        self._refuse_nonfinite(array, "x")
+        return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
+
+    def parts(self, x: Any) -> Iterator[Inputs]:
+        """Yield inputs on the backend, large ones in parts: each part is moved and checked when it is asked for."""
+        # What NumPy has yet to read, such as a list, is read once: its rows may differ in length, and it is slow to slice.
+        rows: Any = x if is_array_api_obj(x) else as_host_array(self.backend, x, "x")
+        parts = spans(rows.shape[0], max(self.sizes)) if tuple(rows.shape[1:]) == self.sizes[:1] else []
+        if len(parts) < 2:
+            yield self.inputs(rows)
+            return
+        for part in parts:
+            yield self.inputs(rows[part, :])
+
+    def batch(self, x: Any, target: Any, loss: Any, sample_weight: Any = None) -> tuple[tuple[Array, Array, Any], bool]:
+        """Return inputs, target and sample weight (or None) on the backend, and whether one sample was given."""
+        inputs = self.inputs(x)
+        checked_target = self._target(target, loss, inputs)
+        return (inputs.array, checked_target, self._sample_weight(sample_weight, inputs)), inputs.single
+
+    def _target(self, target: Any, loss: Any, inputs: Inputs) -> Array:
+        """Return targets on the backend, of shape (samples, outputs), or (samples,) if they are integer classes."""
+        samples, outputs = inputs.array.shape[0], self.sizes[-1]
+        one_each = () if inputs.single else (samples,)
+        rows = (*one_each, outputs)
+        takes_classes = getattr(loss, "takes_classes", False)
+        if takes_classes and outputs == 1:
+            raise ValueError(
+                f"this network has 1 output, and {type(loss).__name__} takes an output for each class: make the network with "
+                "as many outputs as classes, or take loss='binary_cross_entropy' with targets of 0 and 1."
+            )
+        is_classes = takes_classes and shape_of(target) == one_each
+        array = as_array(self.backend, target, "target", "int32" if is_classes else None)
+        if is_classes:
+            # An integer array of the backend's own may have held numbers that int32 does not.
+            given = target if type(target) is type(array) else array
+            expected = f"classes from 0 to {outputs - 1}, one for each output"
+            check_bounds(self.backend, given, (0, outputs - 1), expected)
+            return array[None] if inputs.single else array
+        shape = tuple(array.shape)
+        if shape not in (rows, one_each) or (shape == one_each and outputs != 1):
+            classes = f", or {one_each} of integer classes" if takes_classes else ""
+            raise ValueError(
+                f"target has shape {shape}, and x has {_count(samples, 'sample')} for a network of "
+                f"{_count(outputs, 'output')}: give an array of shape {rows}{classes}."
+            )
+        self._refuse_nonfinite(array, "target")
+        bounds = getattr(loss, "target_bounds", UNBOUNDED)
+        check_bounds(self.backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
+        return namespace(array).reshape(array, (samples, outputs))
+
+    def _sample_weight(self, sample_weight: Any, inputs: Inputs) -> Array | None:
+        """Return sample weights on the backend, of shape (samples,) and scaled to a mean of one, or None if none are given."""
+        if sample_weight is None:
+            return None
+        # They are scaled before they are cast: float32 may not hold them as they are.
+        own, array = as_precise_array(self.backend, sample_weight, "sample_weight")
+        samples = inputs.array.shape[0]
+        if tuple(array.shape) != (samples,):
+            raise ValueError(
+                f"sample_weight has shape {tuple(array.shape)}, and x has {_count(samples, 'sample')}: "
+                f"give an array of shape ({samples},)."
+            )
+        refuse_nonfinite(own, array, "sample_weight")
+        smallest, largest = extremes_of(own, array)
+        if smallest < 0 or largest == 0:
+            raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
+        return as_array(self.backend, compiled(own, _scaled_to_mean_one)(array), "sample_weight")
+
+    def _refuse_nonfinite(self, array: Array, name: str) -> None:
+        if self.check_finite:
+            refuse_nonfinite(self.backend, array, name, ALLOW)
+
+
+def split_validation(validation_data: Any) -> tuple[Any, Any, Any]:
+    """Return validation data as x, target and sample weight; without weights, they are None."""
+    if not isinstance(validation_data, tuple) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data is a {type(validation_data).__name__}, and should be a tuple (x, target) or "
+            "(x, target, sample_weight)."
+        )
+    x, target, *weight = validation_data
+    return x, target, weight[0] if weight else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _scaled_to_mean_one(array: Array) -> Array:
+    xp = namespace(array)
+    array = array / xp.max(array)
+    return array / xp.mean(array)

@@ -1,0 +1,42 @@
+"""Check the weights and biases of a network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from portable_bp.algorithm.arrays import Layer
+from portable_bp.backends import Backend
+from portable_bp.checks.bounds import ALLOW, refuse_nonfinite
+from portable_bp.checks.conversion import as_array
+
+
+def check_weights(
+    backend: Backend, weights: Sequence[Any], biases: Sequence[Any] | None, check_finite: bool
+) -> tuple[Layer, ...]:
+    """Return weights and biases on the backend, as layers that fit together; without biases, they are None."""
+    taken = _take(backend, weights, "weight")
+    shapes = [tuple(weight.shape) for weight in taken]
+    are_matrices = shapes and all(len(shape) == 2 and 0 not in shape for shape in shapes)
+    if not are_matrices or any(below[0] != above[1] for below, above in itertools.pairwise(shapes)):
+        raise ValueError(
+            f"weights have shapes {shapes}, and should have (fan_out, fan_in), each fan_in being the fan_out before it."
+        )
+    if check_finite:
+        for number, weight in enumerate(taken, start=1):
+            refuse_nonfinite(backend, weight, f"weight {number}", ALLOW)
+    if biases is None:
+        return tuple(Layer(weight, None) for weight in taken)
+    taken_biases = _take(backend, biases, "bias")
+    bias_shapes, expected = [tuple(bias.shape) for bias in taken_biases], [shape[:1] for shape in shapes]
+    if bias_shapes != expected:
+        raise ValueError(f"biases have shapes {bias_shapes}, and should have {expected}: one number for each row of a weight.")
+    return tuple(map(Layer, taken, taken_biases))
+
+
+def _take(backend: Backend, arrays: Sequence[Any], name: str) -> list[Any]:
+    if not isinstance(arrays, Iterable):
+        plural = {"weight": "weights", "bias": "biases"}[name]
+        raise TypeError(f"{plural} is {arrays!r}, and should be a list of arrays, one for each layer above the inputs.")
+    return [as_array(backend, array, f"{name} {number}") for number, array in enumerate(arrays, start=1)]

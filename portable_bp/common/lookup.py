@@ -1,0 +1,40 @@
+"""Find what is asked for by name, or say in one sentence what to do instead."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import itertools
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+MAX_NAMES = 20  # listed in a message; a wide table has many more columns
+
+
+class NotInstalledError(ImportError):
+    """A package of an optional extra is not installed; the message gives the pip command that installs it."""
+
+
+def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Return ``known[name]``, or raise a ValueError that suggests the closest known name."""
+    if name in known:
+        return known[name]
+    closest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {closest[0]!r}?" if closest else "use one of the known names."
+    more = f" and {len(known) - MAX_NAMES:,} more" if len(known) > MAX_NAMES else ""
+    raise ValueError(
+        f"unknown {kind} {name!r}: the known ones are {', '.join(itertools.islice(known, MAX_NAMES))}{more}; {hint}"
+    )
+
+
+def require(module: str, *extras: str) -> ModuleType:
+    """Import an optional module, or raise a NotInstalledError that names the extras that install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A dependency of the module may be what is missing: its own error says so.
+        if error.name != module.partition(".")[0]:
+            raise
+        commands = " or ".join(f"pip install 'portable-bp[{extra}]'" for extra in extras)
+        raise NotInstalledError(f"{error.name} is needed here and is not installed: {commands}", name=error.name) from None
