@@ -1,8 +1,8 @@
-"""Activations: each has its value, out = f(net), and its delta, dE/dnet from dE/dout, side by side.
+"""Activations: each has a value, out = f(net), and a delta, which turns dE/dout into dE/dnet.
 
-``net``, ``out``, ``slope`` and ``delta`` have one shape, (..., samples, fan_out). A user's own activation is any object with
-the two methods, or a pair of functions ``(value, delta)``; it is used wherever these are. ``bounds`` are the smallest and
-largest out that an activation can give, where it has such.
+``net``, ``out``, ``slope`` and ``delta`` have the same shape, (..., samples, fan_out). Any object with the two methods can be
+used in place of these, and so can a pair of functions ``(value, delta)``. The optional attribute ``bounds`` holds the smallest
+and the largest out that an activation can give.
 """
 
 from __future__ import annotations
@@ -33,49 +33,25 @@ class Activation(NamedTuple):
 
 
 def sigmoid(net: Array) -> Array:
-    """Return 1 / (1 + exp(-net)).
-
-    Parameters
-    ----------
-    net : array
-        Floating-point numbers, of any shape.
-    """
-    # For a very negative net the power is infinite, and its reciprocal the zero that is wanted.
+    """Return 1 / (1 + exp(-net)), elementwise."""
+    # For a very negative net, exp(-net) is infinite and the result zero, as it should be.
     return 1.0 / (1.0 + namespace(net).exp(-net))
 
 
 def smallest_rate(array: Array) -> float:
-    """Return the smallest positive number that counts of any size can be divided by without overflow.
-
-    Parameters
-    ----------
-    array : array
-        Whose dtype is meant.
-    """
+    """Return the smallest positive number of an array's dtype that counts can be divided by without overflow."""
     return float(namespace(array).finfo(array.dtype).smallest_normal) * 2.0**24
 
 
 def softmax(net: Array) -> Array:
-    """Return exp(net) divided by its sum over the last axis, for any net without overflow.
-
-    Parameters
-    ----------
-    net : array, shape (..., classes)
-        Floating-point numbers.
-    """
+    """Return exp(net) divided by its sum over the last axis, without overflow for any net."""
     xp = namespace(net)
     powers = xp.exp(net - xp.max(net, axis=-1, keepdims=True))
     return powers / xp.sum(powers, axis=-1, keepdims=True)
 
 
 def softplus(net: Array) -> Array:
-    """Return log(1 + exp(net)), for any net without overflow.
-
-    Parameters
-    ----------
-    net : array
-        Floating-point numbers, of any shape.
-    """
+    """Return log(1 + exp(net)), elementwise, without overflow for any net."""
     xp = namespace(net)
     return xp.maximum(net, 0.0) + xp.log1p(xp.exp(-xp.abs(net)))
 
@@ -95,7 +71,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """out = 1 / (1 + exp(-net)): the article's."""
+    """out = 1 / (1 + exp(-net)): the article's activation."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
@@ -125,7 +101,7 @@ class Tanh:
 
 @dataclass(frozen=True)
 class ReLU:
-    """out = net where it is positive, zero elsewhere; the slope at zero is taken as zero."""
+    """out = net where net is positive, zero elsewhere; the derivative at zero is taken as zero."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
@@ -140,7 +116,7 @@ class ReLU:
 
 @dataclass(frozen=True)
 class LeakyReLU:
-    """out = net where it is positive, ``negative_slope * net`` elsewhere.
+    """out = net where net is positive, ``negative_slope * net`` elsewhere.
 
     Parameters
     ----------
@@ -164,12 +140,12 @@ class LeakyReLU:
 
 @dataclass(frozen=True)
 class ELU:
-    """out = net where it is positive, ``alpha * (exp(net) - 1)`` elsewhere (arXiv:1511.07289).
+    """out = net where net is positive, ``alpha * (exp(net) - 1)`` elsewhere (arXiv:1511.07289).
 
     Parameters
     ----------
     alpha : float
-        Minus alpha is where out tends to for a very negative net.
+        For a very negative net, out tends to minus alpha.
     """
 
     alpha: float = 1.0
@@ -204,12 +180,12 @@ class GELU:
         return net * normal_distribution(net)
 
     def delta(self, slope: Array, signal: Signal) -> Array:
-        """Return slope * (Phi(net) + net * the density at net)."""
+        """Return slope * (Phi(net) + net * density(net))."""
         net, out = signal
         xp = namespace(net)
-        # Phi(net) is out / net, which is quicker; it is a half where both are nothing.
-        nothing = xp.abs(net) < 1e-30
-        probability = xp.where(nothing, 0.5, out / xp.where(nothing, 1.0, net))
+        # Phi(net) is out / net, which is faster than computing it again; at zero it is one half.
+        is_zero = xp.abs(net) < 1e-30
+        probability = xp.where(is_zero, 0.5, out / xp.where(is_zero, 1.0, net))
         return slope * (probability + net * normal_density(net))
 
 
@@ -230,7 +206,7 @@ class GELUTanh:
         return 0.5 * net * (1.0 + self._gate(net))
 
     def delta(self, slope: Array, signal: Signal) -> Array:
-        """Return the slope times the product rule of value."""
+        """Return the slope times the derivative of value."""
         net = signal.net
         gate = self._gate(net)
         gate_slope = math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * net * net) * (1.0 - gate * gate)
@@ -270,9 +246,9 @@ class Softplus:
 
 @dataclass(frozen=True)
 class Softmax:
-    """out = exp(net) over its sum across the layer's neurons.
+    """out = exp(net), divided by its sum over the layer's neurons.
 
-    The cross_entropy loss over such an output layer is computed from the raw net, so it is as steady as over the identity.
+    Over an output layer with this activation, the cross_entropy loss is computed from the net, without loss of precision.
     """
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -282,14 +258,14 @@ class Softmax:
         return softmax(net)
 
     def delta(self, slope: Array, signal: Signal) -> Array:
-        """Return out * (slope - the sum of slope * out over the layer)."""
+        """Return out * (slope - the sum over the layer of slope * out)."""
         shared = namespace(slope).sum(slope * signal.out, axis=-1, keepdims=True)
         return signal.out * (slope - shared)
 
 
 @dataclass(frozen=True)
 class Exp:
-    """out = exp(net): a positive output, as the poisson loss needs, and so never quite zero."""
+    """out = exp(net), a positive number for the poisson loss: it never underflows to zero."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
@@ -303,13 +279,7 @@ class Exp:
 
 
 def bounds_of(activation: Any) -> tuple[float, float]:
-    """Return the smallest and largest out that an activation can give; infinite where it does not say.
-
-    Parameters
-    ----------
-    activation : activation
-        With ``bounds``, or without.
-    """
+    """Return an activation's smallest and largest out; infinite if it has no ``bounds``."""
     return getattr(activation, "bounds", (-math.inf, math.inf))
 
 

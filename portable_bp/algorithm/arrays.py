@@ -1,4 +1,4 @@
-"""What every part of the algorithm speaks of: a layer's parameters, a layer's signal, and the namespace of an array."""
+"""The terms of the whole algorithm: a layer's parameters, a layer's signal, and the namespace of an array."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import array_api_compat
 
-# The standard defines no type that the libraries' arrays share, so nothing narrower than Any would be true.
+# The array API standard defines no common type for arrays, so Any is the narrowest true annotation.
 Array: TypeAlias = Any
 
 
 class Layer(NamedTuple):
-    """The parameters of one layer, or anything of their shape: a gradient, an average, an update.
+    """The parameters of one layer, or arrays of their shapes, such as a gradient.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Layer(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """What one layer carries for a batch.
+    """The net and out of one layer for a batch.
 
     Attributes
     ----------
@@ -47,12 +47,7 @@ _NAMESPACES: dict[type, Any] = {}
 def namespace(array: Array) -> Any:
     """Return the array API namespace of an array.
 
-    It is looked up once for each type of array: asking the array each time would cost more than a small layer does.
-
-    Parameters
-    ----------
-    array : array
-        An array of any library that follows the array API standard.
+    It is cached for each type of array, since looking it up takes longer than a small layer does.
     """
     try:
         return _NAMESPACES[type(array)]
@@ -73,15 +68,7 @@ def split_layers(layers: Sequence[Layer]) -> tuple[list[Array], list[Array] | No
 
 
 def map_parameters(function: Callable[..., Array], *layers: Sequence[Layer]) -> list[Layer]:
-    """Apply a function to every weight and every bias.
-
-    Parameters
-    ----------
-    function : callable
-        Takes one array of each sequence and returns one array.
-    *layers : sequences of Layer
-        All of the same shapes: parameters, gradients, averages.
-    """
+    """Apply a function of one array from each sequence to every weight and every bias; all sequences have the same shapes."""
     return [
         Layer(*(None if parts[0] is None else function(*parts) for parts in zip(*level, strict=True)))
         for level in zip(*layers, strict=True)
@@ -89,13 +76,7 @@ def map_parameters(function: Callable[..., Array], *layers: Sequence[Layer]) -> 
 
 
 def sign(array: Array) -> Array:
-    """Return 1 where numbers are positive, -1 where they are negative, 0 elsewhere.
-
-    Parameters
-    ----------
-    array : array
-        Floating-point numbers, of any shape.
-    """
-    # The sign of array_api_compat looks for NaN with a mask, for which CuPy makes the host wait.
+    """Return 1 where numbers are positive, -1 where they are negative, 0 elsewhere."""
+    # array_api_compat's sign looks for NaN with a boolean mask, which makes CuPy wait for the device.
     xp = namespace(array)
     return xp.astype(array > 0.0, array.dtype) - xp.astype(array < 0.0, array.dtype)

@@ -1,6 +1,7 @@
-"""Dropout (Srivastava et al. 2014): an activation whose out is multiplied by a mask, and so is the slope that comes back.
+"""Dropout: a mask multiplies an activation's out on the way up, and the slope on the way down.
 
-Masks are (samples, fan_out) and are drawn on the host, since the array API standard has no random numbers.
+Srivastava et al., Journal of Machine Learning Research 15, 2014. Masks, of shape (samples, fan_out), are drawn on the host,
+since the array API standard has no random numbers.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from portable_bp.algorithm.fields import SHARE, is_in
 
 
 class Dropout(NamedTuple):
-    """An activation with some of its outs switched off.
+    """An activation some of whose outs are dropped.
 
     Attributes
     ----------
     activation : activation
         The one whose outs are masked.
     mask : array, shape (..., samples, fan_out)
-        Zero where an out is dropped, 1 / (1 - rate) where it is kept, so that its mean stays.
+        Zero where an out is dropped, 1 / (1 - rate) where it is kept, so that the expected out stays the same.
     """
 
     activation: Any
@@ -34,7 +35,7 @@ class Dropout(NamedTuple):
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return the delta of the masked slope."""
-        # The activation's own delta needs the out that it gave, before the mask.
+        # The activation's delta may use its out, which is that before the mask.
         unmasked = Signal(signal.net, self.activation.value(signal.net))
         return self.activation.delta(slope * self.mask, unmasked)
 

@@ -1,7 +1,7 @@
-"""Initializers: how the weights are drawn before training.
+"""Initializers: functions that draw the weights of a new network.
 
-Each is a function of a NumPy generator and a weight's shape, (..., fan_out, fan_in), and returns float64 on the host, so that
-a seed gives the same weights on every backend. A user's own initializer is any such function.
+An initializer takes a NumPy generator and the shape of a weight, (..., fan_out, fan_in), and returns float64 numbers on the
+host, so that a seed gives the same weights on every backend. Any such function can be used in place of these.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """Weights around zero whose variance is ``gain / fan``.
+    """Weights with a mean of zero and a variance of ``gain / fan``.
 
     Parameters
     ----------
     gain : float
-        1 keeps the variance of a linear layer's signal, 2 that of a relu layer's.
+        1 keeps the variance of the signal through a linear layer, 2 through a relu layer.
     fan : {"in", "average"}
-        Whether the fan-in is counted, or the mean of fan-in and fan-out.
+        Use the fan-in, or the mean of fan-in and fan-out.
     distribution : {"uniform", "normal"}
-        What the weights are drawn from.
+        The distribution to draw from.
     """
 
     gain: float
@@ -34,18 +34,18 @@ class VarianceScaling:
     distribution: Literal["uniform", "normal"]
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw weights of a shape (..., fan_out, fan_in)."""
+        """Draw a weight of the given shape, (..., fan_out, fan_in)."""
         fan_out, fan_in = shape[-2:]
         deviation = math.sqrt(self.gain / (fan_in if self.fan == "in" else (fan_in + fan_out) / 2))
         if self.distribution == "normal":
             return generator.normal(0.0, deviation, shape)
-        # A uniform distribution's half-width is sqrt(3) of its standard deviations.
+        # A uniform distribution on (-a, a) has a standard deviation of a / sqrt(3).
         return generator.uniform(-math.sqrt(3.0) * deviation, math.sqrt(3.0) * deviation, shape)
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Weights drawn evenly between two bounds.
+    """Weights with a uniform distribution between two bounds.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ class Uniform:
     high: float = 0.5
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw weights of a shape (..., fan_out, fan_in)."""
+        """Draw a weight of the given shape, (..., fan_out, fan_in)."""
         return generator.uniform(self.low, self.high, shape)
 
 
 @dataclass(frozen=True)
 class Zeros:
-    """Weights of zero: hidden neurons of one layer then stay alike, so it suits networks without a hidden layer."""
+    """Weights of zero, for networks without a hidden layer: hidden neurons would all stay equal."""
 
     def __call__(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Return zeros of a shape."""
+        """Return zeros of the given shape."""
         return np.zeros(shape)
 
 

@@ -1,8 +1,8 @@
-"""Losses: each has its value, the error of every sample, and its slope, dE/dout, side by side.
+"""Losses: each has a value, the error of every sample, and a slope, dE/dout.
 
-``out`` is (..., samples, outputs) and so is the slope; the value is (..., samples), a sum over outputs, as the article's
-E_total is. What a batch's error means, the mean over samples, is said once, in `mean_error` and `mean_slope`. A user's own
-loss is any object with the two methods, or a pair of functions ``(value, slope)``.
+``out`` and the slope have shape (..., samples, outputs); the value has shape (..., samples) and is a sum over outputs, as the
+article's E_total is. The error of a batch is the mean over samples: `mean_error` and `mean_slope` compute it for every loss.
+Any object with the two methods can be used in place of these, and so can a pair of functions ``(value, slope)``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _sum_over_outputs(array: Array) -> Array:
 
 @dataclass(frozen=True)
 class SquaredError:
-    """E = 1/2 (target - out)^2, summed over outputs: the article's."""
+    """E = 1/2 (target - out)^2, summed over outputs: the article's loss."""
 
     def value(self, out: Array, target: Array) -> Array:
         """Return half the squared distance of every sample."""
@@ -54,7 +54,7 @@ class SquaredError:
 
 @dataclass(frozen=True)
 class AbsoluteError:
-    """E = abs(target - out), summed over outputs; its fit is a median."""
+    """E = abs(target - out), summed over outputs; the best constant prediction is the median."""
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the distance of every sample."""
@@ -67,12 +67,12 @@ class AbsoluteError:
 
 @dataclass(frozen=True)
 class Huber:
-    """Half the squared error up to a threshold, straight beyond it (doi:10.1214/aoms/1177703732).
+    """The squared error up to a threshold, linear beyond it (doi:10.1214/aoms/1177703732).
 
     Parameters
     ----------
     threshold : float
-        The distance from which on the error grows only linearly, in the target's units.
+        The distance beyond which the error grows linearly, in the target's units.
     """
 
     threshold: float = 1.0
@@ -88,19 +88,19 @@ class Huber:
         return _sum_over_outputs(near * (distance - 0.5 * near))
 
     def slope(self, out: Array, target: Array) -> Array:
-        """Return out - target, held within the threshold."""
+        """Return out - target, clipped to the threshold."""
         xp = namespace(out)
         return xp.minimum(xp.maximum(out - target, -self.threshold), self.threshold)
 
 
 @dataclass(frozen=True)
 class Quantile:
-    """The pinball error, whose fit is a quantile of the target (doi:10.2307/1913643).
+    """The pinball loss, whose best constant prediction is a quantile of the target (doi:10.2307/1913643).
 
     Parameters
     ----------
     quantile : float
-        The share of the targets that should lie below out, between 0 and 1.
+        The fraction of the targets that should lie below out, between 0 and 1.
     """
 
     quantile: float = 0.5
@@ -109,12 +109,12 @@ class Quantile:
         validate_fields(self, quantile=INSIDE)
 
     def value(self, out: Array, target: Array) -> Array:
-        """Return the pinball error of every sample."""
+        """Return the pinball loss of every sample."""
         miss = target - out
         return _sum_over_outputs(namespace(out).maximum(self.quantile * miss, (self.quantile - 1.0) * miss))
 
     def slope(self, out: Array, target: Array) -> Array:
-        """Return minus the quantile below the target, one minus the quantile above it."""
+        """Return minus the quantile where out is below the target, one minus the quantile where it is above."""
         xp = namespace(out)
         side = sign(out - target)
         return 0.5 * side + (0.5 - self.quantile) * xp.abs(side)
@@ -131,7 +131,7 @@ class Poisson:
     takes_positive: ClassVar[bool] = True
 
     def _rate(self, out: Array) -> Array:
-        # An out that underflowed is still a rate: a number in its place that can be divided by keeps everything finite.
+        # An out that underflowed to zero is replaced by a number that can be divided by, so that everything stays finite.
         return namespace(out).maximum(out, smallest_rate(out))
 
     def value(self, out: Array, target: Array) -> Array:
@@ -147,7 +147,7 @@ class Poisson:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """The cross-entropy of independent yes-or-no outputs, computed from the raw net.
+    """The cross-entropy of independent yes-or-no outputs, computed from the net.
 
     E = log(1 + exp(net)) - target * net. Targets lie between 0 and 1; the probability is the sigmoid of the net. A `Network`
     whose output layer is a sigmoid predicts this probability, and one whose output layer is the identity predicts the net.
@@ -158,7 +158,7 @@ class BinaryCrossEntropy:
 
     def value(self, out: Array, target: Array) -> Array:
         """Return the cross-entropy of every sample, in nats."""
-        # The cancelling parts of softplus(net) and target * net are taken together, so that a large net loses nothing.
+        # What cancels between softplus(net) and target * net is subtracted first, so that a large net loses no digits.
         xp = namespace(out)
         remainder = xp.maximum(out, 0.0) - out * target
         return _sum_over_outputs(remainder + softplus(-xp.abs(out)))
@@ -170,7 +170,7 @@ class BinaryCrossEntropy:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """The cross-entropy of one class among several, computed from the raw net.
+    """The cross-entropy of one class among several, computed from the net.
 
     E = log(sum of exp(net)) - net of the target's class. Targets are integer classes of shape (..., samples), or
     probabilities of shape (..., samples, classes), one-hot or not; the class's probability is the softmax of the nets. A
@@ -191,7 +191,7 @@ class CrossEntropy:
         return _sum_over_outputs(target * (log_total - below_largest))
 
     def slope(self, out: Array, target: Array) -> Array:
-        """Return softmax(out) - target, where a target sums to one."""
+        """Return softmax(out) - target, for targets that sum to one."""
         rows = one_hot(target, out)
         if rows is not target:
             return softmax(out) - rows
@@ -199,15 +199,7 @@ class CrossEntropy:
 
 
 def one_hot(target: Array, out: Array) -> Array:
-    """Return integer classes as rows with a one; leave a target that has rows already as it is.
-
-    Parameters
-    ----------
-    target : array, shape (..., samples) of integers, or (..., samples, classes)
-        Classes from 0 to classes - 1, or rows.
-    out : array, shape (..., samples, classes)
-        Whose dtype, device and number of classes the rows take.
-    """
+    """Return integer classes, of shape (..., samples), one-hot encoded like out; other targets are returned as they are."""
     xp = namespace(out)
     if not xp.isdtype(target.dtype, "integral"):
         return target
@@ -216,57 +208,22 @@ def one_hot(target: Array, out: Array) -> Array:
 
 
 def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
-    """Return the error of a batch: the mean over samples of the loss, or of weight times loss.
+    """Return the error of a batch, of shape (...): the mean over samples of the loss, or of sample weight times loss.
 
-    Parameters
-    ----------
-    loss : loss
-        Its value gives each sample's error.
-    out : array, shape (..., samples, outputs)
-        What the network gives.
-    target : array, shape (..., samples, outputs), or classes of shape (..., samples)
-        What it should give.
-    sample_weight : array, shape (..., samples), optional
-        What each sample counts for: weights whose mean over all samples is one leave the error in its units.
-
-    Returns
-    -------
-    array, shape (...)
-        One error, or one for each leading index.
-
-    Raises
-    ------
-    ValueError
-        If the loss does not give one number a sample.
+    Sample weights whose mean over all samples is one leave the error in its units.
     """
     values = loss.value(out, target)
     if values.shape != out.shape[:-1]:
         raise ValueError(
             f"the loss gave values of shape {tuple(values.shape)} for outputs of shape {tuple(out.shape)}: "
-            "a loss's value is one number a sample, summed over outputs."
+            "a loss's value has one number for each sample, the sum over outputs."
         )
     weighted = values if sample_weight is None else values * sample_weight
     return namespace(weighted).sum(weighted, axis=-1) / out.shape[-2]
 
 
 def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
-    """Return the slope of `mean_error` at out.
-
-    Parameters
-    ----------
-    loss, out, target, sample_weight
-        As `mean_error` takes them.
-
-    Returns
-    -------
-    array, shape (..., samples, outputs)
-        The derivative of the batch's error with respect to out.
-
-    Raises
-    ------
-    ValueError
-        If the loss does not give one number an output.
-    """
+    """Return the derivative of `mean_error` with respect to out, of out's shape."""
     slope = loss.slope(out, target)
     if slope.shape != out.shape:
         raise ValueError(

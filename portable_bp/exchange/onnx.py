@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.algorithm.normal import DENOMINATOR, FARTHEST, NUMERATOR
+from portable_bp.algorithm.normal import DENOMINATOR, LIMIT, NUMERATOR
 from portable_bp.common.lookup import require
-from portable_bp.storage.arrays import BLOCK
-from portable_bp.storage.replacing import replace_file
+from portable_bp.storage.atomic_writing import replace_file
+from portable_bp.storage.named_arrays import BLOCK
 from portable_bp.version import __version__
 
 # The oldest in which Softmax means one axis, as it does here; all else is older. Runtimes read it since 2020.
@@ -96,7 +96,7 @@ def _elu(add: Callable[..., str], net: str, alpha: float) -> str:
 
 
 def _gelu(add: Callable[..., str], net: str) -> str:
-    distance = add("Min", add("Abs", net), FARTHEST)
+    distance = add("Min", add("Abs", net), LIMIT)
     density = add("Exp", add("Mul", add("Mul", distance, distance), -0.5))
     ratio = add("Div", _polynomial(add, NUMERATOR, distance), _polynomial(add, DENOMINATOR, distance))
     beyond = add("Mul", add("Mul", density, 1.0 / math.sqrt(2.0 * math.pi)), ratio)

@@ -1,9 +1,9 @@
-"""Named arrays and facts about them, in and out of the process: model files and checkpoints."""
+"""Model files and checkpoints: named arrays and a header of facts about them."""
 
-from portable_bp.storage.arrays import Contents, ModelFileError, read_arrays, write_arrays
-from portable_bp.storage.nesting import read_json
+from portable_bp.storage.atomic_writing import replace_file
+from portable_bp.storage.json_depth import read_json
+from portable_bp.storage.named_arrays import Contents, ModelFileError, read_arrays, write_arrays
 from portable_bp.storage.packing import put_together, take_apart
-from portable_bp.storage.replacing import replace_file
 
 __all__ = [
     "Contents",

@@ -1,4 +1,4 @@
-"""Nested dicts, lists and tuples of arrays and of what JSON can say: taken apart for a file, and put together again."""
+"""Split nested dicts, lists and tuples into named arrays and JSON, and put them together again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.storage.nesting import DEEPEST
+from portable_bp.storage.json_depth import MAX_DEPTH
 
 MARK = "$array"
 
@@ -15,30 +15,15 @@ MARK = "$array"
 def take_apart(
     tree: Any, fetch: Callable[[Any], np.ndarray], arrays: dict[str, np.ndarray], place: str = "", depth: int = 0
 ) -> Any:
-    """Return a tree with names in the place of its arrays, which are put under these names into ``arrays``.
+    """Return a tree whose arrays are replaced by their names, and add the arrays to ``arrays`` under these names.
 
-    Parameters
-    ----------
-    tree : dict, list, tuple or leaf
-        Its leaves are arrays, numbers, strings, booleans and None.
-    fetch : callable
-        Returns an array as one of NumPy.
-    arrays : dict
-        Where the arrays go.
-    place : str
-        Where in a larger tree this one is.
-    depth : int
-        How deep in that.
-
-    Raises
-    ------
-    TypeError
-        If something in it is none of these.
-    ValueError
-        If two arrays would have one name, or it is nested too deep.
+    ``fetch`` returns an array as a NumPy array; ``place`` and ``depth`` say where in a larger tree this one is. Other leaves
+    may be numbers, strings, booleans and None.
     """
-    if depth > DEEPEST:
-        raise ValueError(f"{place[1:61]}... is nested deeper than {DEEPEST}, which is the most that a checkpoint keeps.")
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"{place[1:61]}... is nested more than {MAX_DEPTH} levels deep, which a checkpoint cannot hold: flatten it."
+        )
     if tree is None or type(tree) in (bool, int, float, str):
         return tree
     if isinstance(tree, tuple | list):
@@ -47,30 +32,17 @@ def take_apart(
         return {key: take_apart(part, fetch, arrays, f"{place}.{key}", depth + 1) for key, part in tree.items()}
     if not hasattr(tree, "shape") or not hasattr(tree, "dtype"):
         raise TypeError(
-            f"{place[1:]} is of type {type(tree).__name__}, and a checkpoint keeps arrays, numbers, strings, and lists, tuples "
-            "and dicts of these."
+            f"{place[1:]} is of type {type(tree).__name__}, and a checkpoint can hold only arrays, numbers, strings, and "
+            "lists, tuples and dicts of these: convert it."
         )
     if place[1:] in arrays:
-        raise ValueError(f"{place[1:]} would be the name of two arrays: leave out dots in the keys of dicts.")
+        raise ValueError(f"two arrays would have the name {place[1:]}: use keys without dots in dicts.")
     arrays[place[1:]] = fetch(tree)
     return {MARK: place[1:]}
 
 
 def put_together(tree: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the tree that was taken apart; its tuples are lists now.
-
-    Parameters
-    ----------
-    tree : dict, list or leaf
-        As `take_apart` gives it; it may be anything.
-    arrays : mapping of str to array
-        By name, where they were.
-
-    Raises
-    ------
-    KeyError
-        If an array that is named is not there.
-    """
+    """Return the tree that `take_apart` took apart, with lists for tuples; a missing array is a KeyError."""
     if isinstance(tree, list):
         return [put_together(part, arrays) for part in tree]
     if not isinstance(tree, dict):

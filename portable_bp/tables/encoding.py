@@ -13,7 +13,7 @@ from portable_bp.common.lookup import require
 from portable_bp.tables.columns import CategoryColumn, NumberColumn, iter_numbers
 
 # Beyond it float32 would soon be infinite.
-FARTHEST = 1e30
+LIMIT = 1e30
 # Of so few rows Python is faster than polars is to begin with a column.
 FEW = 1000
 # Inputs that are made at once, all rows of them: 64 MiB of float32.
@@ -84,7 +84,7 @@ def _standardize(columns: Sequence[NumberColumn], frame: Any, dtype: str) -> np.
     mean, scale = np.array([(column.mean, column.scale) for column in columns]).reshape(-1, 2).T
     for span, numbers in iter_numbers(frame, [column.name for column in columns]):
         scaled = np.nan_to_num((numbers - mean[span]) / scale[span], copy=False, nan=0.0)
-        if (np.abs(scaled) > FARTHEST).any():
+        if (np.abs(scaled) > LIMIT).any():
             row, place = np.unravel_index(np.abs(scaled).argmax(), scaled.shape)
             column = columns[span][int(place)]
             raise ValueError(

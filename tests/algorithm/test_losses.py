@@ -73,7 +73,9 @@ def test_cross_entropies_at_ten_thousand(way, dtype):
 def test_a_loss_that_is_not_summed_over_outputs_is_refused(way):
     own = (lambda out, target: (out - target) ** 2, lambda out, target: 2.0 * (out - target))
     network = way.network([2, 3, 2], seed=0)
-    with pytest.raises(ValueError, match=r"values of shape \(5, 2\) for outputs of shape \(5, 2\): .* one number a sample"):
+    with pytest.raises(
+        ValueError, match=r"values of shape \(5, 2\) for outputs of shape \(5, 2\): .* one number for each sample"
+    ):
         network.fit(np.ones((5, 2)), np.ones((5, 2)), loss=own)
 
 

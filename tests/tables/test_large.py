@@ -172,6 +172,6 @@ print(json.dumps([codes, trained, peak() - before]))
 
 def test_a_model_that_cannot_be_saved_is_found_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bp.Network, "fit", None)
-    monkeypatch.setattr("portable_bp.storage.arrays.LONGEST_HEADER", 1000)
+    monkeypatch.setattr("portable_bp.storage.named_arrays.LONGEST_HEADER", 1000)
     assert train(tmp_path, prices(), "price") == 2
     assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err

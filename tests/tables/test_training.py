@@ -202,7 +202,7 @@ def test_what_cannot_be_written_is_found_before_training(tmp_path, monkeypatch, 
 
 def test_a_recipe_too_long_for_a_model_file_is_found_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bp.Network, "fit", None)
-    monkeypatch.setattr("portable_bp.storage.arrays.LONGEST_HEADER", 1000)
+    monkeypatch.setattr("portable_bp.storage.named_arrays.LONGEST_HEADER", 1000)
     assert train(tmp_path, flowers(), "species") == 2
     assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["data.csv"]

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 import portable_bp as bp
-from portable_bp.storage import replacing
+from portable_bp.storage import atomic_writing
 
 WRITES = 20
 
@@ -57,7 +57,7 @@ def arm(moment):
         if count == WRITES and moment == "renamed":
             die()
 
-    replacing.open = open_counting
+    atomic_writing.open = open_counting
     os.fsync, os.replace = fsync_counting, replace_counting
 
 

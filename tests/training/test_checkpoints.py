@@ -18,7 +18,7 @@ import safetensors
 
 import portable_bp as bp
 from portable_bp.algorithm.optimizers import OPTIMIZERS
-from portable_bp.storage import nesting, read_arrays, write_arrays
+from portable_bp.storage import json_depth, read_arrays, write_arrays
 from tests.conftest import bits
 from tests.storage.strangers import JUNK
 
@@ -317,9 +317,9 @@ def test_a_state_nested_too_deep_is_refused(tmp_path, monkeypatch):
         nested = [nested]
     for name in ("state", "layers", "total", "finished"):
         with monkeypatch.context() as patch:  # a stranger's program writes it
-            patch.setattr(nesting, "DEEPEST", 10**6)
+            patch.setattr(json_depth, "MAX_DEPTH", 10**6)
             write_arrays(tmp_path / "lie", "checkpoint", arrays, {**facts, name: nested})
-        with pytest.raises(bp.ModelFileError, match="nested 602 deep, and 100 are the most"):
+        with pytest.raises(bp.ModelFileError, match="nested 602 levels deep, more than 100"):
             fit(tmp_path / "lie")
     write_arrays(tmp_path / "lie", "checkpoint", arrays, {**facts, "batches": 2, "finished": facts["layers"]})
     with pytest.raises(bp.ModelFileError, match="has made 2 batches of an epoch of 1"):
@@ -353,7 +353,7 @@ def test_states_of_many_kinds_come_back(tmp_path):
         for name, value in state.items():
             np.testing.assert_array_equal(callback.state[name], value)
             assert callback.state[name].dtype == value.dtype
-    with pytest.raises(ValueError, match=r"callbacks.0.0.a.b would be the name of two arrays"):
+    with pytest.raises(ValueError, match=r"two arrays would have the name callbacks.0.0.a.b"):
         clash = Remembering({"a.b": np.eye(2), "a": {"b": np.eye(3)}})
         network.fit(X, TARGET, checkpoint=tmp_path / "clash", callbacks=[clash])
 
@@ -430,7 +430,7 @@ def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path):
     with pytest.raises(FileNotFoundError, match="could not be written"):
         network.fit(X, TARGET, checkpoint=tmp_path / "none" / "run")
     remembers = (lambda layers: {"a", "set"}, lambda gradient, state, layers: (layers, state))
-    with pytest.raises(TypeError, match="state is of type set, and a checkpoint keeps arrays, numbers"):
+    with pytest.raises(TypeError, match="state is of type set, and a checkpoint can hold only arrays, numbers"):
         network.fit(X, TARGET, optimizer=remembers, checkpoint=tmp_path / "run")
     assert bits(network) == before and os.listdir(tmp_path) == []
 
@@ -457,7 +457,7 @@ except OSError as error:
     path = tmp_path / "run"
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     said, epochs, kept = json.loads(done.stdout)
-    assert "run could not be written (File too large); the file that was there is as it was" in said
+    assert "run could not be written (File too large); the existing file is unchanged" in said
     assert epochs == 3 and kept
     assert len(read_arrays(path, "checkpoint").arrays["loss"]) == 2 and os.listdir(tmp_path) == ["run"]
 

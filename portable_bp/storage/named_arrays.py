@@ -1,7 +1,7 @@
-"""Named arrays and a block of facts about them, in one safetensors file; what is read is taken as a stranger's.
+"""Write named arrays and facts about them to a safetensors file, and read such files from untrusted sources.
 
-The facts are JSON under one name of the file's own ``__metadata__``: one, since safetensors writes several in any order, and
-the same arrays should give the same bytes. A checksum among them covers everything else.
+The facts are one JSON text in the file's ``__metadata__``: one, since safetensors writes several in any order, and the same
+arrays should give the same bytes. They include a checksum of everything else.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from portable_bp.common.lookup import require
-from portable_bp.storage.nesting import read_json, refuse_deep_json
-from portable_bp.storage.replacing import replace_file
+from portable_bp.storage.atomic_writing import replace_file
+from portable_bp.storage.json_depth import read_json, refuse_deep_json
 
 BLOCK = "portable_bp"
-# Version 2 has long notes in arrays, and 3 a gelu that is exact. A file has the oldest version that says what it holds.
+# Since version 2, long notes are arrays; since version 3, gelu is exact. A file has the oldest version that can express it.
 FORMAT_VERSION = 3
-# A header is read into memory before anything of it is known to be true.
-LONGEST_HEADER = 4 * 2**20
+# In bytes. The header is read into memory before anything in it has been checked.
+MAX_HEADER = 4 * 2**20
 DTYPES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}
 DTYPES |= {f"{letter}{bits}": f"{name}{bits}" for letter, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
 
@@ -31,19 +31,11 @@ Form: TypeAlias = tuple[tuple[int, ...], str]
 
 
 class ModelFileError(ValueError):
-    """A model file or a checkpoint is damaged, or is not what it says that it is; the message says what is wrong with it."""
+    """A model file or checkpoint is damaged or of another kind; the message says what is wrong with it."""
 
 
 class Contents(NamedTuple):
-    """What a file holds.
-
-    Attributes
-    ----------
-    arrays : dict of str to numpy.ndarray
-        By name.
-    facts : dict
-        What JSON can say.
-    """
+    """The contents of a file: arrays by name, and facts that JSON can hold."""
 
     arrays: dict[str, np.ndarray]
     facts: dict[str, Any]
@@ -52,32 +44,12 @@ class Contents(NamedTuple):
 def write_arrays(
     path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], version: int = 1
 ) -> None:
-    """Write arrays and facts, in the place of an old file where there is one.
+    """Write a file of a kind ("model" or "checkpoint"), or leave the old one as it was and raise an error.
 
-    Parameters
-    ----------
-    path : path
-        Where they go.
-    kind : str
-        What the file is: "model" or "checkpoint".
-    arrays : mapping of str to numpy.ndarray
-        By name.
-    facts : mapping
-        What JSON can say, but for the names that the file's own facts have: format_version, kind and sha256.
-    version : int
-        The first version of the format that has what the facts say.
-
-    Raises
-    ------
-    ImportError
-        If safetensors is not installed.
-    ValueError
-        If the facts are too long, or nested too deep.
-    OSError
-        If the file cannot be written; the old one is as it was.
+    The facts must not use the names format_version, kind and sha256. ``version`` is the oldest format that can express them.
     """
     save = require("safetensors.numpy", "files").save
-    # safetensors writes the memory of an array whatever its strides are (its issue 825).
+    # safetensors ignores an array's strides (its issue 825).
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     block = {"format_version": version, "kind": kind, **facts}
     text = json.dumps({**block, "sha256": _checksum(plain, block)})
@@ -86,10 +58,10 @@ def write_arrays(
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} cannot be written: {error}.") from None
     content = save(plain, {BLOCK: text})
-    if int.from_bytes(content[:8], "little") > LONGEST_HEADER:
+    if int.from_bytes(content[:8], "little") > MAX_HEADER:
         raise ValueError(
-            f"{os.fspath(path)} would have a header of more than {LONGEST_HEADER:,} bytes, which no reader would take: "
-            "say less about the arrays."
+            f"{os.fspath(path)} would have a header of more than {MAX_HEADER:,} bytes, which cannot be read again: shorten "
+            "the notes, or the settings of your own pieces."
         )
     replace_file(path, content)
 
@@ -97,37 +69,21 @@ def write_arrays(
 def read_arrays(
     path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], dict[str, Form]], Any] = lambda facts, forms: None
 ) -> Contents:
-    """Read what `write_arrays` wrote. Nothing of a file is run, and of a false one little is held in memory.
+    """Read a file of a kind that `write_arrays` wrote, or raise a ModelFileError. Nothing in it is executed.
 
-    Parameters
-    ----------
-    path : path
-        Where it is.
-    kind : str
-        What the file should be.
-    check : callable
-        Given the facts, and the shape and dtype of each array, before any array is read; it raises ValueError where they are
-        not those of such a file.
-
-    Raises
-    ------
-    ImportError
-        If safetensors is not installed.
-    ModelFileError
-        If it is damaged, or something else.
-    OSError
-        If it cannot be read.
+    ``check`` is given the facts, and the shape and dtype of each array, before any array is read into memory; it raises a
+    ValueError if they do not fit together.
     """
     safetensors = require("safetensors", "files")
     name = os.fspath(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise ModelFileError(f"{name} is no file, but a pipe or a device.")
+        raise ModelFileError(f"{name} is a pipe or a device, and not a file.")
     with open(path, "rb") as file:
         start = file.read(8)
     length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > LONGEST_HEADER:
-        said = f"has a header of {length:,} bytes, and {LONGEST_HEADER:,} are the most" if len(start) == 8 else "is too short"
-        raise ModelFileError(f"{name} {said}: it is damaged, or no safetensors file.")
+    if len(start) < 8 or length > MAX_HEADER:
+        problem = f"has a header of {length:,} bytes, more than {MAX_HEADER:,}" if len(start) == 8 else "is too short"
+        raise ModelFileError(f"{name} {problem}: it is damaged, or not a safetensors file.")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             block = _read_block(name, kind, file.metadata() or {})
@@ -137,24 +93,24 @@ def read_arrays(
         matches = block.pop("sha256", None) == _checksum(arrays, block)
     except ModelFileError:
         raise
-    # NumPy has its own words for shapes that it cannot have.
+    # NumPy raises several errors for shapes that it does not support.
     except (safetensors.SafetensorError, ValueError, TypeError, OverflowError) as error:
-        raise ModelFileError(f"{name} is damaged, or no safetensors file: {str(error)[:200]}.") from None
+        raise ModelFileError(f"{name} is damaged, or not a safetensors file: {str(error)[:200]}.") from None
     if not matches:
-        raise ModelFileError(f"{name} is damaged: what it holds does not match its checksum.")
+        raise ModelFileError(f"{name} is damaged: its contents do not match its checksum.")
     return Contents(arrays, block)
 
 
 def _read_block(name: str, kind: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     if BLOCK not in metadata:
-        raise ModelFileError(f"{name} was not written by portable_bp: its metadata do not say what its arrays are.")
+        raise ModelFileError(f"{name} was not written by portable_bp: its metadata has no entry {BLOCK!r}.")
     block = read_json(metadata[BLOCK])
     version = block.get("format_version") if isinstance(block, dict) else None
     if type(version) is not int or version < 1:
-        raise ModelFileError(f"{name} is damaged: it does not say which version of the format it has.")
+        raise ModelFileError(f"{name} is damaged: it has no valid format_version.")
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"{name} has version {version} of the format, and this portable_bp reads up to {FORMAT_VERSION}: "
+            f"{name} has format version {version}, and this version of portable_bp reads up to {FORMAT_VERSION}: "
             "install a newer one."
         )
     if block.get("kind") != kind:
@@ -173,11 +129,11 @@ def _check(name: str, kind: str, check: Callable[..., Any], block: dict[str, Any
     try:
         check(block, forms)
     except ValueError as error:
-        raise ModelFileError(f"{name} is no {kind}: {str(error)[:300]}.") from None
+        raise ModelFileError(f"{name} is not a valid {kind}: {str(error)[:300]}.") from None
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str:
-    import hashlib  # whose OpenSSL takes milliseconds to load, which importing a network should not
+    import hashlib  # importing OpenSSL takes milliseconds, which importing portable_bp should not
 
     digest = hashlib.sha256(json.dumps(block, sort_keys=True).encode())
     for name in sorted(arrays):

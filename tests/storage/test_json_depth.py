@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.storage import nesting, read_arrays, read_json, write_arrays
+from portable_bp.storage import json_depth, read_arrays, read_json, write_arrays
 from portable_bp.tables import find_recipe
 
 OPENINGS = {"lists": ("[", "]"), "dicts": ('{"a":', "}"), "both": ('[{"[":', "}]")}
@@ -27,14 +27,14 @@ def depth_of(tree):
 
 
 @pytest.mark.parametrize("kind", OPENINGS)
-@pytest.mark.parametrize("depth", [2, nesting.DEEPEST, nesting.DEEPEST + 2, 600, 10**5, 10**6])
+@pytest.mark.parametrize("depth", [2, json_depth.MAX_DEPTH, json_depth.MAX_DEPTH + 2, 600, 10**5, 10**6])
 def test_the_limit_is_the_same_everywhere(depth, kind):
     text = nested(depth, kind)
-    if depth <= nesting.DEEPEST:
+    if depth <= json_depth.MAX_DEPTH:
         assert depth_of(read_json(text)) == depth
         return
     for broken in (text, text[:-1], "[" + text):
-        with pytest.raises(ValueError, match=r"nested [\d,]+ deep, and 100 are the most"):
+        with pytest.raises(ValueError, match=r"nested [\d,]+ levels deep, more than 100"):
             read_json(broken)
 
 
@@ -47,11 +47,11 @@ def test_the_limit_is_the_same_everywhere(depth, kind):
 )  # fmt: skip
 def test_what_stands_in_strings_is_not_deep(tree, limit, options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nesting, "DEEPEST", limit)
+        patch.setattr(json_depth, "MAX_DEPTH", limit)
         if depth_of(tree) <= limit:
             assert read_json(json.dumps(tree, **options)) == tree
         else:
-            with pytest.raises(ValueError, match=f"nested {depth_of(tree)} deep"):
+            with pytest.raises(ValueError, match=f"nested {depth_of(tree)} levels deep"):
                 read_json(json.dumps(tree, **options))
 
 
@@ -85,10 +85,10 @@ def test_files_that_are_too_deep_are_refused(tmp_path, depth, kind):
     path = tmp_path / "lie.safetensors"
     for text in (nested(depth + 1, kind), '{"format_version":1,"kind":"model","notes":' + nested(depth, kind) + "}"):
         write_as_a_stranger(path, text)
-        with pytest.raises(bp.ModelFileError, match=r"lie.safetensors is damaged, .*nested [\d,]+ deep, and 100 are the most"):
+        with pytest.raises(bp.ModelFileError, match=r"lie.safetensors is damaged, .*nested [\d,]+ levels deep, more than 100"):
             bp.load(path, "numpy")
         write_as_a_stranger(path, text.replace("model", "checkpoint"))
-        with pytest.raises(bp.ModelFileError, match="deep, and 100 are the most"):
+        with pytest.raises(bp.ModelFileError, match="levels deep, more than 100"):
             bp.Network([4, 2], backend="numpy").fit(np.eye(4), np.ones((4, 2)), checkpoint=path, resume=True)
 
 
@@ -96,7 +96,7 @@ def test_files_that_are_too_deep_are_refused(tmp_path, depth, kind):
 def test_a_recipe_that_is_too_deep_is_refused(depth):
     network = bp.Network([2, 1], backend="numpy", seed=0)
     network.notes["table"] = nested(depth)
-    with pytest.raises(bp.ModelFileError, match="a recipe of a table that cannot be true: .*100 are the most"):
+    with pytest.raises(bp.ModelFileError, match="a recipe of a table that cannot be true: .*more than 100"):
         find_recipe("model", network)
 
 
@@ -109,12 +109,12 @@ def lists(depth):
 
 def test_what_is_written_can_be_read(tmp_path):
     pytest.importorskip("safetensors")
-    for depth in range(1, nesting.DEEPEST + 30):
-        if depth < nesting.DEEPEST:  # a file's facts are a dict themselves
+    for depth in range(1, json_depth.MAX_DEPTH + 30):
+        if depth < json_depth.MAX_DEPTH:  # a file's facts are a dict themselves
             write_arrays(tmp_path / "file", "model", {}, {"it": lists(depth)})
             assert read_arrays(tmp_path / "file", "model").facts["it"] == lists(depth)
         else:
-            with pytest.raises(ValueError, match=f"file cannot be written: .*nested {depth + 1} deep, and 100 are the most"):
+            with pytest.raises(ValueError, match=f"file cannot be written: .*nested {depth + 1} levels deep, more than 100"):
                 write_arrays(tmp_path / "file", "model", {}, {"it": lists(depth)})
 
 
