@@ -7,7 +7,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import chunks
 from portable_bp.estimators import MLPClassifier, MLPRegressor
-from tests.conftest import why_unusable
+from tests.support.targets import why_unusable
 
 X = np.random.default_rng(0).normal(size=(23, 3))
 

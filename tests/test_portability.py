@@ -12,8 +12,8 @@ from portable_bp.algorithm.losses import LOSSES as LOSS_BY_NAME
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.algorithm.propagation import propagate
 from portable_bp.backends.selector import BACKENDS
-from tests import unheard_of
-from tests.oracles import ACTIVATIONS, LOSSES, draw_target
+from tests.support import unheard_of
+from tests.support.oracles import ACTIVATIONS, LOSSES, draw_target
 
 
 def wrap(array):

@@ -4,7 +4,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS as BY_NAME
 from portable_bp.algorithm.arrays import Signal
-from tests.oracles import ACTIVATIONS, torch_activation
+from tests.support.oracles import ACTIVATIONS, torch_activation
 
 
 def test_every_activation_is_tested_and_logistic_is_sigmoid():

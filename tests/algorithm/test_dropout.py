@@ -6,7 +6,7 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.dropout import Dropout, draw_mask
 from portable_bp.algorithm.losses import SquaredError
 from portable_bp.algorithm.propagation import propagate
-from tests.oracles import ACTIVATIONS, relative_distance, torch_activation
+from tests.support.oracles import ACTIVATIONS, relative_distance, torch_activation
 
 
 def test_mask_keeps_the_mean():

@@ -6,7 +6,7 @@ import sklearn.metrics
 import portable_bp as bp
 from portable_bp.algorithm.losses import LOSSES as BY_NAME
 from portable_bp.algorithm.losses import mean_error
-from tests.oracles import LOSSES, draw_target, torch_loss
+from tests.support.oracles import LOSSES, draw_target, torch_loss
 
 
 def test_every_loss_is_tested():

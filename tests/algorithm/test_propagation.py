@@ -8,7 +8,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS as BY_NAME
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.losses import LOSSES as LOSS_BY_NAME
 from portable_bp.algorithm.propagation import backward, forward, input_gradient, measure_error, parameter_gradient, propagate
-from tests.oracles import ACTIVATIONS, LOSSES, draw_target, relative_distance, torch_gradient
+from tests.support.oracles import ACTIVATIONS, LOSSES, draw_target, relative_distance, torch_gradient
 
 
 @st.composite

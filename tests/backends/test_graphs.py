@@ -7,8 +7,8 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.recorded import player
-from tests.conftest import usable
-from tests.pretended_cupy import pretending
+from tests.support.pretended_cupy import pretending
+from tests.support.targets import usable
 
 
 @pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])

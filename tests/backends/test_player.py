@@ -21,8 +21,8 @@ from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
 from portable_bp.backends.recorded.plan import Plan
 from portable_bp.backends.recorded.tape import Recording
 from portable_bp.common.trees import leaves
-from tests.backends.kernels_in_python import FusedOnTheHost
-from tests.conftest import WAYS, arranged, usable
+from tests.support.kernels_in_python import FusedOnTheHost
+from tests.support.targets import TARGETS, arranged, usable
 
 POSITIVE_OUTPUT = {"poisson": "exp"}
 
@@ -56,7 +56,7 @@ def played(request, monkeypatch):
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
         _kept.cache_clear()
         request.addfinalizer(_kept.cache_clear)
-    steps = Played(WAYS[name])
+    steps = Played(TARGETS[name])
     run = player.Player.run
 
     def counted(self, carry, items, numbers):

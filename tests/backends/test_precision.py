@@ -7,7 +7,7 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.recorded import player
-from tests.pretended_cupy import pretending
+from tests.support.pretended_cupy import pretending
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import chunks
 from portable_bp.estimators import MLPClassifier, MLPRegressor
-from tests.pretended_cupy import ndarray, pretending
-from tests.tables.tables import flowers, predict, prices, train
+from tests.support.pretended_cupy import ndarray, pretending
+from tests.support.tables import flowers, predict, prices, train
 
 FLAG = "cupy:1"
 X = np.random.default_rng(0).normal(size=(40, 3))

@@ -14,7 +14,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import carried, selector
 from portable_bp.backends.values import BackendValue
-from tests.conftest import bits
+from tests.support.networks import bits
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 COPIES = {

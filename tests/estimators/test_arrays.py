@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import portable_bp as bp
 from portable_bp.estimators import MLPClassifier, MLPRegressor
-from tests.conftest import ON_DEVICES
+from tests.support.targets import ON_DEVICES
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"), ON_DEVICES]
 

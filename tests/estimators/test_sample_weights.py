@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
-from tests.conftest import ON_DEVICES
+from tests.support.targets import ON_DEVICES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

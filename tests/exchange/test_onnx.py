@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 import portable_bp as bp
-from tests.oracles import ACTIVATIONS
+from tests.support.oracles import ACTIVATIONS
 
 FAR = np.concatenate([np.linspace(-100.0, 100.0, 401), np.linspace(-2.0, 2.0, 401), [-800.0, 800.0]])
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])

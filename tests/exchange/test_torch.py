@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 import portable_bp as bp
-from tests.oracles import ACTIVATIONS, torch_activation
+from tests.support.oracles import ACTIVATIONS, torch_activation
 
 X = np.random.default_rng(0).normal(size=(7, 3))
 FAR = np.concatenate([np.linspace(-800.0, 800.0, 81), np.linspace(19.0, 45.0, 105), [-100.0, 100.0]])[:, None]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from tests.oracles import LOSSES, draw_target
+from tests.support.oracles import LOSSES, draw_target
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -24,7 +24,7 @@ from scripts.benchmarking.jobs import count_tests, run_side_by_side
 from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, copy, fewest_bytes, measure_case, overheard, prepared
 from scripts.benchmarking.places import GPU, REHEARSAL, file_name, title
 from scripts.benchmarking.rounds import Turn, fewer_steps
-from tests.pretended_cupy import pretending
+from tests.support.pretended_cupy import pretending
 
 ROOT = Path(__file__).parents[2]
 TESTS = """

@@ -17,9 +17,10 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.exchange.describe import LONGEST_NOTES
 from portable_bp.storage import replace_file
-from tests.conftest import WAYS, bits, usable
+from tests.support.networks import bits
+from tests.support.targets import TARGETS, usable
 
-USABLE = sorted({WAYS[name] for name in usable() if name != "cupy-pretended"})  # which is there for its own tests alone
+USABLE = sorted({TARGETS[name] for name in usable() if name != "cupy-pretended"})  # which is there for its own tests alone
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

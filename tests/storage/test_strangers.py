@@ -18,9 +18,8 @@ pytest.importorskip("resource", reason="this system does not tell how much memor
 
 def test_ten_thousand_damaged_files_are_refused(tmp_path):
     count = 10_000
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.storage.strangers", str(tmp_path), str(count)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-m", "tests.support.damaged_files", str(tmp_path), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     seen = json.loads(done.stdout)
     assert seen["wrong"] == [] and seen["did"] == []
     assert seen["refused"] + seen["same"] >= count and seen["same"] <= count // 1000

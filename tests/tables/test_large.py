@@ -13,7 +13,7 @@ import portable_bp as bp
 from portable_bp.tables import encoding, find_recipe, write_recipe
 from portable_bp.tables.columns import CategoryColumn
 from portable_bp.tables.encoding import encode
-from tests.tables.tables import predict, prices, skip_without_what_train_needs, train
+from tests.support.tables import predict, prices, skip_without_what_train_needs, train
 
 
 def wide(columns, rows=20, name="gene"):

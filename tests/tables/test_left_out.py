@@ -11,8 +11,8 @@ import portable_bp as bp
 from portable_bp.tables import find_recipe
 from portable_bp.tables.files import read_table
 from portable_bp.tables.index import find_counting, find_index, name_index
-from tests.conftest import bits
-from tests.tables.tables import predict, prices, train
+from tests.support.networks import bits
+from tests.support.tables import predict, prices, train
 from tests.tables.test_training import prepared
 
 ROWS = 80

@@ -13,7 +13,7 @@ import portable_bp as bp
 from portable_bp.cli import main
 from portable_bp.tables import find_recipe, predictor
 from portable_bp.tables.files import read_table
-from tests.tables.tables import flowers, predict, prices, train
+from tests.support.tables import flowers, predict, prices, train
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from portable_bp.tables.files import read_table
 from portable_bp.tables.index import find_index
 from portable_bp.tables.inference import Options
 from portable_bp.tables.reading import MANY, MARKS, Reading
-from tests.tables.tables import flowers, skip_without_what_train_needs, train
+from tests.support.tables import flowers, skip_without_what_train_needs, train
 
 pandas = pytest.importorskip("pandas")
 EXAMPLES = hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[*hypothesis.HealthCheck])

@@ -18,8 +18,8 @@ import portable_bp as bp
 from portable_bp.cli import main
 from portable_bp.tables import Settings, find_recipe
 from portable_bp.tables.preparation import prepare_table
-from tests.conftest import why_unusable
-from tests.tables.tables import flowers, predict, prices, skip_without_what_train_needs, train
+from tests.support.tables import flowers, predict, prices, skip_without_what_train_needs, train
+from tests.support.targets import why_unusable
 
 
 def prepared(tmp_path, target, **chosen):

@@ -19,8 +19,8 @@ import safetensors
 import portable_bp as bp
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.storage import json_depth, read_arrays, write_arrays
-from tests.conftest import bits
-from tests.storage.strangers import JUNK
+from tests.support.damaged_files import JUNK
+from tests.support.networks import bits
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(23, 4))
@@ -28,7 +28,7 @@ TARGET = np.tanh(X[:, :2])
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "tests.training.killed", *map(str, arguments)]
+    return [sys.executable, "-m", "tests.support.killed_training", *map(str, arguments)]
 
 
 def ending_of(*arguments):
@@ -37,7 +37,7 @@ def ending_of(*arguments):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What the training of tests/training/killed.py ends with when it is left alone, without checkpoints."""
+    """What the training of tests/support/killed_training.py ends with when it is left alone, without checkpoints."""
     result = tmp_path_factory.mktemp("undisturbed") / "result.safetensors"
     assert ending_of("none", result) == 0
     return result.read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from tests.conftest import bits
+from tests.support.networks import bits
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(50, 4))

@@ -17,7 +17,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import Rows, rows
 from portable_bp.training.fingerprints import fingerprint_piece
-from tests.conftest import bits
+from tests.support.networks import bits
 
 pytest.importorskip("safetensors")
 GENERATOR = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import sklearn.linear_model
 
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS, bounds_of
-from tests.oracles import torch_gradient
+from tests.support.oracles import torch_gradient
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(40, 3))

@@ -1,6 +1,8 @@
-"""A training that may be killed at any moment, and gone on with: python -m tests.training.killed CHECKPOINT RESULT [MOMENT].
+"""Train with checkpoints, in a process that can be killed at any moment and started again. Run by test_checkpoints.py.
 
-At a moment of its 20th write, if one is named, it kills itself. Run by test_checkpoints.py.
+    python -m tests.support.killed_training CHECKPOINT RESULT [MOMENT]
+
+If a moment is named, the process kills itself at that moment of its 20th write.
 """
 
 import os
@@ -20,7 +22,7 @@ def die():
 
 
 def arm(moment):
-    """Have the process killed at a moment of a write: half written, all written, flushed or renamed."""
+    """Kill the process at a moment of its 20th write: when the file is half written, written, flushed or renamed."""
     count, opened, fsync, replace = 0, open, os.fsync, os.replace
 
     def open_counting(path, mode):
@@ -65,7 +67,7 @@ def main(checkpoint, result, moment=None):
     generator = np.random.default_rng(0)
     x = generator.normal(size=(100, 20))
     target = np.tanh(x[:, :5] + x[:, 5:10])
-    seed = None if os.path.exists(checkpoint) else 0  # what goes on has its batches from the checkpoint alone
+    seed = None if os.path.exists(checkpoint) else 0  # a resumed training draws its batches as the checkpoint says
     made = bp.Network([20, 40, 30, 5], ["relu", "tanh", "identity"], backend="numpy", seed=0)
     weights, biases = zip(*made.layers, strict=True)
     network = bp.Network.from_weights(weights, biases, made.activations, backend="numpy", seed=seed)

@@ -17,7 +17,7 @@ import pytest
 
 from portable_bp.backends import selector
 from portable_bp.backends.compiled import _kept
-from tests.backends.kernels_in_python import IN_PYTHON
+from tests.support.kernels_in_python import IN_PYTHON
 
 current_device = [0]
 current_stream = ["null"]
