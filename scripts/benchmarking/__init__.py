@@ -1,1 +1,1 @@
-"""The parts of scripts/benchmark.py: what is measured, who takes part, how a round goes, what is told."""
+"""The benchmark: what is measured, by whom, in which order, and how the results are reported."""

@@ -1,4 +1,4 @@
-"""What is measured: networks of five sizes, each with two sets of pieces, and data to train them on."""
+"""What is measured: networks of five sizes, trained with SGD or Adam, and the data that they are trained on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,7 @@ import portable_bp as bp
 
 @dataclass(frozen=True)
 class Pieces:
-    """What a network is made of and trained by.
-
-    Attributes
-    ----------
-    activation : str
-        Of the hidden layers.
-    output_activation : str
-        Of the output layer.
-    loss, optimizer : str
-        By their names.
-    learning_rate : float
-        The same for everyone, unless the network is wide.
-    """
+    """The activations, loss and optimizer of a case, by name."""
 
     activation: str
     output_activation: str
@@ -39,58 +27,65 @@ ADAM = Pieces("relu", "identity", "cross_entropy", "adam", 0.001)
 
 @dataclass(frozen=True)
 class Case:
-    """One network and its batches.
+    """A network, how it is trained, and how many batches the data hold."""
 
-    Attributes
-    ----------
-    sizes : tuple of int
-        The inputs, then the neurons of each layer.
-    batch : int
-        How many samples a step takes.
-    steps : int
-        How many batches the data hold, and so how many steps our epoch has.
-    pieces : Pieces
-        What it is made of.
-    precision : str
-        "float32", "tf32" or "mixed": how exact the matrix products are.
-    """
-
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...]  # the inputs, then the neurons of each layer
     batch: int
-    steps: int
+    steps: int  # batches in the data, and so steps in an epoch of ours
     pieces: Pieces = SGD
-    precision: str = "float32"
+    precision: str = "float32"  # of the matrix products: "float32", "tf32" or "mixed"
 
     @property
     def name(self) -> str:
-        """The sizes, as people say them."""
+        """The sizes, joined by hyphens."""
         return "-".join(map(str, self.sizes))
 
     @property
+    def title(self) -> str:
+        """A name that no other case at the same place has."""
+        return f"{self.name} {self.pieces.optimizer} {self.precision}"
+
+    @property
     def learning_rate(self) -> float:
-        """The pieces' rate, or a smaller one where outputs without an activation would diverge."""
+        """The rate of the pieces, or a smaller one where outputs without an activation would diverge."""
         return min(self.pieces.learning_rate, 5.0 / self.sizes[-2])
 
     @property
     def weights(self) -> int:
-        """How many weights and biases there are."""
+        """The number of weights and biases."""
         return sum(fan_out * (fan_in + 1) for fan_in, fan_out in zip(self.sizes, self.sizes[1:], strict=False))
 
+    @property
+    def fewest_bytes(self) -> int:
+        """The bytes that a step must move: its batch in, and every parameter with its optimizer state in and out."""
+        arrays = {"sgd": 1, "adam": 3}[self.pieces.optimizer]
+        targets = 1 if self.pieces.loss == "cross_entropy" else self.sizes[-1]
+        return 4 * (self.batch * (self.sizes[0] + targets) + 2 * arrays * self.weights)
 
-class Data(NamedTuple):
-    """Samples, and the weights that everyone begins with.
+    def select_backend(self, flag: str) -> Any:
+        """Return the backend with this precision."""
+        return bp.select_backend(flag, **({} if self.precision == "float32" else {"precision": self.precision}))
 
-    Attributes
-    ----------
-    x, target : numpy.ndarray
-        As many samples as all steps take.
-    weights, biases : list of numpy.ndarray
-        Of each layer, (fan_out, fan_in) and (fan_out,).
-    """
+
+@dataclass(frozen=True)
+class Networks(Case):
+    """Many networks of one size, each trained by a fit of its own; `sample` of them are trained to time one."""
+
+    networks: int = 4096
+    sample: int = 8
+
+    @property
+    def name(self) -> str:
+        """How many networks, and their sizes."""
+        return f"{self.networks} of {super().name}"
+
+
+class CaseData(NamedTuple):
+    """Samples for all steps of a case, and the weights and biases that every contestant starts from."""
 
     x: np.ndarray
     target: np.ndarray
-    weights: list[Any]
+    weights: list[Any]  # one a layer, (fan_out, fan_in)
     biases: list[Any]
 
 
@@ -103,16 +98,8 @@ CASES = (
 )
 
 
-def draw(case: Case, samples: int | None = None) -> Data:
-    """Return data for a case, float32.
-
-    Parameters
-    ----------
-    case : Case
-        Whose sizes and loss they are for.
-    samples : int, optional
-        How many; without it, those of all steps.
-    """
+def draw(case: Case, samples: int | None = None) -> CaseData:
+    """Draw the float32 data of a case: samples for all of its steps, or as many as given."""
     generator = np.random.default_rng(0)
     samples = case.batch * case.steps if samples is None else samples
     x = generator.random((samples, case.sizes[0]), dtype="float32")
@@ -121,33 +108,4 @@ def draw(case: Case, samples: int | None = None) -> Data:
     else:
         target = generator.random((samples, case.sizes[-1]), dtype="float32")
     network = bp.Network(case.sizes, backend="numpy", seed=0)
-    return Data(x, target, [layer.weight for layer in network.layers], [layer.bias for layer in network.layers])
-
-
-def backend_of(case: Case, flag: str) -> Any:
-    """Return the backend on which a case is run.
-
-    Parameters
-    ----------
-    case : Case
-        Whose precision it has.
-    flag : str
-        Where it is.
-    """
-    return bp.select_backend(flag, **({} if case.precision == "float32" else {"precision": case.precision}))
-
-
-def ours(case: Case, data: Data, flag: str) -> bp.Network:
-    """Return our network for a case.
-
-    Parameters
-    ----------
-    case : Case
-        Whose pieces it has.
-    data : Data
-        Whose weights it begins with.
-    flag : str
-        Where it is.
-    """
-    pieces, backend = case.pieces, backend_of(case, flag)
-    return bp.Network.from_weights(data.weights, data.biases, pieces.activation, pieces.output_activation, backend=backend)
+    return CaseData(x, target, [layer.weight for layer in network.layers], [layer.bias for layer in network.layers])

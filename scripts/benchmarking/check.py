@@ -1,4 +1,4 @@
-"""Every contestant's result is held against float64 before it is timed: what it learns in some steps, and what it predicts."""
+"""Checks every contestant against float64 before it is timed: what it learns in a few steps, and what it predicts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.algorithm.propagation import forward, propagate
 from portable_bp.backends.recorded.player import FEW
-from scripts.benchmarking.cases import Case, Data
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants import Contestant, Floor, Ours
 from scripts.benchmarking.contestants.contestant import shuffled_rows
 
-PLAYED = FEW + 1  # so many steps that ours is played, as it is while it is timed
+REPLAYED = FEW + 1  # steps after which ours replays a recorded step, as it does while it is timed
 # Adam divides slopes by their size: where they are close to zero, rounding decides, and more of it with every step.
-ALLOWED = {"sgd": 0.001, "adam": 0.05}
-ALLOWED_PREDICTION = 0.001
-# With factors of products rounded to TF32's 10 bits or to bfloat16's 7, and all else exact, steps of SGD end some 0.00013 and
-# 0.0015 away, and at least five times that is allowed; nobody who does something else comes near.
-ROUNDED = {"float32": 1.0, "tf32": 1.0, "mixed": 8.0}
+TOLERANCES = {"sgd": 0.001, "adam": 0.05}
+PREDICTION_TOLERANCE = 0.001
+# With the factors of products rounded to TF32's 10 bits or bfloat16's 7, and all else exact, steps of SGD end about 0.00013 and
+# 0.0015 away. At least five times that is allowed; no contestant that does something else comes near.
+PRECISION_FACTORS = {"float32": 1.0, "tf32": 1.0, "mixed": 8.0}
 
 
 class WrongResultError(Exception):
@@ -32,46 +32,34 @@ class WrongResultError(Exception):
 
 
 class Reference:
-    """A case in float64: the algorithm's functions, called one after the other.
+    """A case trained in float64, by calling the algorithm's functions one after the other."""
 
-    Parameters
-    ----------
-    case : Case
-        What to train.
-    data : Data
-        On what, and from where.
-    output_activation : str
-        Of the network.
-    flag : str
-        The backend that computes it.
-    """
-
-    def __init__(self, case: Case, data: Data, output_activation: str, flag: str = "numpy") -> None:
+    def __init__(self, case: Case, data: CaseData, output_activation: str, flag: str = "numpy") -> None:
         pieces, depth = case.pieces, len(data.weights)
         self.data, self.backend = data, bp.select_backend(flag, "float64")
-        self.layers = self.placed([*data.weights, *data.biases])
+        self.layers = self.to_layers([*data.weights, *data.biases])
         self.activations = [ACTIVATIONS[pieces.activation]()] * (depth - 1) + [ACTIVATIONS[output_activation]()]
         self.loss = LOSSES[pieces.loss]()
         self.optimizer = type(OPTIMIZERS[pieces.optimizer]())(case.learning_rate)
-        self.state = self.optimizer.init(self.layers)
 
-    def placed(self, parameters: list[np.ndarray]) -> list[Layer]:
-        """Return layers in float64, where they are given as each layer's weight, then each layer's bias."""
-        places, depth = [self.backend.asarray(each) for each in parameters], len(parameters) // 2
-        return [Layer(weight, bias) for weight, bias in zip(places[:depth], places[depth:], strict=True)]
+    def to_layers(self, parameters: list[np.ndarray]) -> list[Layer]:
+        """Return layers in float64, given each layer's weight, then each layer's bias."""
+        arrays, depth = [self.backend.asarray(each) for each in parameters], len(parameters) // 2
+        return [Layer(weight, bias) for weight, bias in zip(arrays[:depth], arrays[depth:], strict=True)]
 
     def learn(self, batches: Iterable[np.ndarray]) -> None:
-        """Take a step for each batch, given as row numbers."""
+        """Take a step for each batch, given as row numbers, from a new state of the optimizer."""
+        state = self.optimizer.init(self.layers)
         for rows in batches:
             x, target = self.data.x[rows], self.data.target[rows]
             target = self.backend.asarray(target, "int32" if target.dtype.kind == "i" else None)
             passed = propagate(self.activations, self.loss, self.layers, self.backend.asarray(x), target)
-            self.layers, self.state = self.optimizer.update(passed.gradient, self.state, self.layers)
+            self.layers, state = self.optimizer.update(passed.gradient, state, self.layers)
 
     def distance(self, layers: list[Layer]) -> float:
-        """Return how far layers are from these, relative to the way that these have gone."""
-        begun = self.placed([*self.data.weights, *self.data.biases])
-        return (_squares(layers, self.layers) / _squares(begun, self.layers)) ** 0.5
+        """Return how far layers are from these, relative to how far these are from where they started."""
+        start = self.to_layers([*self.data.weights, *self.data.biases])
+        return (_squares(layers, self.layers) / _squares(start, self.layers)) ** 0.5
 
 
 def _squares(some: list[Layer], others: list[Layer]) -> float:
@@ -81,64 +69,44 @@ def _squares(some: list[Layer], others: list[Layer]) -> float:
 
 
 class References:
-    """What float64 learns of a case in the steps by which contestants are checked: each computed once.
+    """The references of a case, for the steps that the kinds of contestants are checked by: each is computed once."""
 
-    Parameters
-    ----------
-    case : Case
-        What is trained, at any precision.
-    data : Data
-        On what, and from where.
-    flag : str
-        The backend that computes it.
-    """
-
-    def __init__(self, case: Case, data: Data, flag: str = "numpy") -> None:
+    def __init__(self, case: Case, data: CaseData, flag: str = "numpy") -> None:
         self.case, self.data, self.flag = case, data, flag
         self.known: dict[tuple[Any, ...], Reference] = {}
 
     def of(self, contestant: Contestant) -> Reference:
-        """Return the one that has taken the steps of a contestant that is checked."""
-        gathers, only = contestant.epoch is not None, isinstance(contestant, Ours)
-        kind = gathers, only, contestant.output_activation
+        """Return the reference that has taken the same steps as a contestant that is checked."""
+        gathers, ours = contestant.epoch is not None, isinstance(contestant, Ours)
+        kind = gathers, ours, contestant.output_activation
         if kind not in self.known:
             reference = Reference(self.case, self.data, contestant.output_activation, self.flag)
-            if not only:
-                reference.learn(np.split(np.arange(self.case.batch * 2), 2))
-            if gathers:
-                reference.learn(shuffled_rows(self.case, PLAYED if only else 2))
+            ready = [] if ours else np.split(np.arange(self.case.batch * 2), 2)
+            shuffled = shuffled_rows(self.case, REPLAYED if ours else 2) if gathers else []
+            reference.learn([*ready, *shuffled])
             self.known[kind] = reference
         return self.known[kind]
 
 
 def check(contestant: Contestant, references: References | None = None) -> float:
-    """Return how far a contestant is from float64 after a few steps, relative to the way that the parameters have gone.
+    """Train a new contestant for a few steps, and return its distance from float64, relative to the way that float64 has gone.
 
-    Parameters
-    ----------
-    contestant : Contestant
-        One that has not trained yet.
-    references : References, optional
-        Of its case; without them, they are computed for it alone.
-
-    Raises
-    ------
-    WrongResultError
-        If it is so far that it does something else, or predicts something else.
+    Raises WrongResultError where that is so far, or the prediction is, that the contestant computes something else. Without
+    references, those of the contestant's own data are computed.
     """
     if isinstance(contestant, Floor):
         return 0.0
     case = contestant.case
     reference = (references or References(case, contestant.data)).of(contestant)
     if isinstance(contestant, Ours):  # whose steps are its epoch
-        contestant.epoch(PLAYED)
+        contestant.epoch(REPLAYED)
     else:
         contestant.steps(2)
         if contestant.epoch is not None:
             contestant.epoch(2)
-    layers = reference.placed(contestant.parameters())
+    layers = reference.to_layers(contestant.parameters())
     distance = reference.distance(layers)
-    if not distance < ALLOWED[case.pieces.optimizer] * ROUNDED[case.precision]:
+    if not distance < TOLERANCES[case.pieces.optimizer] * PRECISION_FACTORS[case.precision]:
         raise WrongResultError(f"{contestant.name} is {distance:.1%} away from float64 after its first steps of {case.name}.")
     if contestant.predict is not None:
         _check_prediction(contestant, reference, layers)
@@ -146,11 +114,11 @@ def check(contestant: Contestant, references: References | None = None) -> float
 
 
 def _check_prediction(contestant: Contestant, reference: Reference, layers: list[Layer]) -> None:
-    """Raise if a contestant's prediction is not what its own parameters give in float64."""
+    """Raise if a contestant's prediction differs from what its own parameters give in float64."""
     case = contestant.case
     x = contestant.data.x[: case.batch]
     out = reference.backend.to_numpy(forward(reference.activations, layers, reference.backend.asarray(x))[-1].out)
-    wanted = softmax(out) if contestant.predicts_probabilities else out
-    farthest = float(np.abs(contestant.predict(contestant.place(x)) - wanted).max() / np.abs(wanted).max())
-    if not farthest < ALLOWED_PREDICTION * ROUNDED[case.precision]:
+    expected = softmax(out) if contestant.predicts_probabilities else out
+    farthest = float(np.abs(contestant.predict(contestant.asarray(x)) - expected).max() / np.abs(expected).max())
+    if not farthest < PREDICTION_TOLERANCE * PRECISION_FACTORS[case.precision]:
         raise WrongResultError(f"{contestant.name} predicts what is {farthest:.1%} away from float64 for {case.name}.")

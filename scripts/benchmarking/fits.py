@@ -1,4 +1,4 @@
-"""Whole fits of our estimators beside scikit-learn's, on NumPy in float64, from the same random_state."""
+"""Whole fits of our classifier and of scikit-learn's, on NumPy in float64, with the same random_state."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from scripts.benchmarking.check import WrongResultError
-from scripts.benchmarking.rounds import Turn, measure
+from scripts.benchmarking.rounds import Turn, by_host, measure
 
 
 def digits() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return scikit-learn's digits, 1,797 of 8 x 8 pixels, and no settings but the defaults."""
+    """Return scikit-learn's digits, 1,797 of 8 x 8 pixels, for the default settings."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -22,7 +21,7 @@ def digits() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
 
 
 def pixels() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return 20,000 samples of the size of MNIST's, and the settings for 784-128-10 in five epochs."""
+    """Return 20,000 random samples of the size of MNIST's, and the settings for five epochs of 784-128-10."""
     generator = np.random.default_rng(0)
     return generator.random((20_000, 784)), generator.integers(0, 10, 20_000), {"hidden_layer_sizes": (128,), "max_iter": 5}
 
@@ -31,20 +30,7 @@ TASKS = {"digits at default settings": digits, "784-128-10 on 20,000 samples": p
 
 
 def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Return the seconds of fits, one number a round, for each task and on one thread and on all.
-
-    Parameters
-    ----------
-    threads : int
-        How many there are at most.
-    rounds : int
-        How many.
-
-    Raises
-    ------
-    WrongResultError
-        If the two do not arrive at the same losses.
-    """
+    """Return the seconds of fits, one a round, for each task, on one thread and on all."""
     from threadpoolctl import threadpool_limits
 
     found = []
@@ -55,8 +41,8 @@ def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
         fits["products"] = products(x, [coef.shape for coef in model.coefs_], min(200, len(x)), model.n_iter_)
         for limit in sorted({1, threads}):
             turns = {who: Turn(fit, 1, 0) for who, fit in fits.items()}
-            with threadpool_limits(limit), tqdm(total=rounds * len(turns), desc=name, unit="fit", leave=False) as bar:
-                found.append({"task": name, "threads": limit, "seconds": measure(turns, rounds, bar.update)})
+            with threadpool_limits(limit):
+                found.append({"task": name, "threads": limit, "seconds": by_host(measure(turns, rounds, name))})
     return found
 
 
@@ -70,22 +56,12 @@ def kinds() -> dict[str, Any]:
 
 
 def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> Callable[[int], Any]:
-    """Return a function that makes so many fits, and returns the last model.
-
-    Parameters
-    ----------
-    kind : class
-        Of the model.
-    x, y : numpy.ndarray
-        Samples and classes.
-    options : dict
-        The model's settings.
-    """
+    """Return a function that takes a number of fits to make, and returns the last model."""
 
     def fit(count: int) -> Any:
         model = None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # five epochs are no convergence
+            warnings.simplefilter("ignore")  # five epochs do not converge
             for _ in range(count):
                 model = kind(random_state=0, **options).fit(x, y)
         return model
@@ -94,19 +70,7 @@ def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) ->
 
 
 def products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: int) -> Callable[[int], None]:
-    """Return a function that makes the matrix products of so many fits, and nothing else.
-
-    Parameters
-    ----------
-    x : numpy.ndarray
-        Samples.
-    shapes : list of tuple of int
-        Of the weights, (fan_in, fan_out).
-    batch : int
-        How many samples a step takes; the last one of an epoch takes what is left.
-    epochs : int
-        Of a fit.
-    """
+    """Return a function that computes only the matrix products of a number of fits; shapes are (fan_in, fan_out)."""
     weights = [np.ones(shape) for shape in shapes]
     sizes = [batch] * (len(x) // batch) + [len(x) % batch] * (len(x) % batch > 0)
     outs = {size: [np.ones((size, fan_in)) for fan_in, _ in shapes] for size in set(sizes)}
@@ -124,18 +88,7 @@ def products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: i
 
 
 def compare(fits: dict[str, Callable[[int], Any]]) -> dict[str, Any]:
-    """Return the models that fits arrive at.
-
-    Parameters
-    ----------
-    fits : dict of callable
-        As `fitting` returns them.
-
-    Raises
-    ------
-    WrongResultError
-        If they do not arrive at the same losses.
-    """
+    """Return the model of each fit, or raise WrongResultError where their losses differ."""
     models = {who: fit(1) for who, fit in fits.items()}
     first = models["scikit-learn"].loss_curve_
     for who, model in models.items():

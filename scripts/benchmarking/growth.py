@@ -1,4 +1,4 @@
-"""How the cost grows with the number of weights and of samples, above what every step and every fit costs anyway."""
+"""How the time grows with the number of weights and of samples, above the fixed overhead of every step and every fit."""
 
 from __future__ import annotations
 
@@ -16,42 +16,22 @@ BATCH = 64
 
 
 def growth_with_weights(largest: int) -> dict[str, Any]:
-    """Return the seconds of a step for networks of about 10^3 weights and more, in batches of 64.
-
-    Parameters
-    ----------
-    largest : int
-        About how many weights the last of them has.
-    """
+    """Return the seconds of a step for networks of about 10^3 weights and more, in batches of 64."""
     return _growth(_step_of, 10**3, largest)
 
 
 def growth_with_samples(largest: int) -> dict[str, Any]:
-    """Return the seconds of an epoch of 16-64-4 on 10^3 samples and more, in batches of 64.
-
-    Parameters
-    ----------
-    largest : int
-        How many samples the last has.
-    """
+    """Return the seconds of an epoch of 16-64-4 on 10^3 samples and more, in batches of 64."""
     return _growth(_epoch_of, 10**3, largest)
 
 
 def slope(sizes: Sequence[float], seconds: Sequence[float], overhead: float) -> float:
-    """Return the slope of log seconds against log size, the overhead taken off.
-
-    Parameters
-    ----------
-    sizes, seconds : sequence of float
-        What was measured.
-    overhead : float
-        In seconds.
-    """
+    """Return the slope of log(seconds - overhead) against log(size)."""
     return float(np.polyfit(np.log(sizes), np.log(np.asarray(seconds) - overhead), 1)[0])
 
 
 def _growth(measured: Callable[[int], tuple[int, float]], smallest: int, largest: int) -> dict[str, Any]:
-    # The overhead is where the line through two small sizes begins.
+    # The overhead is the intercept of the line through two small sizes.
     (few, took_few), (more, took_more) = measured(smallest // 3), measured(2 * smallest // 3)
     overhead = max(0.0, (more * took_few - few * took_more) / (more - few))
     sizes, seconds = zip(*(measured(10**power) for power in range(3, round(math.log10(largest)) + 1)), strict=True)
@@ -78,7 +58,7 @@ def _epoch_of(samples: int) -> tuple[int, float]:
 
 
 def _least(run: Callable[[], object]) -> float:
-    """Return the least of a few times: what disturbs a measurement only adds to it."""
+    """Return the least of four times: a disturbance only adds to a measurement."""
     took = []
     for _ in range(4):
         rest()

@@ -1,4 +1,4 @@
-"""Commands run side by side, each with a time limit, and what pytest wrote of its tests."""
+"""Commands run in parallel, each with a time limit, and the counts of tests that pytest has written."""
 
 from __future__ import annotations
 
@@ -12,115 +12,91 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Where one of these is not installed, the files of tests that import it are left out.
-AT_WILL = ("array_api_strict", "onnx", "onnxruntime", "pandas", "polars", "safetensors")
+# A file of tests that imports one of these is left out where the library is not installed.
+OPTIONAL = ("array_api_strict", "onnx", "onnxruntime", "pandas", "polars", "safetensors")
 
 
-class Outcome(NamedTuple):
-    """How a command ended.
-
-    Attributes
-    ----------
-    code : int or None
-        Its exit code; None where the time was over.
-    seconds : float
-        How long it took.
-    output : str
-        What it said.
-    """
+class CommandResult(NamedTuple):
+    """How a command ended; the exit code is None where it ran out of time."""
 
     code: int | None
     seconds: float
     output: str
 
-
-def run_side_by_side(
-    commands: Mapping[str, Sequence[str]],
-    at_once: int,
-    until: float,
-    environment: Mapping[str, str],
-    tell: Callable[[str, Outcome], object],
-) -> dict[str, Outcome]:
-    """Run commands, so many at a time, and return how each ended.
-
-    Parameters
-    ----------
-    commands : mapping of str to sequence of str
-        By name.
-    at_once : int
-        How many run at a time.
-    until : float
-        When, by `time.time`, those that still run are ended.
-    environment : mapping
-        Their environment variables.
-    tell : callable
-        Called with the name and the outcome of each when it ends.
-    """
-    running: list[subprocess.Popen[Any]] = []
-    outcomes: dict[str, Outcome] = {}
-    with ThreadPoolExecutor(at_once) as pool:
-        begun = {pool.submit(_run, command, until, environment, running): name for name, command in commands.items()}
-        try:
-            for ended in as_completed(begun):
-                outcomes[begun[ended]] = ended.result()
-                tell(begun[ended], ended.result())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                end(process)
-    return outcomes
+    def __str__(self) -> str:
+        return "was not finished in time" if self.code is None else f"ended with {self.code}"
 
 
-def _run(command: Sequence[str], until: float, environment: Mapping[str, str], running: list[subprocess.Popen[Any]]) -> Outcome:
-    began = time.time()
-    if began >= until:
-        return Outcome(None, 0.0, "")
-    with tempfile.TemporaryFile() as output:
-        # A session of its own, so that what it started can be ended with it.
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-        )
-        running.append(process)
-        try:
-            code: int | None = process.wait(until - began)
-        except subprocess.TimeoutExpired:
-            code = None
-        end(process)
-        output.seek(0)
-        return Outcome(code, time.time() - began, output.read().decode(errors="replace"))
+@dataclass
+class Jobs:
+    """Commands by name, of which a number run at a time until `until`, a `time.time()`."""
+
+    commands: Mapping[str, Sequence[str]]
+    at_once: int
+    until: float
+    environment: Mapping[str, str]
+    processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+
+    def run(self, tell: Callable[[str, CommandResult], object]) -> dict[str, CommandResult]:
+        """Run all commands, tell of each when it ends, and return how each ended."""
+        results: dict[str, CommandResult] = {}
+        with ThreadPoolExecutor(self.at_once) as pool:
+            started = {pool.submit(self._run, command): name for name, command in self.commands.items()}
+            try:
+                for ended in as_completed(started):
+                    results[started[ended]] = ended.result()
+                    tell(started[ended], ended.result())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in self.processes:
+                    kill(process)
+        return results
+
+    def _run(self, command: Sequence[str]) -> CommandResult:
+        began = time.time()
+        if began >= self.until:
+            return CommandResult(None, 0.0, "")
+        with tempfile.TemporaryFile() as output:
+            process = start(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment)
+            self.processes.append(process)
+            code = wait(process, self.until)
+            output.seek(0)
+            return CommandResult(code, time.time() - began, output.read().decode(errors="replace"))
 
 
-def end(process: subprocess.Popen[Any]) -> None:
-    """End a process that has a session of its own, with all that it started.
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a command in a session of its own, so that what it starts can be killed with it."""
+    return subprocess.Popen(command, start_new_session=True, **options)
 
-    Parameters
-    ----------
-    process : subprocess.Popen
-        It may have ended.
-    """
+
+def wait(process: subprocess.Popen[Any], until: float) -> int | None:
+    """Wait for a process, kill what is left of its session, and return its exit code, or None if the time is over."""
+    code = None
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(max(0.0, until - time.time()))
+    finally:
+        kill(process)
+    return code
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """Kill a process that has a session of its own, and all that it started; it may have ended."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def count_tests(path: Path, way: str) -> dict[str, Any]:
-    """Return how the tests of one run of pytest ended.
+    """Return how the tests in a JUnit file of pytest ended.
 
-    Parameters
-    ----------
-    path : Path
-        The JUnit file that it wrote.
-    way : str
-        The name of a way to run, as in the names of the tests that run on it.
-
-    Returns
-    -------
-    dict
-        How many ``passed``, ``failed`` and were ``skipped``; the same ``on`` that way; ``failures``, a line for each that
-        failed; and ``left_out``, a line where a file could not be read for want of a library that it may want.
+    The result holds how many ``passed``, ``failed`` and were ``skipped``; the same counts in ``on`` for the tests whose names
+    hold the way to run; in ``failures`` a line for each that failed; and in ``left_out`` a line for each file that could not be
+    imported without an optional library.
     """
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     found: dict[str, Any] = counts | {"on": dict(counts), "failures": [], "left_out": []}
@@ -129,7 +105,7 @@ def count_tests(path: Path, way: str) -> dict[str, Any]:
         wrong = next((child for child in case if child.tag in ("failure", "error")), None)
         message = "" if wrong is None else wrong.get("message", "")
         missing = re.search(r"No module named '(\w+)", "" if wrong is None else wrong.text or "")
-        if message == "collection failure" and missing and missing[1] in AT_WILL:
+        if message == "collection failure" and missing and missing[1] in OPTIONAL:
             found["left_out"].append(f"{name}: {missing[1]} is not installed")
             continue
         how = "failed" if wrong is not None else "skipped" if case.find("skipped") is not None else "passed"

@@ -1,51 +1,43 @@
-"""What was measured, as pictures."""
+"""Pictures of what was measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+from scripts.benchmarking.places import CPU
+from scripts.benchmarking.report import compare
 
-from scripts.benchmarking.report import OURS, PEERS
-from scripts.benchmarking.rounds import ratio
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(results: dict[str, Any], output: Path) -> list[Path]:
-    """Draw the ratios of a step and the growth, where they were measured, and return where the pictures are.
+    """Draw the ratios of a step and the growth, where they were measured, into the folder of the results."""
+    from matplotlib.figure import Figure
 
-    Parameters
-    ----------
-    results : dict
-        As they are written to JSON.
-    output : Path
-        Where the results are; the pictures go beside them.
-    """
-    drawn = []
-    cases = [case for case in results["cases"] if OURS in case["seconds"].get("step", {})]
+    figures: dict[str, Figure] = {}
+    cases = [case for case in results["cases"] if CPU.ours in case["seconds"].get("step", {})]
     if cases:
-        drawn.append((_ratios(cases), output.with_name(f"{output.stem}-steps.png")))
+        figures["steps"] = _draw_ratios(Figure(figsize=(10, 5), layout="constrained"), cases)
     if "growth" in results:
-        drawn.append((_growth(results["growth"]), output.with_name(f"{output.stem}-growth.png")))
-    for figure, path in drawn:
+        figures["growth"] = _draw_growth(Figure(figsize=(9, 4), layout="constrained"), results["growth"])
+    paths = [output.with_name(f"{output.stem}-{name}.png") for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
         figure.savefig(path, dpi=120)
-    return [path for _, path in drawn]
+    return paths
 
 
-def _ratios(cases: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(10, 5), layout="constrained")
+def _draw_ratios(figure: Figure, cases: list[dict[str, Any]]) -> Figure:
     axes = figure.subplots()
-    for number, peer in enumerate(PEERS):
-        found = [
-            (at + 0.15 * (number - 2), *ratio(case["seconds"]["step"][OURS], case["seconds"]["step"][peer]))
-            for at, case in enumerate(cases)
-            if peer in case["seconds"]["step"]
-        ]
+    for number, peer in enumerate(CPU.peers):
+        found = {at: quarters for at, case in enumerate(cases) if (quarters := compare(case, "step", CPU.ours, peer))}
         if found:
-            places, lows, middles, highs = map(list, zip(*found, strict=True))
-            spans = [[middle - end for middle, end in zip(middles, lows, strict=True)]]
-            spans.append([end - middle for middle, end in zip(middles, highs, strict=True)])
-            axes.errorbar(places, middles, yerr=spans, fmt="osD^v"[number], capsize=3, label=f"to {peer}")
+            lows, medians, highs = zip(*found.values(), strict=True)
+            below = [median - low for low, median in zip(lows, medians, strict=True)]
+            above = [high - median for median, high in zip(medians, highs, strict=True)]
+            where = [at + 0.15 * (number - 2) for at in found]
+            axes.errorbar(where, medians, yerr=[below, above], fmt="osD^v"[number], capsize=3, label=f"to {peer}")
     axes.axhline(1.0, color="0.5", linewidth=1)
     axes.set(yscale="log", ylabel="our time / theirs (less is better)", title="One step of training on NumPy")
     labels = [f"{case['name']}\n{case['optimizer']}" for case in cases]
@@ -55,8 +47,7 @@ def _ratios(cases: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _growth(growth: dict[str, Any]) -> Figure:
-    figure = Figure(figsize=(9, 4), layout="constrained")
+def _draw_growth(figure: Figure, growth: dict[str, Any]) -> Figure:
     labels = {"weights": ("weights, in batches of 64", "seconds a step"), "samples": ("samples, 16-64-4", "seconds an epoch")}
     for axes, (name, grown) in zip(figure.subplots(1, 2), growth.items(), strict=True):
         axes.loglog(grown["sizes"], grown["seconds"], "o-", label="measured")

@@ -1,96 +1,88 @@
-"""Where scripts/gpu measures, and what: a CUDA device, or the processor, on which a run is rehearsed."""
+"""Where a run measures, and what: on the processor, on a CUDA device, or in a rehearsal of the latter on the processor."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import importlib.util
-import json
-import platform
-import re
-import subprocess
-import sys
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import portable_bp as bp
-from scripts.benchmarking.cases import ADAM, CASES, Case
-from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, TorchCompiled, why_not
-
-_TRY = """
-import json, sys
-import portable_bp as bp
-reasons = {}
-for flag in sys.argv[1:]:
-    try:
-        bp.select_backend(flag)
-    except Exception as error:
-        reasons[flag] = str(error)
-print(json.dumps(reasons))
-"""
-LIBRARIES = ("numpy", "cupy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "torch", "jax")
-
-
-@dataclass(frozen=True)
-class Networks(Case):
-    """Many networks of one size, trained one after the other: each has a fit of its own.
-
-    Attributes
-    ----------
-    networks : int
-        How many there are.
-    sample : int
-        How many of them are trained, to measure what one takes.
-    """
-
-    networks: int = 4096
-    sample: int = 8
-
-    @property
-    def name(self) -> str:
-        """How many of which sizes."""
-        return f"{self.networks} of {super().name}"
-
-
-def title(case: Case) -> str:
-    """Return what tells a case from all others.
-
-    Parameters
-    ----------
-    case : Case
-        Any.
-    """
-    return f"{case.name} {case.pieces.optimizer} {case.precision}"
+from scripts.benchmarking.cases import ADAM, CASES, SGD, Case, Networks
+from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, Ours, TorchCompiled, why_unavailable
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run measures, and what.
+    """Which backend a run is about, who takes part in which cases, how long each is measured, and what is aimed at."""
 
-    Attributes
-    ----------
-    flag : str
-        Of the backend that the run is about.
-    kinds : tuple of type
-        Who takes part.
-    cases : tuple of Case
-        What is measured, the most important first.
-    turn, epoch : float
-        How many seconds of steps make a turn, and how many an epoch may take.
-    copied : int
-        How many numbers are copied, to see how fast the memory is.
-    tests : str
-        The files of the tests.
-    """
-
+    name: str  # "cpu", "gpu" or "rehearsal"
     flag: str
     kinds: tuple[type[Contestant], ...]
-    cases: tuple[Case, ...]
-    turn: float
-    epoch: float
-    copied: int
-    tests: str
+    cases: tuple[Case, ...]  # the most important first
+    turn: float  # seconds of steps in a turn
+    epoch: float = math.inf  # seconds that an epoch may take: a longer one has fewer steps
+    wanted: frozenset[str] = frozenset({"step", "epoch"})  # may hold "inference" too
+    rounds: int | None = None  # None leaves the number to the case
+    patience: float = 2.0  # seconds to wait until threads are idle
+    quick: bool = False  # few rounds, and nothing that compiles for long
+    keep_going: bool = False  # whether a failure of one contestant leaves the others
+    peers: tuple[str, ...] = ()  # in the order of the table's columns
+    targets: dict[str, dict[str, float]] = field(default_factory=dict)  # the largest ratio of a step, by network and peer
+    adam_allowance: float = 1.0  # Adam's targets are so many times as large
+    copied: int = 0  # numbers that are copied to measure the memory's bandwidth
+    tests: str = ""  # a pattern of the files of tests to run
 
+    @property
+    def ours(self) -> str:
+        """The contestant whose ratios to others are reported."""
+        return f"portable_bp {self.flag}"
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether only the host's clock is used, and all products are exact."""
+        return self.name == "cpu"
+
+    def rounds_of(self, case: Case) -> int:
+        """Return how many rounds a case's training is measured in."""
+        return self.rounds or (3 if self.quick or case.weights > 10**7 else 7)
+
+    def kinds_for(self, case: Case) -> list[type[Contestant]]:
+        """Return the contestants that should take part in a case."""
+        if case.precision == "float32":
+            return list(self.kinds)
+        # The time on a GPU is short: our other backends are measured in float32 only.
+        return [kind for kind in self.kinds if not issubclass(kind, Ours) or kind.needs == self.flag]
+
+    def why_not(self, kind: type[Contestant], case: Case) -> str | None:
+        """Return why a contestant cannot take part in a case, or None if it can."""
+        if issubclass(kind, TorchCompiled):
+            if self.quick:
+                return "it compiles for too long to be quick"
+            if isinstance(case, Networks):
+                return "it would compile every network"
+        return why_unavailable(kind)
+
+    def target(self, case: dict[str, Any], peer: str) -> float | None:
+        """Return the largest ratio aimed at between our step and a peer's in one of the results' cases, if there is one."""
+        wanted = self.targets.get(case["name"], {}).get(peer)
+        return wanted and wanted * (self.adam_allowance if case["optimizer"] == "adam" else 1.0)
+
+
+CPU = Place(
+    name="cpu",
+    flag="numpy",
+    kinds=EVERYONE,
+    cases=tuple(replace(case, pieces=pieces) for case in CASES for pieces in (SGD, ADAM)),
+    turn=0.3,
+    peers=("PyTorch eager", "torch.compile", "JAX jit", "scikit-learn", "floor"),
+    targets={
+        "2-4-3-2": {"PyTorch eager": 0.08, "JAX jit": 1.0, "scikit-learn": 0.04},
+        "64-32-10": {"PyTorch eager": 0.10, "JAX jit": 0.6, "scikit-learn": 0.06},
+        "784-128-10": {"PyTorch eager": 0.60, "JAX jit": 0.6, "scikit-learn": 0.4, "floor": 1.25},
+        "784-512-512-10": {"PyTorch eager": 0.90, "JAX jit": 0.85, "scikit-learn": 0.8, "floor": 1.25},
+        "1024-4096-4096-1024": {"PyTorch eager": 0.92, "JAX jit": 0.85, "scikit-learn": 0.85, "floor": 1.08},
+    },
+    adam_allowance=1.3,
+)
 
 _TINY, _SMALL, _PLAIN, _DEEP, _WIDE = (
     replace(case, batch=batch, steps=steps)
@@ -98,19 +90,17 @@ _TINY, _SMALL, _PLAIN, _DEEP, _WIDE = (
 )
 _WIDEST = Case((8192, 8192, 8192), 8192, 4)
 _ONE_BY_ONE = Networks(_TINY.sizes, _TINY.batch, 64)
-
-
-def _at_every_precision(case: Case) -> list[Case]:
-    return [replace(case, precision=precision) for precision in ("float32", "tf32", "mixed")]
-
+_SMALL_TARGETS = {"PyTorch eager": 0.5, "torch.compile": 1.0, "JAX jit": 1.0}
+_LARGE_TARGETS = {"PyTorch eager": 0.95, "torch.compile": 1.0, "JAX jit": 1.0}
 
 GPU = Place(
+    name="gpu",
     flag="cupy",
     kinds=ON_GPU,
     cases=(
         _TINY,
         _SMALL,
-        *(case for each in (_DEEP, _WIDE, _WIDEST) for case in _at_every_precision(each)),
+        *(replace(case, precision=each) for case in (_DEEP, _WIDE, _WIDEST) for each in ("float32", "tf32", "mixed")),
         *(replace(case, pieces=ADAM) for case in (_TINY, _SMALL, _DEEP, _WIDE)),
         _ONE_BY_ONE,
         _PLAIN,
@@ -118,10 +108,23 @@ GPU = Place(
     ),
     turn=0.1,
     epoch=0.5,
+    patience=0.1,  # busy threads of the host slow a device down only a little
+    keep_going=True,
+    peers=("PyTorch eager", "torch.compile", "JAX jit", "floor"),
+    targets={
+        "2-4-3-2": _SMALL_TARGETS,
+        "64-32-10": _SMALL_TARGETS,
+        "784-512-512-10": _SMALL_TARGETS | {"PyTorch eager": 0.6},
+        "1024-4096-4096-1024": _LARGE_TARGETS | {"floor": 1.10},
+        "8192-8192-8192": _LARGE_TARGETS | {"floor": 1.05},
+    },
     copied=2**28,
     tests="tests/**/test_*.py",
 )
-REHEARSAL = Place(
+
+REHEARSAL = replace(
+    GPU,
+    name="rehearsal",
     flag="numpy",
     kinds=tuple(kind for kind in EVERYONE if kind.needs != "sklearn" and not issubclass(kind, TorchCompiled)),
     cases=(replace(_TINY, steps=64), replace(_SMALL, steps=16, pieces=ADAM), replace(_ONE_BY_ONE, steps=4, sample=2)),
@@ -131,74 +134,4 @@ REHEARSAL = Place(
     tests="tests/algorithm/test_[is]*.py",
 )
 
-
-def describe(place: Place) -> dict[str, Any]:
-    """Return what the numbers depend on, and nothing that names the machine.
-
-    Parameters
-    ----------
-    place : Place
-        Where they are measured.
-    """
-    versions = {"portable_bp": bp.__version__}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    software = {"system": platform.system(), "python": platform.python_version(), "libraries": versions}
-    return (_gpu() if place is GPU else {"name": "processor, as a rehearsal", "memory": 0}) | software
-
-
-def _gpu() -> dict[str, Any]:
-    from cupy.cuda import Device, runtime
-
-    found = runtime.getDeviceProperties(0)
-    return {
-        "name": found["name"].decode(),
-        "memory": found["totalGlobalMem"],
-        "compute capability": Device(0).compute_capability,
-        "driver": _driver(),
-        "CUDA of the driver": _cuda(runtime.driverGetVersion()),
-        "CUDA runtime": _cuda(runtime.runtimeGetVersion()),
-    }
-
-
-def _cuda(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _driver() -> str | None:
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return said.partition("\n")[0].strip() or None
-
-
-def file_name(gpu: str) -> str:
-    """Return the name of the file for a GPU's results.
-
-    Parameters
-    ----------
-    gpu : str
-        As its driver names it.
-    """
-    words = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
-    return f"nvidia-{words.removeprefix('nvidia-')}.json"
-
-
-def out_of_reach(place: Place) -> dict[str, str]:
-    """Return the flags of the backends that take part and cannot be used here, and what else is missing, with reasons.
-
-    Parameters
-    ----------
-    place : Place
-        Where they take part.
-    """
-    here = {kind.needs: reason for kind in place.kinds if ":" not in kind.needs and (reason := why_not(kind))}
-    flags = sorted({kind.needs for kind in place.kinds if ":" in kind.needs})
-    # In a process of its own, since what looks for a device keeps some of its memory.
-    said = subprocess.run([sys.executable, "-c", _TRY, *flags], check=True, capture_output=True, text=True).stdout
-    if place is GPU and importlib.util.find_spec("nvmath") is None:
-        here["nvmath-python"] = "it is not installed, so that a step on CuPy is no CUDA graph, and slower"
-    return here | json.loads(said)
+PLACES = {place.name: place for place in (CPU, GPU, REHEARSAL)}

@@ -1,4 +1,4 @@
-"""What only a process of its own shows: the memory that training takes, the time of an import, the size of an installation."""
+"""What only a process of its own shows: peak memory, the time of an import, and the size of an installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import portable_bp
 
-PREPARE = """
+DATA = """
 import numpy as np
 x = np.random.default_rng(0).random((60_000, 784), dtype="float32")
 target = np.random.default_rng(1).integers(0, 10, 60_000)
@@ -29,8 +29,8 @@ from sklearn.neural_network import MLPClassifier
 warnings.simplefilter("ignore")
 MLPClassifier((512, 512), alpha=0.0, batch_size=256, max_iter=2, random_state=0).fit(x, target)
 """
-# The greatest memory of the process itself, in bytes: that of getrusage may be its parent's.
-TELL = """
+# The peak memory of the process itself, in bytes: getrusage may report its parent's.
+PRINT_PEAK = """
 import pathlib, resource, sys
 status = pathlib.Path("/proc/self/status")
 if status.exists():
@@ -38,25 +38,19 @@ if status.exists():
 else:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
-UNASKED = {"cupy", "torch", "jax", "sklearn", "matplotlib"}
+OPTIONAL = {"cupy", "torch", "jax", "sklearn", "matplotlib"}
 
 
 def peak_memory() -> dict[str, float]:
-    """Return the peak memory of fitting 784-512-512-10 on 60,000 samples, in MB, each in a process of its own."""
+    """Return the peak memory in MB of fitting 784-512-512-10 on 60,000 samples, each in a process of its own."""
     fits = {"data alone": "", "portable_bp": OURS}
     if importlib.util.find_spec("sklearn") is not None:
         fits["scikit-learn"] = SCIKIT_LEARN
-    return {name: float(_run(PREPARE + code + TELL)) / 1e6 for name, code in fits.items()}
+    return {name: float(_run(DATA + code + PRINT_PEAK)) / 1e6 for name, code in fits.items()}
 
 
 def import_time(rounds: int) -> dict[str, Any]:
-    """Return the seconds of imports, one number a round, less Python's own start; and what of others' ours brings in.
-
-    Parameters
-    ----------
-    rounds : int
-        How often each is timed, in turn.
-    """
+    """Return the seconds of imports less Python's own start, one a round, and which optional libraries ours imports."""
     codes = {
         "python": "pass",
         "numpy": "import numpy",
@@ -65,25 +59,22 @@ def import_time(rounds: int) -> dict[str, Any]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in codes}
     for code in codes.values():
-        _run(code)  # so that what is read is in the system's cache
+        _run(code)  # so that the files are in the system's cache
     for _ in range(rounds):
         for name, code in codes.items():
             began = time.perf_counter()
             _run(code)
             seconds[name].append(time.perf_counter() - began)
     start = seconds.pop("python")
-    took = {name: [one - bare for one, bare in zip(all_of, start, strict=True)] for name, all_of in seconds.items()}
-    code = f"import sys, portable_bp; portable_bp.Network; print(*({UNASKED!r} & sys.modules.keys()))"
+    took = {name: [one - bare for one, bare in zip(each, start, strict=True)] for name, each in seconds.items()}
+    code = f"import sys, portable_bp; portable_bp.Network; print(*({OPTIONAL!r} & sys.modules.keys()))"
     return {"seconds": took, "unasked": _run(code).split()}
 
 
 def install_size() -> dict[str, float]:
-    """Return what an installation brings, in MB: a package and all that it depends on, as it is installed here."""
-    return {
-        name: sum(map(_size, _closure(name))) / 1e6
-        for name in ("portable-bp", "torch", "jax", "scikit-learn")
-        if _closure(name)
-    }
+    """Return the sizes in MB of packages with all their dependencies, as they are installed here."""
+    closures = {name: _closure(name) for name in ("portable-bp", "torch", "jax", "scikit-learn")}
+    return {name: sum(map(_size, closure)) / 1e6 for name, closure in closures.items() if closure}
 
 
 def _run(code: str) -> str:
@@ -91,7 +82,7 @@ def _run(code: str) -> str:
 
 
 def _closure(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return the installed distributions that one needs, itself in, without its extras."""
+    """Return a distribution with all that it needs, as they are installed, without extras."""
     canonical = re.sub(r"[-_.]+", "-", name).lower()
     if canonical in known:
         return known
@@ -107,7 +98,7 @@ def _closure(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
 
 
 def _size(name: str) -> int:
-    """Return the bytes of a distribution's files, without what Python makes of them."""
+    """Return the bytes of a distribution's files, without compiled ones."""
     if name == "portable-bp":  # which may be installed from its folder
         paths = [path for path in Path(portable_bp.__file__).parent.rglob("*") if path.is_file()]
     else:

@@ -1,265 +1,239 @@
-"""What is told: a table of all that was measured, and the README's shorter one, both made from the results alone."""
+"""What is reported: all that was measured as text, and the guide's tables, both made from the results alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.benchmarking.rounds import quartiles, ratio
+from scripts.benchmarking.places import CPU, Place
+from scripts.benchmarking.rounds import EVENTS, HOST, quartiles, ratio
 
-OURS = "portable_bp numpy"
-PEERS = ("PyTorch eager", "torch.compile", "JAX jit", "scikit-learn", "floor")
-TARGETS = {
-    "2-4-3-2": {"PyTorch eager": 0.08, "JAX jit": 1.0, "scikit-learn": 0.04},
-    "64-32-10": {"PyTorch eager": 0.10, "JAX jit": 0.6, "scikit-learn": 0.06},
-    "784-128-10": {"PyTorch eager": 0.60, "JAX jit": 0.6, "scikit-learn": 0.4, "floor": 1.25},
-    "784-512-512-10": {"PyTorch eager": 0.90, "JAX jit": 0.85, "scikit-learn": 0.8, "floor": 1.25},
-    "1024-4096-4096-1024": {"PyTorch eager": 0.92, "JAX jit": 0.85, "scikit-learn": 0.85, "floor": 1.08},
-}
-ADAM_ALLOWANCE = 1.3  # Adam may take so much more of each
-# An epoch of another of ours against the loop that it takes the place of: at most this.
+# An epoch of our other backends to one of the loop that it replaces, at most.
 EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
-# A fit of our estimator against one of scikit-learn's: at most this.
+# A fit of our estimator to one of scikit-learn's, at most.
 FIT_TARGETS = {"digits at default settings": 0.5, "784-128-10 on 20,000 samples": 0.6}
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
+IMPORT_TARGET = 1.5
+NOTHING = "Nothing has been measured on a GPU yet: there is no figure here until `scripts/gpu` has run on one."
+BRACKETS = "Targets are in brackets; a ratio that misses its target is bold."
 
 
-def target(case: dict[str, Any], mine: str, peer: str, kind: str) -> float | None:
-    """Return what the ratio of one of ours to a peer should be, at most, or None where nothing was set.
-
-    Parameters
-    ----------
-    case : dict
-        One of the results' cases.
-    mine, peer : str
-        Who is held against whom.
-    kind : str
-        "step", "epoch", or another thing that was timed.
-    """
-    if kind == "step" and mine == OURS:
-        wanted = TARGETS.get(case["name"], {}).get(peer)
-        return wanted and wanted * (ADAM_ALLOWANCE if case["optimizer"] == "adam" else 1.0)
-    theirs, wanted = EPOCH_TARGETS.get(mine, (None, None))
-    return wanted if kind == "epoch" and peer == theirs else None
+def as_markdown(place: Place, results: Sequence[dict[str, Any]]) -> str:
+    """Return the guide's part on a place, from the results of each machine whose run did not fail."""
+    notes = _cpu_notes if place.is_cpu else _gpu_notes
+    parts = [
+        [_introduction(each, place), "", *_table(each, place), "", *notes(each)] for each in results if each.get("passed", True)
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) or NOTHING
 
 
 def as_text(results: dict[str, Any]) -> str:
-    """Return all that was measured, as a table.
-
-    Parameters
-    ----------
-    results : dict
-        As they are written to JSON.
-    """
-    lines = [_machine(results)]
+    """Return all that was measured on a processor."""
+    lines = [_measured_on(results)]
     for case in results["cases"]:
         lines.append(f"\n{case['name']}, batches of {case['batch']}, {case['optimizer']}, in microseconds: median (quartiles)")
-        for kind, seconds in case["seconds"].items():
-            lines.append(f"  {kind}")
-            for name, took in seconds.items():
-                told = [f"    {name:<18}{_spread(took, 1e6, ',.1f'):<36}"]
-                for mine in (OURS, *EPOCH_TARGETS):
-                    wanted = target(case, mine, name, kind)
-                    if mine in seconds and (wanted is not None or (mine == OURS and name != OURS)):
-                        told.append(f"{mine} / it: {_spread_of(ratio(seconds[mine], took), 1.0, '.3f')}")
-                        told.append(_judged(ratio(seconds[mine], took)[1], wanted))
-                lines.append(" ".join(told).rstrip())
+        for work, seconds in case["seconds"].items():
+            lines += [f"  {work}", *(_line(case, work, name) for name in seconds)]
         lines += [f"  without {name}: {reason}" for name, reason in case["left_out"].items()]
     return "\n".join([*lines, "", *_fits(results), *_sentences(results)])
 
 
-def as_markdown(results: dict[str, Any]) -> str:
-    """Return the README's table.
-
-    Parameters
-    ----------
-    results : dict
-        As they are written to JSON.
-    """
-    lines = [
-        f"{_machine(results)} Each figure is the median of {_rounds(results)} rounds. A step is one of an epoch on NumPy, "
-        "checks, shuffling and gathering in; the ratios are its time to theirs, so less is better. PyTorch, JAX and "
-        "scikit-learn take batches that are ready. The floor is the step's matrix products alone. What was aimed at is in "
-        "brackets; a ratio that misses it is bold.",
-        "",
-        f"| network, batch, optimizer, steps | a step | {' | '.join(PEERS)} |",
-        f"| --- | --: |{' --: |' * len(PEERS)}",
-    ]
-    for case in results["cases"]:
-        seconds = case["seconds"]["step"]
-        cells = [_cell(case, seconds, OURS, peer, "step") for peer in PEERS]
-        took = short(quartiles(seconds[OURS])[1])
-        what = f"{case['name']}, {case['batch']}, {case['optimizer']}, {case['steps']:,}"
-        lines.append(f"| {what} | {took} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_epochs(results), "", *_fits(results), *_sentences(results)])
+def case_in_a_line(case: dict[str, Any], place: Place) -> str:
+    """Return the result of a case on a GPU, in a line."""
+    found = {peer: compare(case, "step", place.ours, peer) for peer in place.peers}
+    ratios = ", ".join(f"{_judged(each[1], place.target(case, peer))} of {peer}" for peer, each in found.items() if each)
+    left_out = "".join(f"; without {name}: {reason}" for name, reason in case["left_out"].items())
+    warned = "".join(f"; warned: {each}" for each in case["warnings"])
+    return f"{_described(case)}: {_step(case, place)}; {ratios}{left_out}{warned}"
 
 
-def put_into(readme: str, results: dict[str, Any]) -> str:
-    """Return the README's text with the table between its marks.
-
-    Parameters
-    ----------
-    readme : str
-        As it is.
-    results : dict
-        As they are written to JSON.
-
-    Raises
-    ------
-    ValueError
-        If the marks are not there.
-    """
-    return put_between(readme, BEGIN, END, as_markdown(results))
+def compare(case: dict[str, Any], work: str, mine: str, peer: str) -> list[float] | None:
+    """Return the quartiles of the ratio of one contestant's seconds to a peer's, or None where one was not measured."""
+    seconds = case["seconds"].get(work, {})
+    return ratio(*_same_clock(seconds[mine], seconds[peer])) if mine in seconds and peer in seconds else None
 
 
-def put_between(text: str, begin: str, end: str, new: str) -> str:
-    """Return a text with what is between two marks replaced.
-
-    Parameters
-    ----------
-    text : str
-        As it is.
-    begin, end : str
-        The marks, which stay.
-    new : str
-        What will be between them.
-
-    Raises
-    ------
-    ValueError
-        If the marks are not there.
-    """
-    before, found, rest = text.partition(begin)
-    _, found_too, after = rest.partition(end)
-    if not found or not found_too:
-        raise ValueError(f"the README has no place for the table: put {begin} and {end} where it should be.")
-    return f"{before}{begin}\n{new}\n{end}{after}"
+def _clocks(seconds: Any) -> dict[str, list[float]]:
+    return seconds if isinstance(seconds, dict) else {HOST: seconds}  # a processor's results hold the host's clock alone
 
 
-def _machine(results: dict[str, Any]) -> str:
-    machine = results["machine"]
-    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+def _same_clock(mine: Any, theirs: Any) -> tuple[list[float], list[float]]:
+    """Return the seconds of two contestants by the best clock that timed both."""
+    mine, theirs = _clocks(mine), _clocks(theirs)
+    clock = EVENTS if EVENTS in mine and EVENTS in theirs else HOST
+    return mine[clock], theirs[clock]
+
+
+def _median(seconds: Any) -> float:
+    return quartiles(_same_clock(seconds, seconds)[0])[1]
+
+
+def _step(case: dict[str, Any], place: Place) -> str:
+    seconds = case["seconds"]["step"].get(place.ours)
+    return _short(_median(seconds)) if seconds else "not measured"
+
+
+def _described(case: dict[str, Any]) -> str:
+    return f"{case['name']}, {case['batch']}, {case['optimizer']}, {case.get('precision', format(case['steps'], ','))}"
+
+
+def _line(case: dict[str, Any], work: str, name: str) -> str:
+    """Return a contestant's seconds, with our ratios to it."""
+    words = [f"    {name:<18}{_spread(quartiles(case['seconds'][work][name]), 1e6, ',.1f'):<36}"]
+    for mine in (CPU.ours, *EPOCH_TARGETS):
+        found, target = compare(case, work, mine, name), _target(case, work, mine, name)
+        if found and (target is not None or mine == CPU.ours != name):
+            words.append(f"{mine} / it: {_spread(found, 1.0, '.3f')}")
+            words.append("" if target is None else f"[{target:.3f}: {'met' if found[1] <= target else 'missed'}]")
+    return " ".join(words).rstrip()
+
+
+def _target(case: dict[str, Any], work: str, mine: str, peer: str) -> float | None:
+    if work == "step" and mine == CPU.ours:
+        return CPU.target(case, peer)
+    theirs, target = EPOCH_TARGETS.get(mine, (None, None))
+    return target if work == "epoch" and peer == theirs else None
+
+
+def _measured_on(results: dict[str, Any]) -> str:
+    """Return when, where and with what the results of a processor or a GPU were measured."""
+    machine = results.get("machine") or results["device"]
+    software = ", ".join([f"Python {machine['python']}", *(f"{name} {each}" for name, each in machine["libraries"].items())])
+    date = f"Measured on {results['date']}, on"
+    if "machine" in results:
+        return (
+            f"{date} {machine['threads']} cores of an {machine['processor']} ({software}; NumPy's matrix products by "
+            f"{machine['blas']}), in float32."
+        )
+    tests = results["tests"]
+    tested = f", where {tests['passed']:,} tests passed, {tests['on']['passed']:,} of them on CuPy" if tests else ""
+    driver = f"driver {machine.get('driver')}, CUDA runtime {machine.get('CUDA runtime')}"
+    return f"{date} one {machine['name']} ({driver}, {software}){tested}."
+
+
+def _introduction(results: dict[str, Any], place: Place) -> str:
+    steps = [each for case in results["cases"] for each in case["seconds"]["step"].values()]
+    rounds = " or ".join(map(str, sorted({len(took) for each in steps for took in _clocks(each).values()})))
+    begin = f"{_measured_on(results)} Each figure is the median of {rounds} rounds."
+    step = "with its checks, shuffling and gathering; the ratios are its time to that of the others, so less is better"
+    if place.is_cpu:
+        return (
+            f"{begin} A step is one of an epoch on NumPy, {step}. PyTorch, JAX and scikit-learn get batches that are ready. "
+            f"The floor is the step's matrix products alone. {BRACKETS}"
+        )
     return (
-        f"Measured on {results['date']}, on {machine['threads']} cores of an {machine['processor']} "
-        f"(Python {machine['python']}, {libraries}; NumPy's products by {machine['blas']}), in float32."
+        f"{begin} A step is one of an epoch on CuPy, {step}. They are taken by CUDA events or, for JAX, which has none, by the "
+        "host's clock. The other libraries get batches that are ready. The floor is the step's matrix products alone, by CuPy. "
+        f"{BRACKETS} The error is the distance of the weights from float64 after three steps, relative to the distance that "
+        "they have moved."
     )
 
 
-def _rounds(results: dict[str, Any]) -> str:
-    counts = sorted({len(case["seconds"]["step"][OURS]) for case in results["cases"]})
-    return " or ".join(map(str, counts))
+def _table(results: dict[str, Any], place: Place) -> list[str]:
+    columns = [f"network, batch, optimizer, {'steps' if place.is_cpu else 'precision'}", "a step", *place.peers]
+    rows = []
+    for case in results["cases"]:
+        row = [_described(case), _step(case, place)]
+        row += [_cell(compare(case, "step", place.ours, peer), place.target(case, peer)) for peer in place.peers]
+        error = case["distance_to_float64"].get(place.ours) if not place.is_cpu else None
+        rows.append(row if place.is_cpu else [*row, "" if error is None else f"{error:.1e}"])
+    return _rows_of(columns if place.is_cpu else [*columns, "error"], rows)
 
 
-def _spread(numbers: Sequence[float], unit: float, form: str) -> str:
-    return _spread_of(quartiles(numbers), unit, form)
+def _rows_of(columns: list[str], rows: list[list[str]]) -> list[str]:
+    aligned = f"| --- |{' --: |' * (len(columns) - 1)}"
+    return [f"| {' | '.join(columns)} |", aligned, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
-def _spread_of(found: Sequence[float], unit: float, form: str) -> str:
+def _cell(found: list[float] | None, target: float | None) -> str:
+    return _judged(found[1], target) if found else ""
+
+
+def _judged(number: float, target: float | None) -> str:
+    return _marked(number, None if target is None else f"{target:.3g}", target is None or number <= target)
+
+
+def _marked(number: float, target: str | None, met: bool) -> str:
+    """Return a number in two digits, with its target in brackets, bold where it misses that."""
+    told = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
+    return told if target is None else f"{told} [{target}]" if met else f"**{told}** [{target}]"
+
+
+def _spread(found: Sequence[float], unit: float, form: str) -> str:
     low, middle, high = (format(unit * number, form) for number in found)
     return f"{middle} ({low} to {high})"
 
 
-def _judged(middle: float, wanted: float | None) -> str:
-    return "" if wanted is None else f"[{wanted:.3f}: {'met' if middle <= wanted else 'missed'}]"
-
-
-def _cell(case: dict[str, Any], seconds: dict[str, list[float]], mine: str, peer: str, kind: str) -> str:
-    if peer not in seconds:
-        return ""
-    middle, wanted = ratio(seconds[mine], seconds[peer])[1], target(case, mine, peer, kind)
-    return marked(middle, None if wanted is None else middle <= wanted, "" if wanted is None else f"{wanted:.3g}")
-
-
-def marked(number: float, met: bool | None, wanted: str) -> str:
-    """Return a number with what was aimed at in brackets, bold where it is missed.
-
-    Parameters
-    ----------
-    number : float
-        Told to two digits.
-    met : bool or None
-        Whether it is what was aimed at; None where nothing was.
-    wanted : str
-        What was.
-    """
-    told = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
-    return told if met is None else f"{told} [{wanted}]" if met else f"**{told}** [{wanted}]"
-
-
-def short(seconds: float) -> str:
-    """Return a time in milliseconds, or in microseconds where it is shorter than one.
-
-    Parameters
-    ----------
-    seconds : float
-        The time.
-    """
+def _short(seconds: float) -> str:
     return f"{1e3 * seconds:,.1f} ms" if seconds > 1e-3 else f"{1e6 * seconds:,.0f} us"
 
 
-def _epochs(results: dict[str, Any]) -> list[str]:
-    """Return a table of our other backends, each held against the loop that it takes the place of."""
-    pairs = [f"{mine} to {peer}" for mine, (peer, _) in EPOCH_TARGETS.items()]
-    lines = [
-        "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:",
-        "",
-        f"| network, optimizer | {' | '.join(pairs)} |",
-        f"| --- |{' --: |' * len(pairs)}",
+def _cpu_notes(results: dict[str, Any]) -> list[str]:
+    """Return the table of epochs on our other backends, and the sentences about everything else."""
+    columns = ["network, optimizer", *(f"{mine} to {peer}" for mine, (peer, _) in EPOCH_TARGETS.items())]
+    rows = [
+        [f"{case['name']}, {case['optimizer']}"]
+        + [_cell(compare(case, "epoch", mine, peer), target) for mine, (peer, target) in EPOCH_TARGETS.items()]
+        for case in results["cases"]
     ]
-    for case in results["cases"]:
-        seconds = case["seconds"].get("epoch", {})
-        cells = [
-            _cell(case, seconds, mine, peer, "epoch") if mine in seconds else "" for mine, (peer, _) in EPOCH_TARGETS.items()
-        ]
-        lines.append(f"| {case['name']}, {case['optimizer']} | {' | '.join(cells)} |")
-    return lines
+    title = "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:"
+    return [title, "", *_rows_of(columns, rows), "", *_fits(results), *_sentences(results)]
 
 
 def _fits(results: dict[str, Any]) -> list[str]:
-    """Return a line about each fit of our estimator that was held against scikit-learn's."""
     lines = []
     for fit in results.get("fit", []):
-        mine, theirs, alone = (fit["seconds"][who] for who in ("portable_bp", "scikit-learn", "products"))
-        middle, wanted = ratio(mine, theirs)[1], FIT_TARGETS.get(fit["task"])
-        told = marked(middle, None if wanted is None else middle <= wanted, f"{wanted}")
+        mine, theirs, products = (fit["seconds"][who] for who in ("portable_bp", "scikit-learn", "products"))
         lines.append(
             f"- `MLPClassifier.fit`, {fit['task']}, float64, {fit['threads']} thread{'s' * (fit['threads'] > 1)}: "
-            f"{short(quartiles(mine)[1])}, {told} of scikit-learn's; the matrix products alone take "
-            f"{ratio(alone, theirs)[1]:.2f} of scikit-learn's."
+            f"{_short(_median(mine))}, {_judged(ratio(mine, theirs)[1], FIT_TARGETS.get(fit['task']))} of scikit-learn's; "
+            f"the matrix products alone take {ratio(products, theirs)[1]:.2f} of scikit-learn's."
         )
     return lines
 
 
 def _sentences(results: dict[str, Any]) -> list[str]:
-    """Return a line about each other thing that was measured."""
+    """Return a sentence about the growth, the memory, the imports and the installation, where they were measured."""
     lines = []
     for what, grown in results.get("growth", {}).items():
-        told = "not to be told: too few sizes rise above the overhead"
-        if grown["slope"] is not None:
-            told = (
-                f"{marked(grown['slope'], 0.9 <= grown['slope'] <= 1.1, '0.9 to 1.1')} above the overhead of "
-                f"{short(grown['overhead'])}, from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
-            )
-        lines.append(
-            f"- How the time of {'a step' if what == 'weights' else 'an epoch'} grows with {what}: log-log slope {told}."
-        )
+        slope, (least, most) = grown["slope"], SLOPES
+        told = "is unknown: too few sizes rise above the overhead"
+        if slope is not None:
+            sizes = f"from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
+            told = _marked(slope, f"{least} to {most}", least <= slope <= most)
+            told = f"is {told} above the overhead of {_short(grown['overhead'])}, {sizes}"
+        work = "a step" if what == "weights" else "an epoch"
+        lines.append(f"- Growth of the time of {work} with the number of {what}: the log-log slope {told}.")
     if "memory" in results:
         peaks = results["memory"]
         told = ", ".join(f"{name} {peak:.0f} MB" for name, peak in peaks.items())
         met = peaks["portable_bp"] <= peaks.get("scikit-learn", float("inf"))
         lines.append(f"- Peak memory of fitting 784-512-512-10 on 60,000 samples: {told}{'' if met else ' (**more**)'}.")
     if "import" in results:
-        seconds = results["import"]["seconds"]
-        alone, asked = (ratio(seconds[name], seconds["numpy"])[1] for name in ("portable_bp", "portable_bp.Network"))
-        unasked = results["import"]["unasked"]
+        seconds, unasked = results["import"]["seconds"], ", ".join(results["import"]["unasked"])
+        alone, network = (
+            _judged(ratio(seconds[name], seconds["numpy"])[1], IMPORT_TARGET) for name in ("portable_bp", "portable_bp.Network")
+        )
         lines.append(
-            f"- `import portable_bp` takes {marked(alone, alone <= 1.5, '1.5')} of the time of `import numpy`, and with "
-            f"`portable_bp.Network` asked for {marked(asked, asked <= 1.5, '1.5')}; of cupy, torch, jax, scikit-learn and "
-            f"matplotlib it brings in {', '.join(unasked) or 'none'}."
+            f"- `import portable_bp` takes {alone} of the time of `import numpy`, and {network} where `portable_bp.Network` is "
+            f"used; of cupy, torch, jax, scikit-learn and matplotlib it imports {unasked or 'none'}."
         )
     if "install" in results:
         sizes = ", ".join(f"{name} {size:,.0f}" for name, size in results["install"].items())
-        lines.append(
-            f"- What is installed here, each with all that it needs, in MB (torch without its CUDA libraries): {sizes}."
-        )
+        lines.append(f"- Size of an installation with all dependencies, in MB (torch without its CUDA libraries): {sizes}.")
     return lines
+
+
+def _gpu_notes(results: dict[str, Any]) -> list[str]:
+    copied = results["copy"]["bytes_read_and_written"] / _median(results["copy"]["seconds"])
+    lines = [f"- A copy from device memory to device memory reads and writes {copied / 1e9:,.0f} GB a second."]
+    lines += [
+        f"- {case['name']} are trained one after the other, each by a fit of {case['steps']} steps: the time is that of a step "
+        f"of one of {case['sample']}."
+        for case in results["cases"]
+        if "sample" in case
+    ][:1]
+    lines += [f"- Without {name}: {reason}" for name, reason in results["without"].items()]
+    lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
+    lines += [f"- Tests left out: {each}" for each in results["tests"].get("left_out", [])]
+    return lines + [f"- {_described(case)} warned: {each}" for case in results["cases"] for each in case["warnings"]]

@@ -1,4 +1,4 @@
-"""How it is measured: in rounds, everyone in turn, each warm and alone; a ratio is taken within a round."""
+"""How time is measured: in rounds, in which every contestant takes a turn, warm and alone; ratios are taken within a round."""
 
 from __future__ import annotations
 
@@ -7,140 +7,90 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+HOST, EVENTS = "by the host's clock", "by CUDA events"
+
 
 def rest(patience: float = 2.0) -> None:
-    """Wait until no thread of this process works or spins any more; say so where they do not stop.
+    """Wait up to `patience` seconds until all threads of this process are idle, and warn if they are not.
 
-    Libraries let their threads spin for a while, in case of more work, and what runs meanwhile would share its cores with them.
-
-    Parameters
-    ----------
-    patience : float
-        How many seconds to wait, at most.
+    Thread pools spin for a while after their work; whatever is timed meanwhile would share its cores with them.
     """
-    until = time.perf_counter() + patience
-    while time.perf_counter() < until:
+    deadline = time.perf_counter() + patience
+    while time.perf_counter() < deadline:
         used = time.process_time()
         time.sleep(0.02)
         if time.process_time() - used < 0.001:
             return
-    warnings.warn("some library's threads have not come to rest: what was timed next shared its cores with them.", stacklevel=2)
+    warnings.warn("threads of some library did not become idle: what was timed next shared its cores with them.", stacklevel=2)
 
 
 class Turn(NamedTuple):
-    """What a contestant does in a round.
+    """What a contestant does in a round."""
 
-    Attributes
-    ----------
-    run : callable
-        Takes a number of steps, and returns when they are done.
-    steps : int
-        How many are timed.
-    warm : int
-        How many go before, untimed.
-    stopwatch : callable, optional
-        Measures what is done on a device, as a contestant's does.
-    """
+    run: Callable[[int], object]  # takes a number of steps, and returns when they are done
+    steps: int  # timed
+    warm: int  # run before, not timed
+    stopwatch: Callable[[], Callable[[], float]] | None = None  # times the work on a device, see `contestants.stopwatches`
 
-    run: Callable[[int], object]
-    steps: int
-    warm: int
-    stopwatch: Callable[[], Callable[[], float]] | None = None
-
-
-def by_host(turn: Turn) -> float:
-    """Take a turn, and return the seconds of a step by the host's clock.
-
-    Parameters
-    ----------
-    turn : Turn
-        One that is warm.
-    """
-    began = time.perf_counter()
-    turn.run(turn.steps)
-    return (time.perf_counter() - began) / turn.steps
+    def time(self) -> dict[str, float]:
+        """Run the timed steps, and return the seconds of one by each clock."""
+        stop = None if self.stopwatch is None else self.stopwatch()
+        began = time.perf_counter()
+        self.run(self.steps)
+        seconds = {HOST: time.perf_counter() - began}
+        if stop is not None:
+            seconds[EVENTS] = stop()
+        return {clock: took / self.steps for clock, took in seconds.items()}
 
 
 Who = TypeVar("Who")
 
 
 def measure(
-    turns: Mapping[Who, Turn],
-    rounds: int,
-    tell: Callable[[], object],
-    take: Callable[[Turn], Any] = by_host,
-    until: float = math.inf,
-    patience: float = 2.0,
-) -> dict[Who, list[Any]]:
-    """Return the seconds of a step, one number a round, for everyone.
+    turns: Mapping[Who, Turn], rounds: int, label: str, until: float = math.inf, patience: float = 2.0
+) -> dict[Who, dict[str, list[float]]]:
+    """Return the seconds of a step, one a round, by who took the turn and by clock.
 
-    Parameters
-    ----------
-    turns : mapping to Turn
-        Who takes part.
-    rounds : int
-        How many.
-    tell : callable
-        Called after every turn.
-    take : callable
-        Takes a turn, and returns the seconds of a step, by whatever clocks.
-    until : float
-        When, by `time.time`, no other round is begun; there is one in any case.
-    patience : float
-        How many seconds to wait for threads to rest, at most.
+    The first round always takes place; no other starts after `until`, a `time.time()`. The label names the progress bar.
     """
-    seconds: dict[Who, list[Any]] = {name: [] for name in turns}
+    from tqdm import tqdm
+
+    seconds: dict[Who, dict[str, list[float]]] = {who: {} for who in turns}
     order = random.Random(0)
-    for number in range(rounds):
-        if number and time.time() > until:
-            break
-        for name in order.sample(list(turns), len(turns)):
-            turn = turns[name]
-            rest(patience)
-            turn.run(turn.warm)
-            seconds[name].append(take(turn))
-            tell()
+    with tqdm(total=rounds * len(turns), desc=label, unit="turn", leave=False) as bar:
+        for number in range(rounds):
+            if number and time.time() > until:
+                break
+            for who in order.sample(list(turns), len(turns)):
+                rest(patience)
+                turns[who].run(turns[who].warm)
+                for clock, took in turns[who].time().items():
+                    seconds[who].setdefault(clock, []).append(took)
+                bar.update()
     return seconds
 
 
-def quartiles(numbers: Sequence[float]) -> list[float]:
-    """Return the lower quartile, the median and the upper quartile.
+def by_host(seconds: Mapping[Who, Mapping[str, list[float]]]) -> dict[Who, list[float]]:
+    """Return what `measure` found by the host's clock alone."""
+    return {who: clocks[HOST] for who, clocks in seconds.items()}
 
-    Parameters
-    ----------
-    numbers : sequence of float
-        One a round.
-    """
+
+def quartiles(numbers: Sequence[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
     return [float(number) for number in np.quantile(np.asarray(numbers), [0.25, 0.5, 0.75])]
 
 
 def ratio(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Return the quartiles of the ratios, taken round by round.
-
-    Parameters
-    ----------
-    mine, theirs : sequence of float
-        One a round, of the same rounds.
-    """
+    """Return the quartiles of the ratios of two contestants' seconds, taken round by round."""
     return quartiles([one / other for one, other in zip(mine, theirs, strict=True)])
 
 
 def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
-    """Return how many steps take about so long.
-
-    Parameters
-    ----------
-    seconds : float
-        How long a turn should be.
-    run : callable
-        Takes a number of steps; the first is not timed, since it may compile.
-    most : int
-        How many there may be.
-    """
+    """Return how many steps take about that long, `most` at most; the first step, which may compile, does not count."""
     run(1)
     count = 1
     while count < most:
@@ -154,16 +104,9 @@ def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
 
 
 def fewer_steps(seconds: float, run: Callable[[int], object], most: int) -> int:
-    """Return how many steps take no longer than that, all of them where they can: what begins and ends a run counts least then.
+    """Return how many steps take no longer than that: all where possible, so that the fixed costs of a run count least.
 
-    Parameters
-    ----------
-    seconds : float
-        How long a turn may be.
-    run : callable
-        Takes a number of steps, and has been run before.
-    most : int
-        How many there are.
+    The function must have run before.
     """
     began = time.perf_counter()
     run(most)
@@ -171,5 +114,5 @@ def fewer_steps(seconds: float, run: Callable[[int], object], most: int) -> int:
     if took <= seconds:
         return most
     count = max(min(most, 5), int(most * seconds / took))
-    run(count)  # which may compile anew
+    run(count)  # which may compile again
     return count

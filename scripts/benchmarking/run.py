@@ -1,64 +1,55 @@
-"""The benchmark from end to end: measure what was asked for, write it down as it comes, tell it."""
+"""The benchmark from end to end: measures case after case at a place, and writes each result down as it comes.
+
+The benchmark on a GPU is this module run as a process of its own, so that the next case can be measured after a breakdown.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import gc
-import importlib.metadata
 import importlib.util
 import json
-import platform
-import re
-from collections.abc import Callable
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-import portable_bp as bp
 from scripts.benchmarking import pictures, report
-from scripts.benchmarking.cases import ADAM, SGD, Case, draw
-from scripts.benchmarking.contestants import EVERYONE, Contestant
 from scripts.benchmarking.fits import fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
+from scripts.benchmarking.machines import describe_processor
+from scripts.benchmarking.measuring import copy, in_a_line, measure_case, prepare
+from scripts.benchmarking.places import CPU, PLACES, Place
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
-from scripts.benchmarking.rounds import Turn, measure, steps_in
-from scripts.benchmarking.turns import TRAINING, assemble, by_what, turns_of
+from scripts.benchmarking.results import update_guide, write
 
-README = Path(__file__).parents[2] / "README.md"
-PREDICTIONS = ("inference",)
+LEAST = 15.0  # seconds: with less time left, no other case starts
 
 
-def run(chosen: argparse.Namespace) -> int:
-    """Measure, and return the exit code.
-
-    Parameters
-    ----------
-    chosen : argparse.Namespace
-        What the command line asks for: cases, wanted, rounds, quick, threads, output, readme.
-    """
-    if chosen.readme:
-        return tell(chosen.output)
+def run_on_cpu(chosen: argparse.Namespace) -> int:
+    """Measure what the command line asks for, or only report it again, and return the exit code."""
+    if chosen.report:
+        return report_cpu(chosen.output)
     if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(chosen.threads)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    results = begun(chosen)
-
-    def keep() -> None:
-        chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-    keep()  # before anything is measured: it may not be possible
-    if chosen.wanted.intersection((*TRAINING, *PREDICTIONS)):
-        for case in chosen.cases:
-            for pieces in (SGD, ADAM):
-                of_pieces = replace(case, pieces=pieces, steps=case.steps // (8 if chosen.quick else 1))
-                put_in(results["cases"], measure_case(of_pieces, chosen.wanted, chosen.rounds, chosen.quick))
-                gc.collect()
-                keep()
+    results = start_results(chosen)
+    write(results, chosen.output)  # before anything is measured: it may not be possible
+    place = cpu_place(chosen)
+    if place.wanted:
+        for case in place.cases:
+            merge_case(results["cases"], measure_case(case, place))
+            write(results, chosen.output)
+            gc.collect()
+        prepare.cache_clear()
     others: dict[str, Callable[[], Any]] = {
         "fit": lambda: fit_times(chosen.threads, chosen.rounds or 7),
         "growth": lambda: {
@@ -72,47 +63,42 @@ def run(chosen: argparse.Namespace) -> int:
     for name, find in others.items():
         if name in chosen.wanted:
             results[name] = find()
-            keep()
+            write(results, chosen.output)
     print(report.as_text(results))
     print(f"Written: {chosen.output}")
     if results["whole"]:
-        return tell(chosen.output)
+        return report_cpu(chosen.output)
     for path in pictures.draw(results, chosen.output):
         print(f"Written: {path}")
     return 0
 
 
-def begun(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return the results to begin with: those that are there, where a part of a whole run's is to be measured anew.
+def cpu_place(chosen: argparse.Namespace) -> Place:
+    """Return the processor with the cases and the rounds that the command line asks for."""
+    cases = tuple(case for case in CPU.cases if case.name in chosen.case_names)
+    place = replace(CPU, cases=cases, rounds=chosen.rounds, wanted=frozenset(chosen.wanted & {"step", "epoch", "inference"}))
+    if not chosen.quick:
+        return place
+    return replace(place, quick=True, turn=0.05, cases=tuple(replace(case, steps=case.steps // 8) for case in cases))
 
-    Parameters
-    ----------
-    chosen : argparse.Namespace
-        What the command line asks for.
-    """
+
+def start_results(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return empty results, or those in the output where a part of a whole run's is measured again on the same machine."""
     new = {
         "date": datetime.date.today().isoformat(),
         "whole": chosen.whole,
-        "machine": machine(chosen.threads),
+        "machine": describe_processor(chosen.threads),
         "cases": [],
     }
     if chosen.whole or chosen.quick or not chosen.output.exists():
         return new
-    there = json.loads(chosen.output.read_text(encoding="utf-8"))
-    same = there["whole"] and there["machine"] == new["machine"]
-    return there | {"date": new["date"]} if same else new
+    old = json.loads(chosen.output.read_text(encoding="utf-8"))
+    same = old["whole"] and old["machine"] == new["machine"]
+    return old | {"date": new["date"]} if same else new
 
 
-def put_in(cases: list[dict[str, Any]], measured: dict[str, Any]) -> None:
-    """Put what was measured of a case into the results, beside what else is there of it.
-
-    Parameters
-    ----------
-    cases : list of dict
-        The results'; changed.
-    measured : dict
-        As `measure_case` returns it.
-    """
+def merge_case(cases: list[dict[str, Any]], measured: dict[str, Any]) -> None:
+    """Put the results of a case among the others, keeping what else was measured of it before."""
     for case in cases:
         if (case["name"], case["optimizer"]) == (measured["name"], measured["optimizer"]):
             case |= measured | {"seconds": case["seconds"] | measured["seconds"]}
@@ -120,141 +106,84 @@ def put_in(cases: list[dict[str, Any]], measured: dict[str, Any]) -> None:
     cases.append(measured)
 
 
-def tell(output: Path) -> int:
-    """Write README's table and the pictures anew, and return the exit code.
-
-    Parameters
-    ----------
-    output : Path
-        The results of a whole run.
-    """
+def report_cpu(output: Path) -> int:
+    """Write the guide's part and the pictures from the results of a whole run, and return the exit code."""
     try:
         results = json.loads(output.read_text(encoding="utf-8"))
         if not results["whole"]:
-            print(f"scripts/benchmark: {output} is of a run that was quick or left things out: README takes a whole one's.")
+            print(f"scripts/benchmark: {output} holds a quick or partial run: measure all of it, without options.")
             return 2
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"scripts/benchmark: {output} holds no results that can be read ({error!r}): measure first.")
+        print(f"scripts/benchmark: {output} holds no readable results ({error!r}): measure first.")
         return 2
-    README.write_text(report.put_into(README.read_text(encoding="utf-8"), results), encoding="utf-8")
-    for path in [README, *pictures.draw(results, output)]:
+    for path in [update_guide(CPU, [results]), *pictures.draw(results, output)]:
         print(f"Written: {path}")
     return 0
 
 
-def measure_case(case: Case, wanted: set[str], rounds: int | None, quick: bool) -> dict[str, Any]:
-    """Return what every contestant takes for a step, in an epoch, and to predict.
-
-    Parameters
-    ----------
-    case : Case
-        What is trained.
-    wanted : set of str
-        Of "step", "epoch" and "inference".
-    rounds : int or None
-        How many; None leaves it to the case.
-    quick : bool
-        Whether turns are short, and what must be compiled for long is left out.
-    """
-    few = 3 if quick or case.weights > 10**7 else 7
-    here, distances, left_out = assemble(case, draw(case), EVERYONE, "it compiles for too long to be quick" if quick else None)
-    seconds = {}
-    if wanted.intersection(TRAINING):
-        seconds |= train_in_turns(here, wanted, rounds or few, 0.05 if quick else 0.3)
-    if "inference" in wanted:
-        for samples in (1, 10_000):
-            seconds[f"inference of {samples:,}"] = predict_in_turns(here, samples, rounds or 3)
-    return {
-        "name": case.name,
-        "batch": case.batch,
-        "steps": case.steps,
-        "optimizer": case.pieces.optimizer,
-        "weights": case.weights,
-        "distance_to_float64": distances,
-        "seconds": seconds,
-        "left_out": left_out,
-    }
-
-
-def train_in_turns(here: list[Contestant], wanted: set[str], rounds: int, turn: float) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds of a step, on ready batches and in an epoch, for everyone.
-
-    Parameters
-    ----------
-    here : list of Contestant
-        Who takes part.
-    wanted : set of str
-        Of "step" and "epoch".
-    rounds : int
-        How many.
-    turn : float
-        How many seconds of steps make a turn.
-    """
-    case = here[0].case
-    turns: dict[tuple[str, str], Turn] = {}
-    for contestant in here:
-        turns |= turns_of(contestant, wanted, turn)
-    with tqdm(total=rounds * len(turns), desc=f"{case.name} {case.pieces.optimizer}", unit="turn", leave=False) as bar:
-        seconds = measure(turns, rounds, bar.update)
-    return by_what(seconds, wanted)
-
-
-def predict_in_turns(here: list[Contestant], samples: int, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of a prediction, for everyone.
-
-    Parameters
-    ----------
-    here : list of Contestant
-        Who takes part.
-    samples : int
-        How many are predicted at a time.
-    rounds : int
-        How many.
-    """
-    case = here[0].case
-    x = draw(case, samples).x
-    turns: dict[str, Turn] = {}
-    for contestant in here:
-        predict = _predicting(contestant, contestant.place(x))
-        turns[contestant.name] = Turn(predict, steps_in(0.05, predict, 10_000), 1)
-    with tqdm(total=rounds * len(turns), desc=f"{case.name} predict {samples:,}", unit="turn", leave=False) as bar:
-        return measure(turns, rounds, bar.update)
-
-
-def _predicting(contestant: Contestant, x: Any) -> Callable[[int], None]:
-    def predict(count: int) -> None:
-        for _ in range(count):
-            contestant.predict(x)
-
-    return predict
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """Return what the numbers depend on, and nothing that names the machine.
-
-    Parameters
-    ----------
-    threads : int
-        How many each library may use.
-    """
-    from threadpoolctl import threadpool_info
-
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-        processor = found.group(1) if found else processor
-    blas = next((one for one in threadpool_info() if one["user_api"] == "blas"), {})
-    libraries = {"portable_bp": bp.__version__}
-    for name in ("numpy", "torch", "jax", "scikit-learn"):
-        try:
-            libraries[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> None:
+    """Measure the cases with these titles in turn, added to the results in the output, until the time is over."""
+    results = json.loads(output.read_text(encoding="utf-8"))
+    place = replace(place, kinds=tuple(kind for kind in place.kinds if kind.needs not in results["without"]))
+    if "copy" not in results:
+        results["copy"] = copy(place)
+    for case in place.cases:
+        if case.title not in titles:
             continue
-    return {
-        "processor": processor,
-        "threads": threads,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "libraries": libraries,
-        "blas": f"{blas.get('internal_api', 'unknown')} {blas.get('version', '')} for {blas.get('architecture', 'unknown')}",
-    }
+        if time.time() > until - LEAST:
+            results["left_out"][case.title] = "there was no time left for it"
+            continue
+        results["under_way"] = case.title  # names the case for the parent if this process breaks down
+        write(results, output)
+        try:
+            with warnings.catch_warnings(record=True) as caught, fallbacks() as reasons:
+                measured = measure_case(case, place, until - LEAST)
+        except Exception as error:
+            results["left_out"][case.title] = in_a_line(error)
+            results["failed"].append(f"{case.title}: {in_a_line(error)}")
+        else:
+            measured["warnings"] = sorted({in_a_line(each.message) for each in caught if each.category is RuntimeWarning})
+            results["cases"].append(measured)
+            ours = {who: why for who, why in measured["left_out"].items() if who.startswith("portable_bp")}
+            results["failed"] += [f"{case.title}, {who}: {why}" for who, why in ours.items()]
+            results["failed"] += [f"{case.title}: {each}" for each in sorted(set(reasons))]
+            print(report.case_in_a_line(measured, place), flush=True)
+        results["under_way"] = None
+        write(results, output)
+        free_memory()
+    write(results, output)
+
+
+@contextlib.contextmanager
+def fallbacks() -> Iterator[list[str]]:
+    """Collect the reasons why steps of ours are called instead of replayed, which would show in nothing but the time."""
+    reasons: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = "" if record.exc_info is None else f": {record.exc_info[1]!r}"
+            reasons.append(in_a_line(record.getMessage() + error))
+
+    listener, log = Listener(), logging.getLogger("portable_bp")
+    before = log.level
+    log.addHandler(listener)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield reasons
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(before)
+
+
+def free_memory() -> None:
+    """Release the device memory that libraries cache, so that the others can use it."""
+    gc.collect()
+    if "cupy" in sys.modules:
+        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
+    if "torch" in sys.modules:
+        sys.modules["torch"].cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    run_on_gpu(replace(PLACES[given["place"]], rounds=given["rounds"]), Path(given["output"]), given["titles"], given["until"])

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and judgment; what it measures is never asserted."""
+"""Tests the benchmark's arithmetic, checks and reports; the measured times are never asserted."""
 
 import json
 import subprocess
@@ -14,10 +14,12 @@ from scripts import benchmark
 from scripts.benchmarking import fits, report
 from scripts.benchmarking.cases import ADAM, CASES, SGD, draw
 from scripts.benchmarking.check import WrongResultError, check
-from scripts.benchmarking.contestants import EVERYONE, why_not
+from scripts.benchmarking.contestants import EVERYONE, why_unavailable
 from scripts.benchmarking.growth import slope
-from scripts.benchmarking.rounds import Turn, measure, quartiles, ratio, steps_in
-from scripts.benchmarking.run import begun, put_in, tell
+from scripts.benchmarking.places import CPU
+from scripts.benchmarking.results import GUIDE, RESULTS, insert
+from scripts.benchmarking.rounds import Turn, by_host, measure, quartiles, ratio, steps_in
+from scripts.benchmarking.run import merge_case, report_cpu, start_results
 
 ROOT = Path(__file__).parents[2]
 SMALL = replace(CASES[0], sizes=(5, 4, 3), batch=6, steps=8)
@@ -31,45 +33,45 @@ def results(ours, theirs, case="784-128-10", optimizer="sgd"):
 
 
 def test_a_ratio_is_taken_round_by_round():
-    """Rounds that were slow for both count no more than the others: the ratio of medians would be 4."""
+    """Rounds that are slow for both weigh no more than the others: the ratio of medians would be 2."""
     assert ratio([1.0, 4.0, 30.0], [2.0, 1.0, 60.0]) == [0.5, 0.5, 2.25]
     assert quartiles([3.0, 1.0, 2.0]) == [1.5, 2.0, 2.5]
 
 
-def test_everyone_has_a_turn_in_every_round_warm():
+def test_everyone_takes_a_warm_turn_in_every_round():
     calls = []
     turns = {name: Turn(lambda steps, name=name: calls.append((name, steps)), 5, 2) for name in "abc"}
-    seconds = measure(turns, 4, lambda: None)
+    seconds = by_host(measure(turns, 4, "rounds"))
     assert {name: len(took) for name, took in seconds.items()} == {"a": 4, "b": 4, "c": 4}
     for first in range(0, 24, 6):
         assert sorted(calls[first : first + 6]) == [(name, steps) for name in "abc" for steps in (2, 5)]
     assert all(warm == (name, 2) for warm, (name, _) in zip(calls[::2], calls[1::2], strict=True))
 
 
-def test_a_turn_is_as_long_as_it_should_be_and_the_first_step_does_not_count():
+def test_a_turn_lasts_as_long_as_intended_not_counting_the_first_step():
     first = [1.0]
     assert 3 <= steps_in(0.08, lambda steps: time.sleep(0.01 * steps + (first.pop() if first else 0.0)), 1000) <= 10
     assert steps_in(10.0, lambda steps: None, 7) == 7
 
 
-def test_the_slope_is_that_above_the_overhead():
+def test_the_slope_is_taken_above_the_overhead():
     sizes = [10.0, 100.0, 1000.0]
     assert slope(sizes, [5.0 + 2.0 * size**1.05 for size in sizes], 5.0) == pytest.approx(1.05)
 
 
 @pytest.mark.parametrize("pieces", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("kind", [kind for kind in EVERYONE if kind.name != "torch.compile"], ids=lambda kind: kind.name)
-def test_contestants_do_what_float64_does(kind, pieces):
-    if reason := why_not(kind):
+def test_contestants_agree_with_float64(kind, pieces):
+    if reason := why_unavailable(kind):
         pytest.skip(reason)
     case = replace(SMALL, pieces=pieces)
     assert check(kind(case, draw(case))) < 1e-3
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in EVERYONE if not why_not(kind) and kind.name not in ("floor", "torch.compile")]
+    "kind", [kind for kind in EVERYONE if not why_unavailable(kind) and kind.name not in ("floor", "torch.compile")]
 )
-def test_a_contestant_that_learns_something_else_is_found(kind):
+def test_a_contestant_that_learns_something_else_is_refused(kind):
     case = replace(SMALL, pieces=ADAM)
     data = draw(case)
     contestant = kind(case, data)
@@ -78,7 +80,7 @@ def test_a_contestant_that_learns_something_else_is_found(kind):
         check(contestant)
 
 
-def test_a_contestant_that_predicts_something_else_is_found():
+def test_a_contestant_that_predicts_something_else_is_refused():
     contestant = EVERYONE[0](SMALL, draw(SMALL))
     predict = contestant.predict
     contestant.predict = lambda x: predict(x) + 0.01
@@ -86,19 +88,20 @@ def test_a_contestant_that_predicts_something_else_is_found():
         check(contestant)
 
 
-def test_the_readme_says_what_was_missed():
-    text = report.put_into(f"before {report.BEGIN} old {report.END} after", results([3.0, 3.0], [4.0, 6.0]))
+def test_the_guide_shows_the_targets_that_were_missed():
+    old = "before <!-- measured: begin --> old <!-- measured: end --> after"
+    text = insert(old, CPU, [results([3.0, 3.0], [4.0, 6.0])])
     assert text.startswith("before ") and text.endswith(" after") and " old " not in text
     assert "| 784-128-10, 128, sgd, 512 | 3,000.0 ms |  |  | **0.62** [0.6] |  |  |" in text
     assert "2026-01-02" in text and "abacus" in text
-    assert "| 0.5 [0.6] |" in report.as_markdown(results([3.0], [6.0]))
-    assert "| 0.62 [0.78] |" in report.as_markdown(results([3.1], [5.0], optimizer="adam"))
+    assert "| 0.5 [0.6] |" in report.as_markdown(CPU, [results([3.0], [6.0])])
+    assert "| 0.62 [0.78] |" in report.as_markdown(CPU, [results([3.1], [5.0], optimizer="adam")])
     assert "[0.600: missed]" in report.as_text(results([3.1], [5.0]))
-    with pytest.raises(ValueError, match="has no place for the table"):
-        report.put_into("nothing", results([1.0], [1.0]))
+    with pytest.raises(ValueError, match="has no place for the results"):
+        insert("nothing", CPU, [results([1.0], [1.0])])
 
 
-def test_fits_that_arrive_elsewhere_are_found(monkeypatch):
+def test_fits_that_end_at_other_losses_are_refused(monkeypatch):
     x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
     monkeypatch.setattr(fits, "TASKS", {"small": lambda: (x, y, {"max_iter": 3})})
     (found,) = fits.fit_times(1, 2)
@@ -110,40 +113,40 @@ def test_fits_that_arrive_elsewhere_are_found(monkeypatch):
         fits.compare(other)
 
 
-def test_fits_are_told():
-    told = results([3.0], [6.0])
+def test_fits_are_reported():
+    found = results([3.0], [6.0])
     seconds = {"portable_bp": [1.0], "scikit-learn": [1.6], "products": [0.8]}
-    told["fit"] = [{"task": "digits at default settings", "threads": 2, "seconds": seconds}]
-    assert "float64, 2 threads: 1,000.0 ms, **0.62** [0.5] of scikit-learn's" in report.as_markdown(told)
-    assert "products alone take 0.50 of scikit-learn's" in report.as_text(told)
+    found["fit"] = [{"task": "digits at default settings", "threads": 2, "seconds": seconds}]
+    assert "float64, 2 threads: 1,000.0 ms, **0.62** [0.5] of scikit-learn's" in report.as_markdown(CPU, [found])
+    assert "products alone take 0.50 of scikit-learn's" in report.as_text(found)
 
 
 @pytest.mark.parametrize("held", [None, "[]", "{", json.dumps({"whole": False})])
-def test_the_readme_takes_the_results_of_a_whole_run_alone(held, tmp_path, capsys):
-    before, path = (ROOT / "README.md").read_text(encoding="utf-8"), tmp_path / "cpu.json"
+def test_the_guide_takes_only_the_results_of_a_whole_run(held, tmp_path, capsys):
+    before, path = GUIDE.read_text(encoding="utf-8"), tmp_path / "cpu.json"
     if held is not None:
         path.write_text(held, encoding="utf-8")
-    assert tell(path) == 2
+    assert report_cpu(path) == 2
     assert str(path) in capsys.readouterr().out
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == before
+    assert GUIDE.read_text(encoding="utf-8") == before
 
 
-def test_the_readme_holds_the_newest_results():
-    path = ROOT / "scripts" / "results" / "cpu.json"
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.put_into(text, json.loads(path.read_text(encoding="utf-8"))) == text
+def test_the_guide_holds_the_newest_results():
+    newest = json.loads((RESULTS / "cpu.json").read_text(encoding="utf-8"))
+    text = GUIDE.read_text(encoding="utf-8")
+    assert insert(text, CPU, [newest]) == text
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--cases", "2-4-3"], "--cases is '2-4-3', and should name some of 2-4-3-2,"),
+        (["--cases", "2-4-3"], "--cases is '2-4-3', but must name some of 2-4-3-2,"),
         (["--only", ","], "--only is ','"),
-        (["--rounds", "0"], "--rounds is 0, and should be a whole number from 1 up"),
+        (["--rounds", "0"], "--rounds is 0, but must be a whole number from 1 up"),
         (["--threads", "-1"], "--threads is -1"),
     ],
 )
-def test_what_the_command_does_not_understand(given, said, capsys):
+def test_wrong_options_are_refused(given, said, capsys):
     with pytest.raises(SystemExit) as caught:
         benchmark.options(given)
     assert caught.value.code == 2
@@ -151,45 +154,45 @@ def test_what_the_command_does_not_understand(given, said, capsys):
 
 
 def test_the_command_knows_the_cases():
-    """It names them before anything is imported that would start threads."""
+    """It has their names without importing what would start threads."""
     assert tuple(case.name for case in CASES) == benchmark.CASES
 
 
-def test_a_run_that_leaves_things_out_is_not_whole():
+def test_a_partial_run_is_not_whole():
     assert benchmark.options([]).whole
     for given in (["--quick"], ["--cases", "2-4-3-2"], ["--only", "step"], ["--rounds", "5"]):
         chosen = benchmark.options(given)
         assert not chosen.whole and chosen.output.name == "part.json"
 
 
-def test_a_part_of_a_whole_run_may_be_measured_anew(tmp_path, monkeypatch):
-    """What else is there stays; a quick run, or another machine's results, are begun anew."""
+def test_a_part_of_a_whole_run_can_be_measured_again(tmp_path, monkeypatch):
+    """The other results are kept, unless the run is quick or the machine is another one."""
     output = tmp_path / "cpu.json"
     there = results([3.0], [4.0])
     output.write_text(json.dumps(there), encoding="utf-8")
-    monkeypatch.setattr("scripts.benchmarking.run.machine", lambda threads: there["machine"])
-    found = begun(benchmark.options(["--only", "epoch", "--output", str(output)]))
-    put_in(found["cases"], results([], [])["cases"][0] | {"seconds": {"epoch": {"floor": [1.0]}}})
+    monkeypatch.setattr("scripts.benchmarking.run.describe_processor", lambda threads: there["machine"])
+    found = start_results(benchmark.options(["--only", "epoch", "--output", str(output)]))
+    merge_case(found["cases"], results([], [])["cases"][0] | {"seconds": {"epoch": {"floor": [1.0]}}})
     assert found["whole"] and found["machine"] == there["machine"]
     assert [case["seconds"] for case in found["cases"]] == [there["cases"][0]["seconds"] | {"epoch": {"floor": [1.0]}}]
-    put_in(found["cases"], results([1.0], [1.0], optimizer="adam")["cases"][0])
+    merge_case(found["cases"], results([1.0], [1.0], optimizer="adam")["cases"][0])
     assert len(found["cases"]) == 2
-    assert begun(benchmark.options(["--quick", "--output", str(output)]))["cases"] == []
-    monkeypatch.setattr("scripts.benchmarking.run.machine", lambda threads: {"processor": "another"})
-    assert begun(benchmark.options(["--only", "epoch", "--output", str(output)]))["cases"] == []
+    assert start_results(benchmark.options(["--quick", "--output", str(output)]))["cases"] == []
+    monkeypatch.setattr("scripts.benchmarking.run.describe_processor", lambda threads: {"processor": "another"})
+    assert start_results(benchmark.options(["--only", "epoch", "--output", str(output)]))["cases"] == []
 
 
 def test_a_quick_run(tmp_path):
-    """One network, one round: it measures, tells and draws."""
+    """It measures one network in one round, prints a report and draws a picture."""
     output = tmp_path / "new" / "quick.json"
     command = [sys.executable, "scripts/benchmark.py", "--quick", "--cases", "2-4-3-2", "--rounds", "1"]
     command += ["--only", "step,import", "--threads", "1", "--output", str(output)]
-    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = json.loads(output.read_text(encoding="utf-8"))
     assert not found["whole"] and found["import"]["unasked"] == []
     for case in found["cases"]:
         assert {"portable_bp numpy", "floor"} <= case["seconds"]["step"].keys()
         assert all(len(took) == 1 and took[0] > 0.0 for took in case["seconds"]["step"].values())
         assert all(np.isfinite(distance) for distance in case["distance_to_float64"].values())
-    assert "portable_bp numpy" in told and "scikit-learn" in told
+    assert "portable_bp numpy" in text and "scikit-learn" in text
     assert (tmp_path / "new" / "quick-steps.png").stat().st_size > 10_000

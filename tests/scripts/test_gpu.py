@@ -1,9 +1,8 @@
-"""What can be tested of scripts/gpu without a GPU: its judgment, its report, and a rehearsal of the rest."""
+"""Tests all of scripts/gpu that runs without a GPU: options, counts of tests, reports, and a rehearsal of the rest."""
 
 import dataclasses
 import json
 import logging
-import math
 import os
 import subprocess
 import sys
@@ -16,14 +15,18 @@ import pytest
 
 import portable_bp as bp
 from scripts import gpu
-from scripts.benchmarking import gpu_report
 from scripts.benchmarking.cases import SGD, Case, draw
 from scripts.benchmarking.contestants.floor import FloorOnGpu
 from scripts.benchmarking.contestants.ours import OursCupy
-from scripts.benchmarking.jobs import count_tests, run_side_by_side
-from scripts.benchmarking.on_gpu import by_both_clocks, by_clock, copy, fewest_bytes, measure_case, overheard, prepared
-from scripts.benchmarking.places import GPU, REHEARSAL, file_name, title
-from scripts.benchmarking.rounds import Turn, fewer_steps
+from scripts.benchmarking.gpu_run import GpuRun
+from scripts.benchmarking.jobs import Jobs, count_tests
+from scripts.benchmarking.machines import file_name
+from scripts.benchmarking.measuring import copy, measure_case, prepare
+from scripts.benchmarking.places import GPU, REHEARSAL
+from scripts.benchmarking.report import NOTHING, as_markdown
+from scripts.benchmarking.results import GUIDE, insert, read_gpus
+from scripts.benchmarking.rounds import EVENTS, HOST, Turn, fewer_steps, measure
+from scripts.benchmarking.run import fallbacks
 from tests.support.pretended_cupy import pretending
 
 ROOT = Path(__file__).parents[2]
@@ -44,11 +47,10 @@ def test_of_cupy_that_runs_elsewhere():
 
 
 def results(**changes):
-    host, events = gpu_report.HOST, gpu_report.EVENTS
     step = {
-        "portable_bp cupy": {host: [2.0, 2.0], events: [1.0, 3.0]},
-        "PyTorch eager": {host: [9.0, 9.0], events: [4.0, 4.0]},
-        "JAX jit": {host: [1.0, 1.0]},
+        "portable_bp cupy": {HOST: [2.0, 2.0], EVENTS: [1.0, 3.0]},
+        "PyTorch eager": {HOST: [9.0, 9.0], EVENTS: [4.0, 4.0]},
+        "JAX jit": {HOST: [1.0, 1.0]},
     }
     case = {
         "name": "2-4-3-2",
@@ -66,28 +68,28 @@ def results(**changes):
         "device": device,
         "without": {"jax:gpu": "it sees none"},
         "tests": {"passed": 1200, "on": {"passed": 300}, "left_out": []},
-        "copy": {"bytes_read_and_written": 4e9, "seconds": {host: [2.0], events: [1.0]}},
+        "copy": {"bytes_read_and_written": 4e9, "seconds": {HOST: [2.0], EVENTS: [1.0]}},
         "cases": [case | {"seconds": {"step": step}, "distance_to_float64": {"portable_bp cupy": 0.00012}}],
         "left_out": {},
     } | changes
 
 
 def test_a_rehearsal(tmp_path):
-    """All but the tests and the demo, in small: it measures, writes and tells, and leaves the README alone."""
-    readme, output = (ROOT / "README.md").read_bytes(), tmp_path / "new" / "rehearsal.json"
+    """The benchmark on a small scale: it measures, writes and prints, and leaves the guide alone."""
+    guide, output = GUIDE.read_bytes(), tmp_path / "new" / "rehearsal.json"
     command = [sys.executable, "scripts/gpu.py", "--rehearse", "--only", "benchmark", "--cases", "2-4-3-2", "--rounds", "1"]
-    told = subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = json.loads(output.read_text(encoding="utf-8"))
     assert [case["name"] for case in found["cases"]] == ["2-4-3-2"]
     assert {"portable_bp numpy", "floor"} <= found["cases"][0]["seconds"]["step"].keys()
     assert found["failed"] == [] and not found["passed"] and found["under_way"] is None
-    assert "| 2-4-3-2, 4, sgd, float32 |" in told
-    assert (ROOT / "README.md").read_bytes() == readme
+    assert "| 2-4-3-2, 4, sgd, float32 |" in text
+    assert GUIDE.read_bytes() == guide
 
 
 @pytest.fixture
 def cupy(monkeypatch):
-    """A pretended CuPy, on whose GPU a second takes two."""
+    """A pretended CuPy whose events show twice the time that has passed."""
     with pretending():
         import cupy
 
@@ -99,38 +101,38 @@ def cupy(monkeypatch):
         }
         for name, pretended in events.items():
             monkeypatch.setattr(cupy.cuda, name, pretended, raising=False)
-        monkeypatch.setattr(cupy, "__spec__", types.SimpleNamespace())  # by which it is seen to be installed
+        monkeypatch.setattr(cupy, "__spec__", types.SimpleNamespace())  # by which it counts as installed
         yield cupy
-    prepared.cache_clear()
+    prepare.cache_clear()
 
 
-def test_it_is_told_where_a_step_is_not_played(cupy, monkeypatch):
+def test_the_reason_why_a_step_is_not_replayed_is_collected(cupy, monkeypatch):
     def refuse(self, *arrays):
         raise RuntimeError("NVRTC_ERROR_COMPILATION")
 
     monkeypatch.setattr(cupy.ElementwiseKernel, "__call__", refuse)
     network = bp.Network([3, 2], backend="cupy", seed=0)
-    with overheard() as told:
+    with fallbacks() as reasons:
         network.fit(np.eye(3), np.ones((3, 2)), epochs=4)
-    assert told == ["a step cannot be played: RuntimeError('NVRTC_ERROR_COMPILATION')"]
+    assert reasons == ["a step cannot be played: RuntimeError('NVRTC_ERROR_COMPILATION')"]
     assert logging.getLogger("portable_bp").handlers == []
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("float32", 0.0, 1e-4), ("tf32", 1e-5, 1e-3), ("mixed", 1e-4, 8e-3)])
-def test_what_is_measured_on_cupy(cupy, precision, least, most):
-    place = dataclasses.replace(GPU, turn=0.001, epoch=0.01, copied=1000)
+def test_a_case_is_measured_on_cupy(cupy, precision, least, most):
+    place = dataclasses.replace(GPU, kinds=(OursCupy, FloorOnGpu), turn=0.001, epoch=0.01, copied=1000, rounds=2)
     case = Case((5, 4, 3), 6, 8, SGD, precision)
-    found = measure_case(case, place, [OursCupy, FloorOnGpu], math.inf, 2)
+    found = measure_case(case, place)
     assert found["left_out"] == {} and least <= found["distance_to_float64"]["portable_bp cupy"] < most
     for who in ("portable_bp cupy", "floor"):
         took = found["seconds"]["step"][who]
-        assert len(took[gpu_report.HOST]) == 2
-        assert all(one < other for one, other in zip(took[gpu_report.HOST], took[gpu_report.EVENTS], strict=True))
-    copied = copy(place, 2)
-    assert copied["bytes_read_and_written"] == 8000 and len(copied["seconds"][gpu_report.EVENTS]) == 2
+        assert len(took[HOST]) == 2
+        assert all(one < other for one, other in zip(took[HOST], took[EVENTS], strict=True))
+    copied = copy(place)
+    assert copied["bytes_read_and_written"] == 8000 and len(copied["seconds"][EVENTS]) == 2
 
 
-def test_the_products_of_the_floor_are_those_of_a_step(cupy):
+def test_the_floor_computes_the_products_of_a_step(cupy):
     case = Case((5, 4, 3), 6, 8)
     floor = FloorOnGpu(case, draw(case))
     floor.steps(1)
@@ -150,19 +152,19 @@ def test_without_a_gpu_it_says_so_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--only", "test"], "--only is 'test', and should name some of tests,demo,benchmark"),
+        (["--only", "test"], "--only is 'test', but must name some of tests,demo,benchmark"),
         (["--rounds", "0"], "--rounds is 0"),
-        (["--seconds", "nan"], "--seconds is nan, and should be 60 or more"),
+        (["--seconds", "nan"], "--seconds is nan, but must be 60 or more"),
     ],
 )
-def test_what_the_command_does_not_understand(given, said, capsys):
+def test_wrong_options_are_refused(given, said, capsys):
     with pytest.raises(SystemExit) as caught:
         gpu.options(given)
     assert caught.value.code == 2
     assert said in capsys.readouterr().err
 
 
-def test_only_a_whole_run_is_written_by_the_name_of_the_gpu():
+def test_only_a_whole_run_is_written_to_the_file_of_the_gpu():
     assert gpu.options([]).whole
     for given in (["--rehearse"], ["--cases", "2-4-3-2"], ["--only", "tests"], ["--rounds", "1"], ["--output", "x.json"]):
         assert not gpu.options(given).whole
@@ -170,7 +172,7 @@ def test_only_a_whole_run_is_written_by_the_name_of_the_gpu():
     assert file_name("Tesla V100-SXM2-16GB") == "nvidia-tesla-v100-sxm2-16gb.json"
 
 
-def test_tests_are_counted_as_pytest_ran_them(tmp_path):
+def test_the_tests_that_pytest_ran_are_counted(tmp_path):
     (tmp_path / "test_some.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / "test_other.py").write_text("import polars.nothing\nimport scripts.nothing", encoding="utf-8")
     written = tmp_path / "tests.xml"
@@ -195,39 +197,42 @@ def test_tests_are_counted_as_pytest_ran_them(tmp_path):
 )
 def test_the_tests_must_have_run_on_cupy_and_passed(passed, failed, unfinished, said):
     counts = {"passed": passed, "failed": failed, "skipped": 1}
-    found = {"failed": []}
-    gpu.add_tests(found, {"tests/test_b.py": counts | {"on": counts, "failures": [], "left_out": []}}, unfinished, "cupy")
-    assert found["failed"] == said and found["tests"]["passed"] == passed
+    run = GpuRun(gpu.options(["--rehearse"]), REHEARSAL)
+    run.place = GPU
+    run.add_tests({"tests/test_b.py": counts | {"on": counts, "failures": [], "left_out": []}}, unfinished)
+    assert run.results["failed"] == said and run.results["tests"]["passed"] == passed
 
 
-def test_files_of_tests_are_run_side_by_side(tmp_path, monkeypatch):
+def test_files_of_tests_run_in_parallel(tmp_path, monkeypatch):
     files = [tmp_path / f"test_{name}.py" for name in "ab"]
     for path in files:
         path.write_text(TESTS.replace('way != "numpy"', "way"), encoding="utf-8")
-    monkeypatch.setattr(gpu, "_test_files", lambda *_: [str(path) for path in files])
-    found = {"device": {"memory": 0}, "without": {"torch": "", "jax": ""}, "failed": []}
-    gpu.check(gpu.options(["--only", "tests"]), REHEARSAL, found, time.time() + 300.0)
+    run = GpuRun(gpu.options(["--rehearse", "--only", "tests"]), REHEARSAL)
+    monkeypatch.setattr(run, "test_files", lambda: [str(path) for path in files])
+    run.results["without"] = {"torch": "", "jax": ""}
+    run.run_commands(time.time() + 300.0)
+    found = run.results
     assert found["failed"] == [] and found["tests"]["unfinished"] == {}
     assert (found["tests"]["passed"], found["tests"]["skipped"]) == (8, 2)
     assert found["tests"]["on"] == {"passed": 2, "failed": 0, "skipped": 0}
 
 
-def test_what_takes_too_long_is_ended():
+def test_a_command_that_takes_too_long_is_killed():
     commands = {"slow": [sys.executable, "-c", "print('so far', flush=True); import time; time.sleep(60)"]}
     commands |= {"wrong": [sys.executable, "-c", "raise SystemExit(3)"], "late": [sys.executable, "-c", ""]}
-    told = []
-    outcomes = run_side_by_side(commands, 2, time.time() + 2.0, os.environ, lambda name, _: told.append(name))
-    assert {name: outcome.code for name, outcome in outcomes.items()} in ({"slow": None, "wrong": 3, "late": 0},)
-    assert outcomes["slow"].output.strip() == "so far" and 1.0 < outcomes["slow"].seconds < 20.0
-    assert sorted(told) == sorted(commands)
+    names = []
+    ended = Jobs(commands, 2, time.time() + 2.0, os.environ).run(lambda name, _: names.append(name))
+    assert {name: result.code for name, result in ended.items()} == {"slow": None, "wrong": 3, "late": 0}
+    assert ended["slow"].output.strip() == "so far" and 1.0 < ended["slow"].seconds < 20.0
+    assert sorted(names) == sorted(commands)
 
 
 @pytest.mark.parametrize(
     ("code", "begun", "failed"),
     [(-11, [["a", "b"], ["b"]], ["a: the benchmark's process ended with -11"]), (None, [["a", "b"]], [])],
 )
-def test_a_benchmark_that_breaks_down_goes_on_with_the_next_case(code, begun, failed, tmp_path, monkeypatch):
-    """Unless it was the time that ended it."""
+def test_a_benchmark_that_breaks_down_continues_with_the_next_case(code, begun, failed, tmp_path, monkeypatch):
+    """Unless the time is over."""
     output, met = tmp_path / "results.json", []
 
     class Process:
@@ -241,19 +246,23 @@ def test_a_benchmark_that_breaks_down_goes_on_with_the_next_case(code, begun, fa
                 raise subprocess.TimeoutExpired("", seconds)
             return code if len(met) == 1 else 0
 
-    monkeypatch.setattr(gpu.subprocess, "Popen", Process)
-    monkeypatch.setattr("scripts.benchmarking.jobs.end", lambda process: None)
-    found = gpu.benchmark(gpu.options([]), {}, output, ["a", "b"], time.time())
+    run = GpuRun(gpu.options(["--rehearse", "--output", str(output)]), REHEARSAL)
+    monkeypatch.setattr("scripts.benchmarking.jobs.subprocess.Popen", Process)
+    monkeypatch.setattr("scripts.benchmarking.jobs.kill", lambda process: None)
+    run.run_benchmark(["a", "b"], time.time())
+    found = run.results
     assert met == begun and found["failed"] == failed and found["under_way"] is None
     assert found["left_out"] == {"a": "the benchmark's process ended with -11" if code else "the time was over"}
 
 
 def test_both_clocks_are_kept():
-    turn = Turn(lambda steps: time.sleep(0.01), 2, 0, lambda: lambda: 3.0)
-    host, events = by_both_clocks(turn)
-    assert 0.005 <= host < 1.0 and events == 1.5
-    assert by_clock([(1.0, 2.0), (3.0, 4.0)]) == {"by the host's clock": [1.0, 3.0], "by CUDA events": [2.0, 4.0]}
-    assert by_clock([(1.0, None)]) == {"by the host's clock": [1.0]}
+    host = Turn(lambda steps: time.sleep(0.01), 2, 0)
+    both = host._replace(stopwatch=lambda: lambda: 3.0)
+    seconds = both.time()
+    assert 0.005 <= seconds["by the host's clock"] < 1.0 and seconds["by CUDA events"] == 1.5
+    found = measure({"host": host, "both": both}, 2, "rounds")
+    assert found["host"].keys() == {"by the host's clock"}
+    assert found["both"].keys() == {"by the host's clock", "by CUDA events"} and found["both"]["by CUDA events"] == [1.5, 1.5]
 
 
 def test_an_epoch_is_whole_where_there_is_time():
@@ -263,28 +272,28 @@ def test_an_epoch_is_whole_where_there_is_time():
 
 def test_the_fewest_bytes_of_a_step():
     case = dataclasses.replace(REHEARSAL.cases[0], sizes=(3, 2), batch=5, pieces=SGD)
-    assert fewest_bytes(case) == 4 * (5 * (3 + 2) + 2 * (3 * 2 + 2))
+    assert case.fewest_bytes == 4 * (5 * (3 + 2) + 2 * (3 * 2 + 2))
 
 
-def test_every_case_has_a_name_of_its_own_and_those_with_targets_are_measured():
-    assert len({title(case) for case in GPU.cases}) == len(GPU.cases)
-    assert gpu_report.TARGETS.keys() <= {case.name for case in GPU.cases}
+def test_every_case_has_its_own_title_and_those_with_targets_are_measured():
+    assert len({case.title for case in GPU.cases}) == len(GPU.cases)
+    assert GPU.targets.keys() <= {case.name for case in GPU.cases}
     assert {case.precision for case in REHEARSAL.cases} == {"float32"}
 
 
-def test_a_ratio_is_by_events_where_both_have_them():
-    told = gpu_report.as_markdown([results()])
-    assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 [0.5] |  | **2.00** [1] |  | 1.2e-04 |" in told
-    assert "NVIDIA Abacus" in told and "1,200 tests passed, 300 of them on CuPy" in told
-    assert "reads and writes 4 GB a second" in told and "Without jax:gpu: it sees none" in told
+def test_a_ratio_is_taken_by_events_where_both_have_them():
+    text = as_markdown(GPU, [results()])
+    assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 [0.5] |  | **2.00** [1] |  | 1.2e-04 |" in text
+    assert "NVIDIA Abacus" in text and "1,200 tests passed, 300 of them on CuPy" in text
+    assert "reads and writes 4 GB a second" in text and "Without jax:gpu: it sees none" in text
 
 
-def test_what_failed_or_was_not_measured_is_not_told():
-    assert gpu_report.as_markdown([]) == gpu_report.as_markdown([results(passed=False)]) == gpu_report.NOTHING
-    text = gpu_report.put_into(f"before {gpu_report.BEGIN} old {gpu_report.END} after", [])
-    assert text == f"before {gpu_report.BEGIN}\n{gpu_report.NOTHING}\n{gpu_report.END} after"
+def test_a_run_that_failed_is_not_reported():
+    assert as_markdown(GPU, []) == as_markdown(GPU, [results(passed=False)]) == NOTHING
+    begin, end = "<!-- measured on a GPU: begin -->", "<!-- measured on a GPU: end -->"
+    assert insert(f"before {begin} old {end} after", GPU, []) == f"before {begin}\n{NOTHING}\n{end} after"
 
 
-def test_the_readme_holds_the_newest_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert gpu_report.put_into(text, gpu_report.read_all(gpu.RESULTS)) == text
+def test_the_guide_holds_the_newest_results():
+    text = GUIDE.read_text(encoding="utf-8")
+    assert insert(text, GPU, read_gpus()) == text

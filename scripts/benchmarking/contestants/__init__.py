@@ -1,4 +1,4 @@
-"""Who takes part: portable_bp on each backend, the same network in other libraries, and its matrix products alone."""
+"""Who takes part: portable_bp on each backend, the same network in other libraries, and the matrix products alone."""
 
 import importlib.util
 
@@ -10,7 +10,7 @@ from scripts.benchmarking.contestants.ours import Ours, OursCupy, OursJax, OursJ
 from scripts.benchmarking.contestants.pytorch import Torch, TorchCompiled, TorchCompiledOnGpu, TorchOnGpu
 from scripts.benchmarking.contestants.scikit_learn import ScikitLearn
 
-__all__ = ["Contestant", "EVERYONE", "Floor", "ON_GPU", "Ours", "TorchCompiled", "why_not"]
+__all__ = ["Contestant", "EVERYONE", "Floor", "ON_GPU", "Ours", "TorchCompiled", "why_unavailable"]
 
 EVERYONE: tuple[type[Contestant], ...] = (OursNumpy, OursTorch, OursJax, Floor, Torch, TorchCompiled, Jax, ScikitLearn)
 ON_GPU: tuple[type[Contestant], ...] = (
@@ -24,14 +24,8 @@ ON_GPU: tuple[type[Contestant], ...] = (
 )
 
 
-def why_not(kind: type[Contestant]) -> str | None:
-    """Return why a contestant cannot take part, or None where the library and the device that it needs are here.
-
-    Parameters
-    ----------
-    kind : type
-        One of `EVERYONE`, or of `ON_GPU`.
-    """
+def why_unavailable(kind: type[Contestant]) -> str | None:
+    """Return why a contestant's library or device cannot be used here, or None if it can."""
     module, _, device = kind.needs.partition(":")
     if importlib.util.find_spec(module) is None:
         return f"{module} is not installed"

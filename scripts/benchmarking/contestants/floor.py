@@ -1,4 +1,4 @@
-"""The floor: only the matrix products of a step, by the same library and into arrays that are there already."""
+"""The floor: only the matrix products of a step, by the same library and into arrays that exist already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data, backend_of
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants.contestant import Contestant
 from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch
 
@@ -16,14 +16,15 @@ class Floor(Contestant):
 
     name = "floor"
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
-        self.backend = backend_of(case, self.needs)
-        place, generator = self.backend.asarray, np.random.default_rng(0)
-        self.weights = [place(weight) for weight in data.weights]
-        # Any numbers but zeros, which a GPU multiplies with less power and therefore faster.
+        self.backend = case.select_backend(self.needs)
+        asarray, generator = self.backend.asarray, np.random.default_rng(0)
+        self.weights = [asarray(weight) for weight in data.weights]
+        # Not zeros: a GPU multiplies those with less power, and therefore faster.
         outs, deltas = (
-            [place(generator.random((case.batch, size), "float32")) for size in sizes] for sizes in (case.sizes, case.sizes[1:])
+            [asarray(generator.random((case.batch, size), "float32")) for size in sizes]
+            for sizes in (case.sizes, case.sizes[1:])
         )
         gradients = [self.backend.xp.empty_like(weight) for weight in self.weights]
         slopes = [self.backend.xp.empty_like(out) for out in outs[1:-1]]
@@ -52,15 +53,15 @@ class Floor(Contestant):
 
 
 class FloorOnGpu(Floor):
-    """CuPy's products alone, from fixed places, as our own steps make them, and as exact as the case wants them."""
+    """CuPy's products alone, from and into fixed arrays, as in our own steps, with the precision of the case."""
 
     needs, stopwatch = "cupy", staticmethod(cupy_stopwatch)
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         from portable_bp.backends.recorded.cupy_calls import Product
 
-        self.calls = [Product(*places, case.precision) for places in self.products]
+        self.calls = [Product(*arrays, case.precision) for arrays in self.products]
 
     def _multiply(self, count: int) -> None:
         for _ in range(count):

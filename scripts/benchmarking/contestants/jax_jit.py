@@ -1,4 +1,4 @@
-"""JAX: its autodiff, one jit call a step, the old weights donated."""
+"""JAX: its autodiff, one jit call per step, with the old weights donated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
 
 
@@ -16,9 +16,9 @@ class Jax(Contestant):
     """JAX as its users write it."""
 
     name, needs = "JAX jit", "jax"
-    precisions: dict[str, str] = {}  # on a CPU all products are exact
+    precisions: dict[str, str] = {}  # on a CPU all products are float32
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         import jax
         import jax.numpy as jnp
@@ -52,7 +52,7 @@ class Jax(Contestant):
             self.state = self.gathered(self.state, self.x, self.target, rows)
         self.jax.block_until_ready(self.state)
 
-    def place(self, x: np.ndarray) -> Any:
+    def asarray(self, x: np.ndarray) -> Any:
         """Return a JAX array."""
         return self.jax.numpy.asarray(x)
 
@@ -62,14 +62,14 @@ class Jax(Contestant):
 
 
 class JaxOnGpu(Jax):
-    """The same on a GPU, where JAX takes TF32 unless it is told."""
+    """JAX on a GPU, where it uses TF32 unless a precision is given."""
 
     needs = "jax:gpu"
     precisions = {"float32": "float32", "tf32": "TF32_TF32_F32", "mixed": "BF16_BF16_F32"}
 
 
 def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
-    """Return forward(layers, x) and step(state, x, target), to be compiled."""
+    """Return forward(layers, x) and step(state, x, target), not yet compiled."""
     import jax
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""portable_bp, on each backend: it always shuffles and gathers, so that its steps are its epoch."""
+"""portable_bp on each backend. It always shuffles and gathers: its steps are its epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data, ours
+import portable_bp as bp
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants.contestant import Contestant
 from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch, torch_stopwatch
 
@@ -14,12 +15,14 @@ from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch, torch_s
 class Ours(Contestant):
     """portable_bp on the backend that it needs."""
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
-        self.network = ours(case, data, self.needs)
-        self.x, self.target = self.place(data.x), self.place(data.target)
+        activations = case.pieces.activation, case.pieces.output_activation
+        backend = case.select_backend(self.needs)
+        self.network = bp.Network.from_weights(data.weights, data.biases, *activations, backend=backend)
+        self.x, self.target = self.asarray(data.x), self.asarray(data.target)
 
-    def place(self, x: np.ndarray) -> Any:
+    def asarray(self, x: np.ndarray) -> Any:
         """Return an array on the backend."""
         return self.network.backend.asarray(x, "int32" if x.dtype.kind == "i" else None)
 
@@ -28,7 +31,7 @@ class Ours(Contestant):
         return [self.network.backend.to_numpy(each) for kind in zip(*self.network.layers, strict=True) for each in kind]
 
     def steps(self, count: int) -> None:
-        """Fit one epoch: checks, shuffling and gathering in."""
+        """Fit one epoch, with its checks, shuffling and gathering."""
         pieces, samples = self.case.pieces, count * self.case.batch
         self.network.fit(
             self.x[:samples],
@@ -43,7 +46,7 @@ class Ours(Contestant):
     epoch = steps
 
     def predict(self, x: Any) -> np.ndarray:
-        """Predict, checks in."""
+        """Predict, with its checks."""
         return self.network.backend.to_numpy(self.network.predict(x))
 
 

@@ -1,4 +1,4 @@
-"""PyTorch: torch.nn, autograd and torch.optim, as they stand and compiled."""
+"""PyTorch: torch.nn, autograd and torch.optim, eager and compiled."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
 from scripts.benchmarking.contestants.stopwatches import torch_stopwatch
 
 
 class Torch(Contestant):
-    """Eager PyTorch, with the fused optimizers, which are its fastest."""
+    """Eager PyTorch, with its fastest optimizers, the fused ones."""
 
     name, needs, device = "PyTorch eager", "torch", "cpu"
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         import torch
 
@@ -36,7 +36,7 @@ class Torch(Contestant):
         self.module: Any = torch.nn.Sequential(*modules)
         optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
         self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=case.learning_rate, fused=True)
-        self.x, self.target = self.place(data.x), self.place(data.target)
+        self.x, self.target = self.asarray(data.x), self.asarray(data.target)
         self.ready = ready_batches(case, self.x, self.target)
         self.measure: Any = self._measure_in_bfloat16 if case.precision == "mixed" else self._measure
 
@@ -52,7 +52,7 @@ class Torch(Contestant):
 
     @contextlib.contextmanager
     def _work(self) -> Iterator[None]:
-        """Let products be as exact as the case wants them; at the end, wait for the device."""
+        """Set the precision of products to the case's; at the end, wait for the device."""
         before = self.torch.get_float32_matmul_precision()
         self.torch.set_float32_matmul_precision("high" if self.case.precision == "tf32" else "highest")
         try:
@@ -81,10 +81,10 @@ class Torch(Contestant):
     def epoch(self, count: int) -> None:
         """Train on batches that are shuffled and gathered."""
         with self._work():
-            for rows in self.place(shuffled_rows(self.case, count)):
+            for rows in self.asarray(shuffled_rows(self.case, count)):
                 self._step(self.x[rows], self.target[rows])
 
-    def place(self, x: np.ndarray) -> Any:
+    def asarray(self, x: np.ndarray) -> Any:
         """Return a tensor."""
         return self.torch.tensor(x, device=self.device)
 
@@ -95,23 +95,23 @@ class Torch(Contestant):
 
 
 class TorchOnGpu(Torch):
-    """The same on a CUDA device."""
+    """Eager PyTorch on a CUDA device."""
 
     needs, device, stopwatch = "torch:cuda", "cuda", staticmethod(torch_stopwatch)
 
 
 class TorchCompiled(Torch):
-    """The same, the way to the loss and back compiled by torch.compile for the batch's own shape."""
+    """PyTorch whose forward and backward passes are compiled by torch.compile for the shape of the batch."""
 
     name, mode = "torch.compile", "default"
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
-        self.torch._dynamo.reset()  # it stops compiling a function that it has met in eight forms
+        self.torch._dynamo.reset()  # it stops compiling a function after eight variants
         self.measure = self.torch.compile(self.measure, dynamic=False, mode=self.mode)
 
 
 class TorchCompiledOnGpu(TorchCompiled):
-    """The same on a CUDA device, where the whole of it is a CUDA graph."""
+    """The same on a CUDA device, where both passes are captured in CUDA graphs."""
 
     needs, device, stopwatch, mode = "torch:cuda", "cuda", staticmethod(torch_stopwatch), "reduce-overhead"

@@ -1,4 +1,4 @@
-"""scikit-learn's MLP, by partial_fit."""
+"""scikit-learn's MLP, trained by partial_fit."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmarking.cases import Case, Data
+from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants.contestant import Contestant, ready_batches, shuffled_rows
 
 
 class ScikitLearn(Contestant):
-    """Its regressor's outputs have no activation, so that it does less than the others in the cases with squared error."""
+    """scikit-learn's classifier, or its regressor, whose outputs have no activation: it does less work than the others do."""
 
     name, needs = "scikit-learn", "sklearn"
 
-    def __init__(self, case: Case, data: Data) -> None:
+    def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         pieces = case.pieces
         classifies = pieces.loss == "cross_entropy"
         if classifies and case.sizes[-1] == 2:
-            raise NotImplementedError("for two classes it has one output, and so another network")
+            raise NotImplementedError("for two classes it has a single output, which makes it another network")
         self.output_activation, self.predicts_probabilities = "identity", classifies
         kind: Any = MLPClassifier if classifies else MLPRegressor
         self.model = kind(
@@ -35,7 +35,7 @@ class ScikitLearn(Contestant):
             learning_rate_init=case.learning_rate,
             momentum=0.0,
             nesterovs_momentum=False,
-            epsilon=5e-10,  # it adds epsilon where that counts for some 20 times as much in the first steps
+            epsilon=5e-10,  # it adds epsilon where it weighs about 20 times as much in the first steps
             shuffle=False,
         )
         self.ready = ready_batches(case, data.x, data.target)
@@ -44,7 +44,7 @@ class ScikitLearn(Contestant):
             mine[...] = given.T
         for mine, given in zip(self.model.intercepts_, data.biases, strict=True):
             mine[...] = given
-        del self.model._optimizer  # so that Adam begins anew too
+        del self.model._optimizer  # so that Adam starts again too
 
     def parameters(self) -> list[np.ndarray]:
         """Return each layer's weight, then each layer's bias."""
@@ -61,5 +61,5 @@ class ScikitLearn(Contestant):
             self.model.partial_fit(self.data.x[rows], self.data.target[rows])
 
     def predict(self, x: Any) -> np.ndarray:
-        """Predict probabilities or numbers."""
+        """Predict probabilities, or the outputs."""
         return self.model.predict_proba(x) if hasattr(self.model, "classes_") else self.model.predict(x)

@@ -1,6 +1,6 @@
-"""A library's own measure of time on a CUDA device: events in the stream that it works in.
+"""Stopwatches of libraries on a CUDA device: events in the stream that the library works in.
 
-Each function begins to measure; what it returns ends that, waits for the device, and gives the seconds between.
+Each function starts one. What it returns stops it, waits for the device, and returns the seconds between.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def cupy_stopwatch() -> Callable[[], float]:
-    """Begin to measure in CuPy's current stream."""
+    """Start measuring in CuPy's current stream."""
     import cupy
 
     began = cupy.cuda.get_current_stream().record(cupy.cuda.Event())
@@ -23,7 +23,7 @@ def cupy_stopwatch() -> Callable[[], float]:
 
 
 def torch_stopwatch() -> Callable[[], float]:
-    """Begin to measure in PyTorch's current stream."""
+    """Start measuring in PyTorch's current stream."""
     import torch
 
     began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
