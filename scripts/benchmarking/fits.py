@@ -36,9 +36,9 @@ def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
     found = []
     for name, task in TASKS.items():
         x, y, options = task()
-        fits: dict[str, Callable[[int], Any]] = {who: fitting(kind, x, y, options) for who, kind in kinds().items()}
-        model = compare(fits)["portable_bp"]
-        fits["products"] = products(x, [coef.shape for coef in model.coefs_], min(200, len(x)), model.n_iter_)
+        fits: dict[str, Callable[[int], Any]] = {who: make_fit(kind, x, y, options) for who, kind in classifiers().items()}
+        model = fit_models(fits)["portable_bp"]
+        fits["products"] = make_products(x, [coef.shape for coef in model.coefs_], min(200, len(x)), model.n_iter_)
         for limit in sorted({1, threads}):
             turns = {who: Turn(fit, 1, 0) for who, fit in fits.items()}
             with threadpool_limits(limit):
@@ -46,7 +46,7 @@ def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
     return found
 
 
-def kinds() -> dict[str, Any]:
+def classifiers() -> dict[str, Any]:
     """Return the two classifiers."""
     import sklearn.neural_network
 
@@ -55,7 +55,7 @@ def kinds() -> dict[str, Any]:
     return {"portable_bp": MLPClassifier, "scikit-learn": sklearn.neural_network.MLPClassifier}
 
 
-def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> Callable[[int], Any]:
+def make_fit(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> Callable[[int], Any]:
     """Return a function that takes a number of fits to make, and returns the last model."""
 
     def fit(count: int) -> Any:
@@ -69,7 +69,7 @@ def fitting(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) ->
     return fit
 
 
-def products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: int) -> Callable[[int], None]:
+def make_products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: int) -> Callable[[int], None]:
     """Return a function that computes only the matrix products of a number of fits; shapes are (fan_in, fan_out)."""
     weights = [np.ones(shape) for shape in shapes]
     sizes = [batch] * (len(x) // batch) + [len(x) % batch] * (len(x) % batch > 0)
@@ -87,7 +87,7 @@ def products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: i
     return run
 
 
-def compare(fits: dict[str, Callable[[int], Any]]) -> dict[str, Any]:
+def fit_models(fits: dict[str, Callable[[int], Any]]) -> dict[str, Any]:
     """Return the model of each fit, or raise WrongResultError where their losses differ."""
     models = {who: fit(1) for who, fit in fits.items()}
     first = models["scikit-learn"].loss_curve_

@@ -87,10 +87,10 @@ class GpuRun:
             for name, path in files.items():
                 quietly = ["-q", "--tb=short", "-p", "no:cacheprovider", f"--junit-xml={path}"]
                 commands[name] = [sys.executable, "-m", "pytest", *quietly, name]
-            ended = Jobs(commands, at_once, until, self._environment(max(1, cores // at_once))).run(_tell)
+            ended = Jobs(commands, at_once, until, self._environment(max(1, cores // at_once))).run(_print_result)
             counted = {name: count_tests(path, self.place.flag) for name, path in files.items() if path.exists()}
         self.results["commands"] = {name: ended[name].code == 0 for name in commands if name not in files}
-        self.results["failed"] += [f"{name} {ended[name]}" for name, well in self.results["commands"].items() if not well]
+        self.results["failed"] += [f"{name} {ended[name]}" for name, passed in self.results["commands"].items() if not passed]
         if files:
             self.add_tests(counted, {name: str(ended[name]) for name in files if name not in counted})
 
@@ -121,14 +121,15 @@ class GpuRun:
 
     def add_tests(self, counted: dict[str, dict[str, Any]], unfinished: dict[str, str]) -> None:
         """Add the counts of tests by file to the results, with how files ended that have none, and what failed."""
-        sums = {how: sum(each[how] for each in counted.values()) for how in ("passed", "failed", "skipped")}
-        on = {how: sum(each["on"][how] for each in counted.values()) for how in sums}
+        sums = {ended: sum(each[ended] for each in counted.values()) for ended in ("passed", "failed", "skipped")}
+        on = {ended: sum(each["on"][ended] for each in counted.values()) for ended in sums}
         listed = {kind: [line for each in counted.values() for line in each[kind]] for kind in ("failures", "left_out")}
         self.results["tests"] = sums | {"on": on, "unfinished": unfinished} | listed
         flag, failed = self.place.flag, self.results["failed"]
-        told = ", ".join(f"{number:,} {how} ({on[how]:,} on {flag})" for how, number in sums.items())
-        print(f"Tests: {told}", flush=True)
-        failed += [f"{name} {how}" for name, how in unfinished.items()]
+        print(
+            "Tests:", ", ".join(f"{number:,} {ended} ({on[ended]:,} on {flag})" for ended, number in sums.items()), flush=True
+        )
+        failed += [f"{name} {ended}" for name, ended in unfinished.items()]
         if sums["failed"]:
             failed.append(f"{sums['failed']} tests")
         if not on["passed"]:
@@ -145,17 +146,17 @@ class GpuRun:
             if code == 0:
                 return
             name = self.results["under_way"]
-            how = "the time was over" if code is None else f"the benchmark's process ended with {code}"
+            reason = "the time was over" if code is None else f"the benchmark's process ended with {code}"
             if code is not None:
-                self.results["failed"].append(f"{name or 'before the first case'}: {how}")
+                self.results["failed"].append(f"{name or 'before the first case'}: {reason}")
             titles = titles[titles.index(name) + 1 :] if name and code is not None else []
             if name:
-                self.results["left_out"][name] = how
+                self.results["left_out"][name] = reason
             self.results["under_way"] = None
             write(self.results, self.output)
 
 
-def _tell(name: str, result: CommandResult) -> None:
+def _print_result(name: str, result: CommandResult) -> None:
     if result.code == 0:
         print(f"  {name}: passed, in {result.seconds:.0f} s", flush=True)
     else:

@@ -41,15 +41,15 @@ class Jobs:
     environment: Mapping[str, str]
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
 
-    def run(self, tell: Callable[[str, CommandResult], object]) -> dict[str, CommandResult]:
-        """Run all commands, tell of each when it ends, and return how each ended."""
+    def run(self, report: Callable[[str, CommandResult], object]) -> dict[str, CommandResult]:
+        """Run all commands, report each when it ends, and return how each ended."""
         results: dict[str, CommandResult] = {}
         with ThreadPoolExecutor(self.at_once) as pool:
             started = {pool.submit(self._run, command): name for name, command in self.commands.items()}
             try:
                 for ended in as_completed(started):
                     results[started[ended]] = ended.result()
-                    tell(started[ended], ended.result())
+                    report(started[ended], ended.result())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in self.processes:
@@ -108,10 +108,10 @@ def count_tests(path: Path, way: str) -> dict[str, Any]:
         if message == "collection failure" and missing and missing[1] in OPTIONAL:
             found["left_out"].append(f"{name}: {missing[1]} is not installed")
             continue
-        how = "failed" if wrong is not None else "skipped" if case.find("skipped") is not None else "passed"
-        found[how] += 1
+        ended = "failed" if wrong is not None else "skipped" if case.find("skipped") is not None else "passed"
+        found[ended] += 1
         if re.search(rf"[\[-]{re.escape(way)}(?!-pretended)[\]-]", name):
-            found["on"][how] += 1
-        if how == "failed":
+            found["on"][ended] += 1
+        if ended == "failed":
             found["failures"].append(f"{name}: {message.partition(chr(10))[0][:200]}")
     return found

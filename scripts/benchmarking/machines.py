@@ -50,8 +50,8 @@ def describe_processor(threads: int) -> dict[str, Any]:
         found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
         processor = found.group(1) if found else processor
     blas = next((one for one in threadpool_info() if one["user_api"] == "blas"), {})
-    told = f"{blas.get('internal_api', 'unknown')} {blas.get('version', '')} for {blas.get('architecture', 'unknown')}"
-    return {"processor": processor, "threads": threads, "blas": told} | _software(ON_CPU)
+    products = f"{blas.get('internal_api', 'unknown')} {blas.get('version', '')} for {blas.get('architecture', 'unknown')}"
+    return {"processor": processor, "threads": threads, "blas": products} | _software(ON_CPU)
 
 
 def describe_device(place: Place) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scripts.benchmarking.cases import Case, CaseData, Networks, draw
 from scripts.benchmarking.check import References, WrongResultError, check
 from scripts.benchmarking.contestants import Contestant, Ours
 from scripts.benchmarking.places import Place
-from scripts.benchmarking.rounds import Turn, by_host, fewer_steps, measure, steps_in
+from scripts.benchmarking.rounds import Turn, by_host, measure, steps_lasting, steps_within
 
 TRAINING = ("step", "epoch")
 PREDICTED = (1, 10_000)  # samples at a time
@@ -64,7 +64,7 @@ class Lineup:
             except Exception as error:  # such as a missing compiler, or too little memory
                 if not place.keep_going and (isinstance(error, WrongResultError) or issubclass(kind, Ours)):
                     raise
-                self.left_out[kind.name] = in_a_line(error)
+                self.left_out[kind.name] = first_line(error)
 
     def _add(self, kind: type[Contestant]) -> None:
         data, references = prepare(replace(self.case, precision="float32"), self.place.flag)
@@ -80,7 +80,7 @@ class Lineup:
         turns: dict[str, Turn] = {}
         for contestant in self.contestants:
             run = repeated(contestant.predict, contestant.asarray(x))
-            turns[contestant.name] = Turn(run, steps_in(0.05, run, 10_000), 1)
+            turns[contestant.name] = Turn(run, steps_lasting(0.05, run, 10_000), 1)
         return by_host(measure(turns, self.place.rounds or 3, f"{self.case.name} predict {samples:,}"))
 
 
@@ -98,10 +98,10 @@ def turns_of(contestant: Contestant, place: Place) -> dict[str, Turn]:
     if ours and wanted:
         contestant.epoch(case.steps)  # compiles all that will be compiled
     elif "step" in wanted and contestant.steps is not None:
-        count = max(min(case.steps, 5), steps_in(place.turn, contestant.steps, case.steps))
+        count = max(min(case.steps, 5), steps_lasting(place.turn, contestant.steps, case.steps))
         turns["step"] = Turn(contestant.steps, count, min(count, 8), contestant.stopwatch)
     if (wanted if ours else "epoch" in wanted) and contestant.epoch is not None:
-        count = case.steps if place.epoch == math.inf else fewer_steps(place.epoch, contestant.epoch, case.steps)
+        count = case.steps if place.epoch == math.inf else steps_within(place.epoch, contestant.epoch, case.steps)
         turns["epoch"] = Turn(contestant.epoch, count, min(count, 8), contestant.stopwatch)
     return turns
 
@@ -140,12 +140,12 @@ def by_work(seconds: dict[tuple[str, str], Any], wanted: frozenset[str]) -> dict
     }
 
 
-def in_a_line(error: BaseException | str) -> str:
+def first_line(error: BaseException | str) -> str:
     """Return the first line of an error or a warning, or its class where it says nothing."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__
 
 
-def copy(place: Place) -> dict[str, Any]:
+def measure_copy(place: Place) -> dict[str, Any]:
     """Return how long it takes to copy an array to another one on the same device."""
     backend = bp.select_backend(place.flag)
     source, target = (backend.xp.full(place.copied, number, dtype=backend.dtype) for number in (1.0, 0.0))
@@ -156,5 +156,5 @@ def copy(place: Place) -> dict[str, Any]:
         backend.synchronize()
 
     stopwatch = next(kind.stopwatch for kind in place.kinds if kind.needs == place.flag)
-    turn = Turn(run, steps_in(place.turn, run, 1000), 2, stopwatch)
+    turn = Turn(run, steps_lasting(place.turn, run, 1000), 2, stopwatch)
     return {"bytes_read_and_written": 2 * source.nbytes, "seconds": measure({"copy": turn}, place.rounds or 5, "copy")["copy"]}

@@ -38,7 +38,7 @@ if status.exists():
 else:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
-OPTIONAL = {"cupy", "torch", "jax", "sklearn", "matplotlib"}
+NOT_IMPORTED = {"cupy", "torch", "jax", "sklearn", "matplotlib"}  # with portable_bp
 
 
 def peak_memory() -> dict[str, float]:
@@ -50,7 +50,7 @@ def peak_memory() -> dict[str, float]:
 
 
 def import_time(rounds: int) -> dict[str, Any]:
-    """Return the seconds of imports less Python's own start, one a round, and which optional libraries ours imports."""
+    """Return the seconds of imports less Python's own start, one a round, and which other libraries ours imports."""
     codes = {
         "python": "pass",
         "numpy": "import numpy",
@@ -67,7 +67,7 @@ def import_time(rounds: int) -> dict[str, Any]:
             seconds[name].append(time.perf_counter() - began)
     start = seconds.pop("python")
     took = {name: [one - bare for one, bare in zip(each, start, strict=True)] for name, each in seconds.items()}
-    code = f"import sys, portable_bp; portable_bp.Network; print(*({OPTIONAL!r} & sys.modules.keys()))"
+    code = f"import sys, portable_bp; portable_bp.Network; print(*({NOT_IMPORTED!r} & sys.modules.keys()))"
     return {"seconds": took, "unasked": _run(code).split()}
 
 

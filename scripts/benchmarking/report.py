@@ -38,13 +38,13 @@ def as_text(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_fits(results), *_sentences(results)])
 
 
-def case_in_a_line(case: dict[str, Any], place: Place) -> str:
+def summarize_case(case: dict[str, Any], place: Place) -> str:
     """Return the result of a case on a GPU, in a line."""
     found = {peer: compare(case, "step", place.ours, peer) for peer in place.peers}
     ratios = ", ".join(f"{_judged(each[1], place.target(case, peer))} of {peer}" for peer, each in found.items() if each)
     left_out = "".join(f"; without {name}: {reason}" for name, reason in case["left_out"].items())
     warned = "".join(f"; warned: {each}" for each in case["warnings"])
-    return f"{_described(case)}: {_step(case, place)}; {ratios}{left_out}{warned}"
+    return f"{_name(case)}: {_step(case, place)}; {ratios}{left_out}{warned}"
 
 
 def compare(case: dict[str, Any], work: str, mine: str, peer: str) -> list[float] | None:
@@ -73,7 +73,7 @@ def _step(case: dict[str, Any], place: Place) -> str:
     return _short(_median(seconds)) if seconds else "not measured"
 
 
-def _described(case: dict[str, Any]) -> str:
+def _name(case: dict[str, Any]) -> str:
     return f"{case['name']}, {case['batch']}, {case['optimizer']}, {case.get('precision', format(case['steps'], ','))}"
 
 
@@ -131,16 +131,20 @@ def _introduction(results: dict[str, Any], place: Place) -> str:
 
 def _table(results: dict[str, Any], place: Place) -> list[str]:
     columns = [f"network, batch, optimizer, {'steps' if place.is_cpu else 'precision'}", "a step", *place.peers]
-    rows = []
-    for case in results["cases"]:
-        row = [_described(case), _step(case, place)]
-        row += [_cell(compare(case, "step", place.ours, peer), place.target(case, peer)) for peer in place.peers]
-        error = case["distance_to_float64"].get(place.ours) if not place.is_cpu else None
-        rows.append(row if place.is_cpu else [*row, "" if error is None else f"{error:.1e}"])
-    return _rows_of(columns if place.is_cpu else [*columns, "error"], rows)
+    rows = [
+        [_name(case), _step(case, place)]
+        + [_cell(compare(case, "step", place.ours, peer), place.target(case, peer)) for peer in place.peers]
+        for case in results["cases"]
+    ]
+    if not place.is_cpu:
+        columns.append("error")
+        for row, case in zip(rows, results["cases"], strict=True):
+            error = case["distance_to_float64"].get(place.ours)
+            row.append("" if error is None else f"{error:.1e}")
+    return _format_table(columns, rows)
 
 
-def _rows_of(columns: list[str], rows: list[list[str]]) -> list[str]:
+def _format_table(columns: list[str], rows: list[list[str]]) -> list[str]:
     aligned = f"| --- |{' --: |' * (len(columns) - 1)}"
     return [f"| {' | '.join(columns)} |", aligned, *(f"| {' | '.join(row)} |" for row in rows)]
 
@@ -155,8 +159,8 @@ def _judged(number: float, target: float | None) -> str:
 
 def _marked(number: float, target: str | None, met: bool) -> str:
     """Return a number in two digits, with its target in brackets, bold where it misses that."""
-    told = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
-    return told if target is None else f"{told} [{target}]" if met else f"**{told}** [{target}]"
+    text = f"{number:.2f}" if number >= 0.995 else f"{number:.2g}"
+    return text if target is None else f"{text} [{target}]" if met else f"**{text}** [{target}]"
 
 
 def _spread(found: Sequence[float], unit: float, form: str) -> str:
@@ -177,7 +181,7 @@ def _cpu_notes(results: dict[str, Any]) -> list[str]:
         for case in results["cases"]
     ]
     title = "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:"
-    return [title, "", *_rows_of(columns, rows), "", *_fits(results), *_sentences(results)]
+    return [title, "", *_format_table(columns, rows), "", *_fits(results), *_sentences(results)]
 
 
 def _fits(results: dict[str, Any]) -> list[str]:
@@ -197,18 +201,18 @@ def _sentences(results: dict[str, Any]) -> list[str]:
     lines = []
     for what, grown in results.get("growth", {}).items():
         slope, (least, most) = grown["slope"], SLOPES
-        told = "is unknown: too few sizes rise above the overhead"
+        found = "is unknown: too few sizes rise above the overhead"
         if slope is not None:
             sizes = f"from {grown['fitted'][0]:,} to {grown['fitted'][-1]:,}"
-            told = _marked(slope, f"{least} to {most}", least <= slope <= most)
-            told = f"is {told} above the overhead of {_short(grown['overhead'])}, {sizes}"
+            marked = _marked(slope, f"{least} to {most}", least <= slope <= most)
+            found = f"is {marked} above the overhead of {_short(grown['overhead'])}, {sizes}"
         work = "a step" if what == "weights" else "an epoch"
-        lines.append(f"- Growth of the time of {work} with the number of {what}: the log-log slope {told}.")
+        lines.append(f"- Growth of the time of {work} with the number of {what}: the log-log slope {found}.")
     if "memory" in results:
         peaks = results["memory"]
-        told = ", ".join(f"{name} {peak:.0f} MB" for name, peak in peaks.items())
+        listed = ", ".join(f"{name} {peak:.0f} MB" for name, peak in peaks.items())
         met = peaks["portable_bp"] <= peaks.get("scikit-learn", float("inf"))
-        lines.append(f"- Peak memory of fitting 784-512-512-10 on 60,000 samples: {told}{'' if met else ' (**more**)'}.")
+        lines.append(f"- Peak memory of fitting 784-512-512-10 on 60,000 samples: {listed}{'' if met else ' (**more**)'}.")
     if "import" in results:
         seconds, unasked = results["import"]["seconds"], ", ".join(results["import"]["unasked"])
         alone, network = (
@@ -236,4 +240,4 @@ def _gpu_notes(results: dict[str, Any]) -> list[str]:
     lines += [f"- Without {name}: {reason}" for name, reason in results["without"].items()]
     lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
     lines += [f"- Tests left out: {each}" for each in results["tests"].get("left_out", [])]
-    return lines + [f"- {_described(case)} warned: {each}" for case in results["cases"] for each in case["warnings"]]
+    return lines + [f"- {_name(case)} warned: {each}" for case in results["cases"] for each in case["warnings"]]

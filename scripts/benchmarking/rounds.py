@@ -89,7 +89,7 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return quartiles([one / other for one, other in zip(mine, theirs, strict=True)])
 
 
-def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
+def steps_lasting(seconds: float, run: Callable[[int], object], most: int) -> int:
     """Return how many steps take about that long, `most` at most; the first step, which may compile, does not count."""
     run(1)
     count = 1
@@ -103,7 +103,7 @@ def steps_in(seconds: float, run: Callable[[int], object], most: int) -> int:
     return most
 
 
-def fewer_steps(seconds: float, run: Callable[[int], object], most: int) -> int:
+def steps_within(seconds: float, run: Callable[[int], object], most: int) -> int:
     """Return how many steps take no longer than that: all where possible, so that the fixed costs of a run count least.
 
     The function must have run before.

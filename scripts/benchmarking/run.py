@@ -24,7 +24,7 @@ from scripts.benchmarking import pictures, report
 from scripts.benchmarking.fits import fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.machines import describe_processor
-from scripts.benchmarking.measuring import copy, in_a_line, measure_case, prepare
+from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, prepare
 from scripts.benchmarking.places import CPU, PLACES, Place
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.results import update_guide, write
@@ -126,7 +126,7 @@ def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> N
     results = json.loads(output.read_text(encoding="utf-8"))
     place = replace(place, kinds=tuple(kind for kind in place.kinds if kind.needs not in results["without"]))
     if "copy" not in results:
-        results["copy"] = copy(place)
+        results["copy"] = measure_copy(place)
     for case in place.cases:
         if case.title not in titles:
             continue
@@ -139,15 +139,15 @@ def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> N
             with warnings.catch_warnings(record=True) as caught, fallbacks() as reasons:
                 measured = measure_case(case, place, until - LEAST)
         except Exception as error:
-            results["left_out"][case.title] = in_a_line(error)
-            results["failed"].append(f"{case.title}: {in_a_line(error)}")
+            results["left_out"][case.title] = first_line(error)
+            results["failed"].append(f"{case.title}: {first_line(error)}")
         else:
-            measured["warnings"] = sorted({in_a_line(each.message) for each in caught if each.category is RuntimeWarning})
+            measured["warnings"] = sorted({first_line(each.message) for each in caught if each.category is RuntimeWarning})
             results["cases"].append(measured)
             ours = {who: why for who, why in measured["left_out"].items() if who.startswith("portable_bp")}
             results["failed"] += [f"{case.title}, {who}: {why}" for who, why in ours.items()]
             results["failed"] += [f"{case.title}: {each}" for each in sorted(set(reasons))]
-            print(report.case_in_a_line(measured, place), flush=True)
+            print(report.summarize_case(measured, place), flush=True)
         results["under_way"] = None
         write(results, output)
         free_memory()
@@ -162,7 +162,7 @@ def fallbacks() -> Iterator[list[str]]:
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             error = "" if record.exc_info is None else f": {record.exc_info[1]!r}"
-            reasons.append(in_a_line(record.getMessage() + error))
+            reasons.append(first_line(record.getMessage() + error))
 
     listener, log = Listener(), logging.getLogger("portable_bp")
     before = log.level

@@ -18,7 +18,7 @@ from scripts.benchmarking.contestants import EVERYONE, why_unavailable
 from scripts.benchmarking.growth import slope
 from scripts.benchmarking.places import CPU
 from scripts.benchmarking.results import GUIDE, RESULTS, insert
-from scripts.benchmarking.rounds import Turn, by_host, measure, quartiles, ratio, steps_in
+from scripts.benchmarking.rounds import Turn, by_host, measure, quartiles, ratio, steps_lasting
 from scripts.benchmarking.run import merge_case, report_cpu, start_results
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +50,8 @@ def test_everyone_takes_a_warm_turn_in_every_round():
 
 def test_a_turn_lasts_as_long_as_intended_not_counting_the_first_step():
     first = [1.0]
-    assert 3 <= steps_in(0.08, lambda steps: time.sleep(0.01 * steps + (first.pop() if first else 0.0)), 1000) <= 10
-    assert steps_in(10.0, lambda steps: None, 7) == 7
+    assert 3 <= steps_lasting(0.08, lambda steps: time.sleep(0.01 * steps + (first.pop() if first else 0.0)), 1000) <= 10
+    assert steps_lasting(10.0, lambda steps: None, 7) == 7
 
 
 def test_the_slope_is_taken_above_the_overhead():
@@ -107,10 +107,10 @@ def test_fits_that_end_at_other_losses_are_refused(monkeypatch):
     (found,) = fits.fit_times(1, 2)
     assert found["threads"] == 1 and {len(took) for took in found["seconds"].values()} == {2}
     assert found["seconds"].keys() == {"portable_bp", "scikit-learn", "products"}
-    kinds = fits.kinds()
-    other = {who: fits.fitting(kind, x, y, {"max_iter": 3 + (who == "portable_bp")}) for who, kind in kinds.items()}
+    kinds = fits.classifiers()
+    other = {who: fits.make_fit(kind, x, y, {"max_iter": 3 + (who == "portable_bp")}) for who, kind in kinds.items()}
     with pytest.raises(WrongResultError, match="portable_bp is at a loss of .* after 4 epochs"):
-        fits.compare(other)
+        fits.fit_models(other)
 
 
 def test_fits_are_reported():

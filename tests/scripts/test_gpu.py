@@ -21,11 +21,11 @@ from scripts.benchmarking.contestants.ours import OursCupy
 from scripts.benchmarking.gpu_run import GpuRun
 from scripts.benchmarking.jobs import Jobs, count_tests
 from scripts.benchmarking.machines import file_name
-from scripts.benchmarking.measuring import copy, measure_case, prepare
+from scripts.benchmarking.measuring import measure_case, measure_copy, prepare
 from scripts.benchmarking.places import GPU, REHEARSAL
 from scripts.benchmarking.report import NOTHING, as_markdown
 from scripts.benchmarking.results import GUIDE, insert, read_gpus
-from scripts.benchmarking.rounds import EVENTS, HOST, Turn, fewer_steps, measure
+from scripts.benchmarking.rounds import EVENTS, HOST, Turn, measure, steps_within
 from scripts.benchmarking.run import fallbacks
 from tests.support.pretended_cupy import pretending
 
@@ -128,7 +128,7 @@ def test_a_case_is_measured_on_cupy(cupy, precision, least, most):
         took = found["seconds"]["step"][who]
         assert len(took[HOST]) == 2
         assert all(one < other for one, other in zip(took[HOST], took[EVENTS], strict=True))
-    copied = copy(place)
+    copied = measure_copy(place)
     assert copied["bytes_read_and_written"] == 8000 and len(copied["seconds"][EVENTS]) == 2
 
 
@@ -266,8 +266,8 @@ def test_both_clocks_are_kept():
 
 
 def test_an_epoch_is_whole_where_there_is_time():
-    assert fewer_steps(1.0, lambda steps: None, 100) == 100
-    assert 5 <= fewer_steps(0.05, lambda steps: time.sleep(0.002 * steps), 100) < 100
+    assert steps_within(1.0, lambda steps: None, 100) == 100
+    assert 5 <= steps_within(0.05, lambda steps: time.sleep(0.002 * steps), 100) < 100
 
 
 def test_the_fewest_bytes_of_a_step():

@@ -82,7 +82,7 @@ def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
             out = functions[kind](jnp.matmul(out, weight.T, precision=precision) + bias)
         return out
 
-    def measure(layers: Any, x: Any, target: Any) -> Any:
+    def loss(layers: Any, x: Any, target: Any) -> Any:
         out = forward(layers, x)
         if pieces.loss == "cross_entropy":
             return -jnp.take_along_axis(jax.nn.log_softmax(out), target[:, None], axis=1).mean()
@@ -90,7 +90,7 @@ def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
 
     def step(state: Any, x: Any, target: Any) -> Any:
         layers, first, second, count = state
-        gradient = jax.grad(measure)(layers, x, target)
+        gradient = jax.grad(loss)(layers, x, target)
         if pieces.optimizer == "sgd":
             return jax.tree.map(lambda parameter, slope: parameter - rate * slope, layers, gradient), first, second, count
         count = count + 1

@@ -38,20 +38,20 @@ class Torch(Contestant):
         self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=case.learning_rate, fused=True)
         self.x, self.target = self.asarray(data.x), self.asarray(data.target)
         self.ready = ready_batches(case, self.x, self.target)
-        self.measure: Any = self._measure_in_bfloat16 if case.precision == "mixed" else self._measure
+        self.loss: Any = self._loss_in_bfloat16 if case.precision == "mixed" else self._loss
 
-    def _measure(self, x: Any, target: Any) -> Any:
+    def _loss(self, x: Any, target: Any) -> Any:
         out, functional = self.module(x), self.torch.nn.functional
         if self.case.pieces.loss == "cross_entropy":
             return functional.cross_entropy(out, target)
         return functional.mse_loss(out, target, reduction="sum") * (0.5 / len(x))
 
-    def _measure_in_bfloat16(self, x: Any, target: Any) -> Any:
+    def _loss_in_bfloat16(self, x: Any, target: Any) -> Any:
         with self.torch.autocast(self.device, dtype=self.torch.bfloat16):
-            return self._measure(x, target)
+            return self._loss(x, target)
 
     @contextlib.contextmanager
-    def _work(self) -> Iterator[None]:
+    def _with_precision(self) -> Iterator[None]:
         """Set the precision of products to the case's; at the end, wait for the device."""
         before = self.torch.get_float32_matmul_precision()
         self.torch.set_float32_matmul_precision("high" if self.case.precision == "tf32" else "highest")
@@ -64,7 +64,7 @@ class Torch(Contestant):
 
     def _step(self, x: Any, target: Any) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self.measure(x, target).backward()
+        self.loss(x, target).backward()
         self.optimizer.step()
 
     def parameters(self) -> list[np.ndarray]:
@@ -74,13 +74,13 @@ class Torch(Contestant):
 
     def steps(self, count: int) -> None:
         """Train on ready batches."""
-        with self._work():
+        with self._with_precision():
             for x, target in itertools.islice(itertools.cycle(self.ready), count):
                 self._step(x, target)
 
     def epoch(self, count: int) -> None:
         """Train on batches that are shuffled and gathered."""
-        with self._work():
+        with self._with_precision():
             for rows in self.asarray(shuffled_rows(self.case, count)):
                 self._step(self.x[rows], self.target[rows])
 
@@ -108,7 +108,7 @@ class TorchCompiled(Torch):
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         self.torch._dynamo.reset()  # it stops compiling a function after eight variants
-        self.measure = self.torch.compile(self.measure, dynamic=False, mode=self.mode)
+        self.loss = self.torch.compile(self.loss, dynamic=False, mode=self.mode)
 
 
 class TorchCompiledOnGpu(TorchCompiled):
