@@ -81,7 +81,7 @@ def main() -> int:
     known = list(dict.fromkeys(case.name for case in place.cases))
     names = chosen.cases.split(",") if chosen.cases else known
     if unknown := set(names) - set(known):
-        return refuse(f"--cases names {', '.join(sorted(unknown))}: the known ones are {', '.join(known)}.")
+        return refuse(f"--cases names {', '.join(sorted(unknown))}, but must name some of {', '.join(known)}.")
     return GpuRun(chosen, place).run([case.title for case in place.cases if case.name in names])
 
 

@@ -91,12 +91,12 @@ def kill(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def count_tests(path: Path, way: str) -> dict[str, Any]:
+def count_tests(path: Path, flag: str) -> dict[str, Any]:
     """Return how the tests in a JUnit file of pytest ended.
 
     The result holds how many ``passed``, ``failed`` and were ``skipped``; the same counts in ``on`` for the tests whose names
-    hold the way to run; in ``failures`` a line for each that failed; and in ``left_out`` a line for each file that could not be
-    imported without an optional library.
+    hold the backend's flag; in ``failures`` a line for each that failed; and in ``left_out`` a line for each file that could
+    not be imported without an optional library.
     """
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     found: dict[str, Any] = counts | {"on": dict(counts), "failures": [], "left_out": []}
@@ -110,7 +110,7 @@ def count_tests(path: Path, way: str) -> dict[str, Any]:
             continue
         ended = "failed" if wrong is not None else "skipped" if case.find("skipped") is not None else "passed"
         found[ended] += 1
-        if re.search(rf"[\[-]{re.escape(way)}(?!-pretended)[\]-]", name):
+        if re.search(rf"[\[-]{re.escape(flag)}(?!-pretended)[\]-]", name):
             found["on"][ended] += 1
         if ended == "failed":
             found["failures"].append(f"{name}: {message.partition(chr(10))[0][:200]}")

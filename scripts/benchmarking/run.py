@@ -111,10 +111,10 @@ def report_cpu(output: Path) -> int:
     try:
         results = json.loads(output.read_text(encoding="utf-8"))
         if not results["whole"]:
-            print(f"scripts/benchmark: {output} holds a quick or partial run: measure all of it, without options.")
+            print(f"scripts/benchmark: {output} holds a partial run, but the guide needs a whole one: run it without options.")
             return 2
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"scripts/benchmark: {output} holds no readable results ({error!r}): measure first.")
+        print(f"scripts/benchmark: {output} holds no results that can be read ({error!r}): run it without options.")
         return 2
     for path in [update_guide(CPU, [results]), *pictures.draw(results, output)]:
         print(f"Written: {path}")

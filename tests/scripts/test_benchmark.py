@@ -184,6 +184,8 @@ def test_a_part_of_a_whole_run_can_be_measured_again(tmp_path, monkeypatch):
 
 def test_a_quick_run(tmp_path):
     """It measures one network in one round, prints a report and draws a picture."""
+    for library in ("matplotlib", "threadpoolctl", "tqdm"):
+        pytest.importorskip(library)
     output = tmp_path / "new" / "quick.json"
     command = [sys.executable, "scripts/benchmark.py", "--quick", "--cases", "2-4-3-2", "--rounds", "1"]
     command += ["--only", "step,import", "--threads", "1", "--output", str(output)]

@@ -33,12 +33,12 @@ ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
 
-@pytest.mark.parametrize("way", ["cupy", "cupy-pretended", "numpy"])
-def test_that_runs(way):
-    assert way != "numpy", "it is numpy"
+@pytest.mark.parametrize("flag", ["cupy", "cupy-pretended", "numpy"])
+def test_that_runs(flag):
+    assert flag != "numpy", "it is numpy"
 
-@pytest.mark.parametrize(("number", "way"), [(1, "cupy")])
-def test_that_is_skipped(number, way):
+@pytest.mark.parametrize(("number", "flag"), [(1, "cupy")])
+def test_that_is_skipped(number, flag):
     pytest.skip("no")
 
 def test_of_cupy_that_runs_elsewhere():
@@ -76,6 +76,7 @@ def results(**changes):
 
 def test_a_rehearsal(tmp_path):
     """The benchmark on a small scale: it measures, writes and prints, and leaves the guide alone."""
+    pytest.importorskip("tqdm")
     guide, output = GUIDE.read_bytes(), tmp_path / "new" / "rehearsal.json"
     command = [sys.executable, "scripts/gpu.py", "--rehearse", "--only", "benchmark", "--cases", "2-4-3-2", "--rounds", "1"]
     text = subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -206,7 +207,7 @@ def test_the_tests_must_have_run_on_cupy_and_passed(passed, failed, unfinished, 
 def test_files_of_tests_run_in_parallel(tmp_path, monkeypatch):
     files = [tmp_path / f"test_{name}.py" for name in "ab"]
     for path in files:
-        path.write_text(TESTS.replace('way != "numpy"', "way"), encoding="utf-8")
+        path.write_text(TESTS.replace('flag != "numpy"', "flag"), encoding="utf-8")
     run = GpuRun(gpu.options(["--rehearse", "--only", "tests"]), REHEARSAL)
     monkeypatch.setattr(run, "test_files", lambda: [str(path) for path in files])
     run.results["without"] = {"torch": "", "jax": ""}
