@@ -1,4 +1,4 @@
-"""What scikit-learn's multilayer perceptron makes small: a batch's weighted mean loss, and a penalty on the weights.
+"""The objective of scikit-learn's multilayer perceptron: a batch's weighted mean loss plus a penalty on the weights.
 
 error = sum(sample_weight * loss) / sum(sample_weight) + alpha / 2 * sum(weight^2) / sum(sample_weight), over one batch.
 """
@@ -15,16 +15,9 @@ from portable_bp.algorithm.propagation import propagate
 
 @dataclass(frozen=True)
 class PenalizedLoss:
-    """A batch's weighted mean of a loss, and a penalty.
+    """A batch's weighted mean loss with an L2 penalty.
 
-    A batch whose sample weights add up to zero, where scikit-learn raises an error, has an error and a gradient of zero.
-
-    Parameters
-    ----------
-    loss : loss
-        Of every sample.
-    alpha : float
-        What the penalty counts for.
+    A batch whose sample weights add up to zero has an error and a gradient of zero; scikit-learn raises an error there.
     """
 
     loss: Any
@@ -43,7 +36,7 @@ class PenalizedLoss:
         if sample_weight is not None:
             xp = namespace(sample_weight)
             counted = xp.sum(sample_weight)
-            counted = xp.where(counted == 0.0, xp.inf, counted)  # all that is divided by it is zero then
+            counted = xp.where(counted == 0.0, xp.inf, counted)  # whatever is divided by it is then zero
             sample_weight = sample_weight / counted * inputs.shape[-2]
         passed = propagate(activations, self.loss, layers, inputs, target, sample_weight)
         if not self.alpha:

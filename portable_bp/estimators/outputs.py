@@ -1,4 +1,4 @@
-"""What the outputs stand for, and the losses as scikit-learn reports them."""
+"""The output layers of the estimators, with the losses as scikit-learn reports them."""
 
 from __future__ import annotations
 
@@ -12,53 +12,43 @@ from portable_bp.algorithm.losses import BinaryCrossEntropy, CrossEntropy, Poiss
 from portable_bp.algorithm.needs import need_of_output
 from portable_bp.algorithm.propagation import output
 from portable_bp.backends import advise_fewer, attempt, compiled, joined
-from portable_bp.estimators.samples import Dense, Hosted
+from portable_bp.estimators.samples import Samples
 
 
 class Output(NamedTuple):
-    """An output layer's activation and loss, and what is made of its out.
+    """An output layer: its activation, the loss to minimize, and what turns its out into probabilities or predictions."""
 
-    Attributes
-    ----------
-    activation : activation
-        Of the output layer; the cross-entropies take the raw net.
-    loss : loss
-        What training makes small, and what is reported.
-    value : callable
-        Turns the layer's out into probabilities or predictions.
-    """
-
-    activation: Any
+    activation: Any  # the cross-entropies take the raw net
     loss: Any
     value: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class LogLoss(CrossEntropy):
-    """The cross-entropy of one class among several, as scikit-learn reports it: from a probability that is held off 0 and 1."""
+    """The cross-entropy of one class among several, from a clipped probability as scikit-learn reports it."""
 
     def value(self, out: Array, target: Array) -> Array:
-        """Return the cross-entropy of every sample, in nats."""
+        """Return the cross-entropy of each sample, in nats."""
         xp = namespace(out)
-        return -xp.log(_held_off(xp.sum(one_hot(target, out) * softmax(out), axis=-1)))
+        return -xp.log(_clip(xp.sum(one_hot(target, out) * softmax(out), axis=-1)))
 
 
 @dataclass(frozen=True)
 class BinaryLogLoss(BinaryCrossEntropy):
-    """The cross-entropy of yes-or-no outputs, as scikit-learn reports it: from a probability that is held off 0 and 1."""
+    """The cross-entropy of yes-or-no outputs, from clipped probabilities as scikit-learn reports it."""
 
     def value(self, out: Array, target: Array) -> Array:
-        """Return the cross-entropy of every sample, in nats."""
+        """Return the cross-entropy of each sample, in nats."""
         xp = namespace(out)
-        probability = _held_off(sigmoid(out))
+        probability = _clip(sigmoid(out))
         return -xp.sum(target * xp.log(probability) + (1.0 - target) * xp.log(1.0 - probability), axis=-1)
 
 
-def _held_off(probability: Array) -> Array:
-    """Return probabilities that are no nearer to 0 and 1 than the rounding unit."""
+def _clip(probability: Array) -> Array:
+    """Return probabilities that are at least the machine epsilon away from 0 and 1."""
     xp = namespace(probability)
-    unit = float(xp.finfo(probability.dtype).eps)
-    return xp.minimum(xp.maximum(probability, unit), 1.0 - unit)
+    epsilon = float(xp.finfo(probability.dtype).eps)
+    return xp.minimum(xp.maximum(probability, epsilon), 1.0 - epsilon)
 
 
 # By the names that scikit-learn gives the output activations.
@@ -70,30 +60,15 @@ OUTPUTS = {
 }
 
 
-def out_of(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Dense | Hosted) -> Array:
-    """Return the output layer's out for samples.
-
-    Parameters
-    ----------
-    activations : tuple of activation
-        One a layer.
-    layers : sequence of Layer
-        The parameters.
-    samples : Dense or Hosted
-        What goes in.
-
-    Returns
-    -------
-    array, shape (samples, outputs)
-        On the device.
-    """
+def compute_output(activations: tuple[Any, ...], layers: Sequence[Layer], samples: Samples) -> Array:
+    """Return the output layer's out, of shape (samples, outputs), on the device."""
     run = compiled(samples.backend, output, activations)
     width = max(max(layer.weight.shape) for layer in layers)
     parts = samples.spans(width)
-    most = parts[0].stop
+    at_once = parts[0].stop
     return attempt(
-        lambda: joined(samples.backend, [run(layers, samples.dense(span)) for span in parts]),
+        lambda: joined(samples.backend, [run(layers, samples.part(span)) for span in parts]),
         samples.backend,
-        f"predicting {most:,} samples at once",
-        advise_fewer(need_of_output, layers, most),
+        f"predicting {at_once:,} samples at once",
+        advise_fewer(need_of_output, layers, at_once),
     )

@@ -1,4 +1,4 @@
-"""What a solver is given, and what is looked at besides."""
+"""What a solver takes, a problem and its own settings, and what it returns, a solution."""
 
 from __future__ import annotations
 
@@ -8,38 +8,24 @@ from typing import Any, NamedTuple
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.losses import mean_error
 from portable_bp.backends import compiled
-from portable_bp.estimators.outputs import Output, out_of
+from portable_bp.estimators.outputs import Output, compute_output
 from portable_bp.estimators.samples import Examples
 from portable_bp.training import Training
 
 
 class Validation(NamedTuple):
-    """Examples that are held out, and how they are looked at.
-
-    Attributes
-    ----------
-    activations : tuple of activation
-        One a layer.
-    output : Output
-        What the output layer stands for.
-    examples : Examples
-        What is held out.
-    score : callable
-        ``score(backend, values, target, sample_weight)`` returns a float.
-    with_loss : bool
-        Whether the loss is wanted too, as callbacks want it.
-    """
+    """Held-out examples, and how to measure layers on them."""
 
     activations: tuple[Any, ...]
     output: Output
     examples: Examples
-    score: Callable[..., float]
-    with_loss: bool
+    score: Callable[..., float]  # score(backend, values, target, sample_weight)
+    with_loss: bool  # whether the loss is measured too, for callbacks
 
     def measure(self, layers: Sequence[Layer]) -> tuple[float, float | None]:
         """Return the score of layers, and their loss or None."""
         samples, target, (weight, _) = self.examples
-        backend, out = samples.backend, out_of(self.activations, layers, samples)
+        backend, out = samples.backend, compute_output(self.activations, layers, samples)
         score = self.score(backend, compiled(backend, self.output.value)(out), target, weight)
         if not self.with_loss:
             return score, None
@@ -47,36 +33,54 @@ class Validation(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What a solver is given.
+    """The network and the data that a solver is given."""
 
-    Attributes
-    ----------
-    activations : tuple of activation
-        One a layer.
-    loss : loss
-        Of every sample.
-    alpha : float
-        What the penalty counts for, divided as the sample weights were.
-    layers : sequence of Layer
-        Where to start.
-    examples : Examples
-        What to learn from.
-    rates : tuple of float
-        The dropout rate of each hidden layer.
-    callbacks : sequence of callable
-        Called with the training after every epoch or iteration.
-    validation : Validation or None
-        What is held out.
-    """
-
-    activations: tuple[Any, ...]
+    activations: tuple[Any, ...]  # one per layer
     loss: Any
-    alpha: float
-    layers: Sequence[Layer]
+    alpha: float  # the penalty, scaled as the sample weights are
+    layers: Sequence[Layer]  # where the solver starts
     examples: Examples
-    rates: tuple[float, ...]
-    callbacks: Sequence[Callable[[Training], Any]]
+    rates: tuple[float, ...]  # the dropout rate of each hidden layer
+    callbacks: Sequence[Callable[[Training], Any]]  # called after every epoch or iteration
     validation: Validation | None
+
+
+class StochasticSettings(NamedTuple):
+    """The parameters of an estimator that sgd and adam read."""
+
+    solver: str
+    batch_size: int | str
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    tol: float
+    verbose: bool | int
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+
+
+class LbfgsSettings(NamedTuple):
+    """The parameters of an estimator that lbfgs reads."""
+
+    max_iter: int
+    max_fun: int
+    tol: float
+    verbose: bool | int
+
+
+class Solution(NamedTuple):
+    """The layers that a solver arrived at, with the attributes to set on the estimator and a warning if it did not converge."""
+
+    layers: Sequence[Layer]
+    attributes: dict[str, Any]
+    warning: str | None
 
 
 def _weighted_mean(loss: Any, out: Array, target: Array, sample_weight: Array | None) -> Array:

@@ -1,7 +1,8 @@
-"""MLPRegressor: scikit-learn's, on the arrays that the user holds."""
+"""MLPRegressor: scikit-learn's multilayer perceptron for regression, on the arrays that the user holds."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sklearn.base import RegressorMixin, _fit_context
@@ -12,43 +13,150 @@ from sklearn.utils.metaestimators import available_if
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, backend_of
 from portable_bp.checks import as_array, check_bounds, refuse_nonfinite
+from portable_bp.estimators.checks import check_score
+from portable_bp.estimators.devices import is_host, to_host_like
+from portable_bp.estimators.parameters import FitArguments
 from portable_bp.estimators.perceptron import Perceptron
-from portable_bp.estimators.places import is_host
 from portable_bp.estimators.scores import r_squared
 
 
 class MLPRegressor(RegressorMixin, Perceptron):
-    """A multilayer perceptron that predicts numbers, with scikit-learn's conventions and numbers.
+    """Multilayer perceptron regressor with scikit-learn's API and numbers, for arrays of several libraries.
 
-    The same ``random_state`` gives the same weights, batches, losses and predictions as scikit-learn 1.9, but for rounding. The
-    data, the weights and the predictions stay where X is.
+    The same ``random_state`` gives the same initial weights, batches, losses and predictions as scikit-learn 1.9, up to
+    rounding. The network is trained where X is, and its weights and predictions are arrays of the same library on the same
+    device: NumPy, CuPy, PyTorch, JAX or array-api-strict, with or without scikit-learn's ``array_api_dispatch``.
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}
-        Half the squared error, or half the Poisson deviance with the exponential as output activation; summed over outputs.
-    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle
-        As `MLPClassifier` takes them.
-    random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
-        As `MLPClassifier` takes them; the score is R^2.
-    beta_1, beta_2, epsilon, n_iter_no_change, max_fun, backend, dropout, callbacks
-        As `MLPClassifier` takes them.
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        The loss: half the squared error, or half the Poisson deviance, with the exponential as output activation. Both are
+        summed over the outputs.
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        The number of neurons in each hidden layer. An empty sequence means no hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        The activation of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        How the weights are optimized:
+
+        - "sgd" is stochastic gradient descent with momentum, `portable_bp.optimizers.Nesterov` or ``Momentum``;
+        - "adam" is Adam (arXiv:1412.6980), `portable_bp.optimizers.Adam`;
+        - "lbfgs" is SciPy's L-BFGS-B (doi:10.1137/0916069), which uses all samples at every iteration. It runs on the host, so
+          the parameters and the gradient are copied between host and device at every evaluation of the loss.
+    alpha : float, default=0.0001
+        The strength of the L2 penalty. ``alpha / 2`` times the sum of the squared weights, divided by the number of samples in
+        the batch (or the sum of their weights), is added to the loss.
+    batch_size : int or "auto", default="auto"
+        The number of samples in a batch, for "sgd" and "adam". "auto" means 200, or all samples if there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        The learning rate schedule of "sgd":
+
+        - "constant" keeps the rate at ``learning_rate_init``;
+        - "invscaling" sets it to ``learning_rate_init / (t_ + 1) ** power_t`` after every epoch;
+        - "adaptive" divides it by five whenever training would otherwise stop for lack of improvement, as long as it is above
+          1e-6.
+    learning_rate_init : float, default=0.001
+        The learning rate at the start, for "sgd" and "adam".
+    power_t : float, default=0.5
+        The exponent of the "invscaling" schedule.
+    max_iter : int, default=200
+        The maximum number of epochs, or of iterations for "lbfgs".
+    shuffle : bool, default=True
+        Whether the samples are shuffled before each epoch, for "sgd" and "adam".
+    random_state : int, numpy.random.RandomState or None, default=None
+        The source of the random numbers for the initial weights, the validation split, shuffling and dropout. All are drawn on
+        the host, so they do not depend on the backend. As in scikit-learn, an integer makes each call of `fit` and
+        `partial_fit` start from the same random numbers, except that dropout continues in calls that continue training.
+    tol : float, default=1e-4
+        The minimum improvement of the loss, or of the validation score with ``early_stopping``, that counts as one. For
+        "lbfgs", the gradient's largest component at which the search stops.
+    verbose : bool or int, default=False
+        Whether to print the loss after every epoch or iteration.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the previous call, with the same layer sizes, instead of drawing
+        new ones.
+    momentum : float, default=0.9
+        The momentum of "sgd", between 0 and 1.
+    nesterovs_momentum : bool, default=True
+        Whether "sgd" uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Whether training stops when the R^2 score on held-out samples stops improving, for "sgd" and "adam". The weights with
+        the best score are then kept.
+    validation_fraction : float, default=0.1
+        The fraction of the samples to hold out for ``early_stopping``.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        The decay rates of the moving averages of the gradient and of its square, for "adam".
+    epsilon : float, default=1e-8
+        The number that "adam" adds to the denominator of its step for numerical stability.
+    n_iter_no_change : int or inf, default=10
+        Training stops after more than this number of epochs without an improvement of at least ``tol``, for "sgd" and "adam".
+    max_fun : int, default=15000
+        The maximum number of evaluations of the loss, for "lbfgs".
+    backend : str, Backend or None, default=None
+        Where to compute, as `portable_bp.select_backend` takes it. None means where X is. If a backend is given, samples on the
+        host are moved there; the weights stay there, and predictions for samples on the host are returned on the host.
+    dropout : float or sequence of float, default=0.0
+        The fraction of the outs of each hidden layer to drop in training, from 0 to below 1: one number for all hidden layers,
+        or one per hidden layer. For "sgd" and "adam".
+    callbacks : sequence of callable, default=()
+        Functions to call with a `portable_bp.training.Training` after every epoch or iteration, such as
+        `portable_bp.EarlyStopping`. The callbacks of scikit-learn's own protocol, such as its ProgressBar, belong in
+        ``set_callbacks`` instead.
 
     Attributes
     ----------
-    coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, best_validation_score_, n_iter_, t_, n_layers_
-        As `MLPClassifier` has them.
-    n_outputs_, out_activation_ : int, str
-        The outputs, and "identity" or "exp".
-    n_features_in_, feature_names_in_ : int, numpy.ndarray
-        The features, and their names where X is a data frame.
+    coefs_ : list of array, each of shape (fan_in, fan_out)
+        The weights of each layer: the transposes of `portable_bp.Layer.weight`.
+    intercepts_ : list of array, each of shape (fan_out,)
+        The biases of each layer.
+    loss_ : float
+        The loss of the last epoch or iteration, including the penalty.
+    loss_curve_ : list of float
+        The loss of every epoch, for "sgd" and "adam": the mean over the epoch's samples, each measured before the step that
+        learns from it.
+    best_loss_ : float or None
+        The smallest loss of all epochs; None with ``early_stopping``.
+    validation_scores_ : list of float or None
+        The R^2 score on the validation samples after every epoch; None without such samples.
+    best_validation_score_ : float or None
+        The best of the validation scores; None without validation samples.
+    n_iter_ : int
+        The number of epochs or iterations of the last call.
+    t_ : int
+        The number of samples seen in training since the weights were drawn.
+    n_layers_ : int
+        The number of layers, including that of the inputs.
+    n_outputs_ : int
+        The number of outputs.
+    out_activation_ : str
+        The activation of the output layer: "identity", or "exp" for the Poisson loss.
+    n_features_in_ : int
+        The number of features.
+    feature_names_in_ : numpy.ndarray, shape (n_features_in_,)
+        The names of the features, if X is a data frame whose column names are all strings.
+
+    See Also
+    --------
+    MLPClassifier : Multilayer perceptron classifier.
+    portable_bp.Network : A network with more choices of activation, loss and optimizer.
 
     Notes
     -----
-    With several outputs, scikit-learn reports the squared error averaged over outputs and follows the gradient of its sum (its
-    issue 8349). Here the sum is reported too: sgd and adam take the same steps as in scikit-learn, the losses are those that
-    the gradient belongs to, and lbfgs, which needs both to agree, finds a minimum. As ``tol`` is held against the sum, training
-    may stop later.
+    With X on the host, scikit-learn's conventions apply. If X is an array of another library, integers are converted to that
+    library's default floating-point dtype. y and the sample weights must then be on the same device or on the host; if
+    scikit-learn's ``array_api_dispatch`` is on, they may be anywhere and are moved to X.
+
+    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of `sklearn.callback`. They are called for the fit and for
+    each epoch, or iteration of "lbfgs", with X, y and the sample weights as given to `fit`. Training stops when one returns
+    True after an epoch.
+
+    With ``warm_start`` and ``early_stopping``, scikit-learn loses the best weights of the previous call if the new one finds no
+    better ones; here they are restored.
+
+    With several outputs, scikit-learn reports the squared error averaged over the outputs but follows the gradient of the sum
+    (its issue 8349). Here the sum is reported too: "sgd" and "adam" take the same steps as in scikit-learn, the loss is the one
+    that the gradient belongs to, and "lbfgs", which needs the two to agree, finds a minimum. Since ``tol`` is compared with
+    the sum, training may stop later.
 
     Examples
     --------
@@ -61,8 +169,6 @@ class MLPRegressor(RegressorMixin, Perceptron):
     """
 
     loss: str
-
-    _predicts_numbers = True
 
     _parameter_constraints: dict = {
         **Perceptron._parameter_constraints,
@@ -100,92 +206,99 @@ class MLPRegressor(RegressorMixin, Perceptron):
         dropout=0.0,
         callbacks=(),
     ):
-        self._keep_parameters(locals())
+        self._set_parameters(locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
-        """Fit to samples and their targets.
+        """Fit the model to samples and their targets.
 
         Parameters
         ----------
-        X : array, sparse matrix, data frame or list, shape (samples, features)
-            Real numbers, all finite.
-        y : array or list, shape (samples,) or (samples, outputs)
-            Real numbers, all finite; from 0 up for the poisson loss.
-        sample_weight : array or list, shape (samples,), optional
-            What each sample counts for, as `MLPClassifier.fit` takes it.
+        X : array, sparse matrix, data frame or list, shape (n_samples, n_features)
+            The samples: finite real numbers.
+        y : array or list, shape (n_samples,) or (n_samples, n_outputs)
+            The targets: finite real numbers, from 0 up for the Poisson loss.
+        sample_weight : array or list, shape (n_samples,), optional
+            The weight of each sample, on any scale. A batch's error is the weighted mean of its samples' losses. A batch whose
+            weights add up to zero has no gradient and is left out of the loss.
         X_val, y_val : optional
-            As X and y: samples to score after every epoch. With ``early_stopping`` they take the place of the share that is
-            held out.
+            Validation samples and their targets, like X and y, to score after every epoch. With ``early_stopping`` they are
+            used instead of held-out samples. Not for "lbfgs".
 
         Returns
         -------
         MLPRegressor
-            The model itself.
+            The fitted model.
 
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit, or no weights or no validation scores are finite in the end; the model is
-            then as it was.
+            If a parameter or the data are invalid, or if the final weights or all validation scores are not finite. The model
+            is then as it was before the call.
 
         Warns
         -----
         ConvergenceWarning
-            If training ended with ``max_iter``, or diverged.
+            If training reached ``max_iter`` or diverged.
         """
-        return self._fit(X, y, sample_weight, X_val, y_val)
+        return self._fit(FitArguments(X, y, sample_weight, X_val, y_val))
 
     @available_if(lambda model: model.solver != "lbfgs")
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Go on for one epoch, the optimizer as it was left.
+        """Train for one epoch, continuing with the weights and the optimizer of the previous call.
 
         Parameters
         ----------
         X, y, sample_weight
-            As `fit` takes them.
+            As in `fit`.
 
         Returns
         -------
         MLPRegressor
-            The model itself.
+            The fitted model.
 
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit, or weights are not finite in the end; the model is then as it was.
+            If a parameter or the data are invalid, or if the final weights are not finite. The model is then as it was before
+            the call.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(FitArguments(X, y, sample_weight, incremental=True))
 
     def predict(self, X):
-        """Return the prediction for each sample.
+        """Predict the targets of samples.
 
         Parameters
         ----------
-        X : array, sparse matrix, data frame or list, shape (samples, features)
-            Where the model is; host data go to the backend that was asked for, if one was.
+        X : array, sparse matrix, data frame or list, shape (n_samples, n_features)
+            The samples, on the device of the model. Samples on the host are moved there if the parameter ``backend`` is set.
 
         Returns
         -------
-        array, shape (samples,) or (samples, outputs)
-            Where X is.
+        array, shape (n_samples,) or (n_samples, n_outputs)
+            The predictions, where X is.
         """
-        backend, values = self._values(X, "predict")
+        _, values = self._predict_values(X, "predict")
         if values.shape[1] == 1:
             values = namespace(values).reshape(values, (-1,))
-        return backend.to_numpy(values) if is_host(X) else values
+        return to_host_like(values, X)
 
     def score(self, X, y, sample_weight=None):
-        """Return R^2, the share of the targets' variance that is explained, averaged over outputs.
+        """Return the coefficient of determination R^2, averaged over the outputs.
 
         Parameters
         ----------
         X, y, sample_weight
-            As `fit` takes them.
+            As in `fit`.
+
+        Returns
+        -------
+        float
+            R^2, at most 1.
         """
         predicted = self.predict(X)
-        y, weight = self._check_to_score(predicted, y, sample_weight)
+        y, weight = check_score(self, predicted, y, sample_weight)
         if is_host(predicted):
             return float(r2_score(y, predicted, sample_weight=weight))
         backend = backend_of(self.coefs_[0])
@@ -196,12 +309,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
     def _name_output(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
 
-    def _take_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
+    def _encode_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
         target = _rows(as_array(backend, y, "y"))
-        if not is_host(y):
-            refuse_nonfinite(backend, target, "y")
+        refuse_nonfinite(backend, target, "y")
         if self.loss == "poisson":
-            check_bounds(backend, target, (0.0, float("inf")), "numbers from 0 up")
+            check_bounds(backend, target, (0.0, math.inf), "numbers from 0 up")
         return target, target.shape[1]
 
     def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:

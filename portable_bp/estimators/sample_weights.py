@@ -1,7 +1,7 @@
-"""Sample weights and class weights: checked, and scaled so that no sum of them leaves the range of the dtype.
+"""Sample weights and class weights, checked and scaled so that no sum of them leaves the range of the dtype.
 
-Only the ratios of weights matter to a weighted mean, but scikit-learn divides the penalty by their sum. So they are divided by
-a power of two before they are cast, which changes no digit of theirs, and the power is remembered for the penalty.
+A weighted mean depends only on the ratios of the weights, but scikit-learn divides the penalty by their sum. So the weights are
+divided by a power of two before they are cast, which is exact, and the exponent is kept for the penalty.
 """
 
 from __future__ import annotations
@@ -18,102 +18,53 @@ from portable_bp.backends.host import refuse_masked
 from portable_bp.backends.selector import dtype_name
 from portable_bp.checks import as_array, refuse_nonfinite
 from portable_bp.checks.conversion import in_own_precision
-from portable_bp.estimators.places import follow_samples, is_host
+from portable_bp.estimators.devices import follow_samples, is_host
 
 
 class SampleWeights(NamedTuple):
-    """What samples count for: ``array * 2**exponent``.
-
-    Attributes
-    ----------
-    array : array, shape (samples,), or None
-        On the backend, none larger than 2; None where all samples count alike.
-    exponent : int
-        The power of two that they were divided by.
-    """
+    """The weights ``array * 2**exponent``; the array is on the backend, at most 2, and None if all samples count alike."""
 
     array: Array | None = None
     exponent: int = 0
 
 
 def check_sample_weight(backend: Backend, sample_weight: Any, samples: int) -> SampleWeights:
-    """Return sample weights on the backend.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they go.
-    sample_weight : list or array, shape (samples,), or number, or None
-        What each sample counts for.
-    samples : int
-        How many there are.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If they do not fit, or are nothing but zeros.
-    ZeroDivisionError
-        If they add up to zero.
-    """
+    """Return the sample weights that the user gave, an array, list, number or None, scaled and on the backend."""
     if sample_weight is None:
         return SampleWeights()
     refuse_masked(sample_weight, "sample_weight")
     weight = follow_samples(backend, sample_weight, "sample_weight")
     if is_host(weight):
-        # scikit-learn's check takes the number of samples from samples.
+        # scikit-learn's check takes the number of samples from an array of them.
         weight = _check_sample_weight(weight, np.broadcast_to(0.0, (samples, 1)), dtype=np.float64)
     elif tuple(weight.shape) != (samples,):
-        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one of shape ({samples},).")
+        raise ValueError(f"sample_weight has shape {tuple(weight.shape)}: give one weight per sample, of shape ({samples},).")
     return scale_sample_weight(backend, weight, "sample_weight")
 
 
-def scale_sample_weight(backend: Backend, weight: Any, name: str) -> SampleWeights:
-    """Return weights of the host or the backend, divided by a power of two in their own precision and then cast.
-
-    Raises
-    ------
-    ValueError
-        If one is not finite, or all are zero.
-    ZeroDivisionError
-        If they add up to zero.
-    """
+def scale_sample_weight(backend: Backend, weight: Array, name: str) -> SampleWeights:
+    """Return weights of the host or the backend, divided by a power of two in their own precision and then cast."""
     own = select_backend("numpy", "float64") if is_host(weight) else in_own_precision(backend, weight)
     weight = as_array(own, weight, name)
     refuse_nonfinite(own, weight, name)
     largest = float(own.to_numpy(compiled(own, _largest)(weight)))
     exponent = math.frexp(largest)[1] - 1 if largest else 0
     weight = compiled(own, _divide)(weight, 2.0**exponent)
-    refuse_weightless(own, weight, name)
-    return SampleWeights(compiled(backend, _flush)(as_array(backend, weight, name)), exponent)
+    require_weight(own, weight, name)
+    return SampleWeights(compiled(backend, _flush_subnormal)(as_array(backend, weight, name)), exponent)
 
 
-def refuse_weightless(
-    backend: Backend, weight: Array, name: str, remedy: str = "give weights of which some are above 0"
-) -> None:
-    """Raise if weights leave nothing to take a mean over.
-
-    Raises
-    ------
-    ValueError
-        If all are zero.
-    ZeroDivisionError
-        If they add up to zero.
-    """
+def require_weight(backend: Backend, weight: Array, name: str, remedy: str = "give weights of which some are above 0") -> None:
+    """Raise a ValueError if all weights are zero, and a ZeroDivisionError, as scikit-learn does, if they add up to zero."""
     largest, counted = backend.to_numpy(compiled(backend, _largest_and_sum)(weight)).tolist()
     if not largest:
         raise ValueError(f"{name} holds nothing but zeros: {remedy}.")
     if not counted:
-        raise ZeroDivisionError(f"{name} adds up to zero, and a mean is divided by its sum: give other weights.")
+        raise ZeroDivisionError(f"{name} adds up to zero, but a weighted mean is divided by its sum: give other weights.")
 
 
 def scale_alpha(backend: Backend, alpha: float, weights: SampleWeights) -> float:
-    """Return alpha divided as the weights were.
-
-    Raises
-    ------
-    ValueError
-        If the penalty's gradient is more than the dtype can square, as adam does.
-    """
+    """Return the penalty's alpha, divided by the same power of two as the sample weights."""
     if weights.array is None or not alpha:
         return alpha
     try:
@@ -121,16 +72,17 @@ def scale_alpha(backend: Backend, alpha: float, weights: SampleWeights) -> float
     except OverflowError:
         scaled = math.inf
     counted = abs(float(backend.to_numpy(compiled(backend, total)(weights.array))))
+    # Adam squares the gradient of the penalty.
     if scaled / counted > math.sqrt(float(backend.xp.finfo(backend.dtype).max)):
         raise ValueError(
-            f"alpha is {alpha:g}, and is divided by the sum of the sample weights, which is too small for that in "
-            f"{dtype_name(backend.dtype)}: scale the weights to a mean of 1, or give alpha=0."
+            f"alpha is {alpha:g} and is divided by the sum of the sample weights, which is too small for that in "
+            f"{dtype_name(backend.dtype)}: scale the weights to a mean of 1, or set alpha=0."
         )
     return scaled
 
 
 def total(array: Array) -> Array:
-    """Return the sum of an array's numbers."""
+    """Return the sum of an array."""
     return namespace(array).sum(array)
 
 
@@ -147,7 +99,7 @@ def _divide(array: Array, divisor: float) -> Array:
     return array / divisor
 
 
-def _flush(array: Array) -> Array:
-    """Return zero for subnormal numbers, which not every device calculates with: a sum of weights would be zero for some."""
+def _flush_subnormal(array: Array) -> Array:
+    """Return zero for subnormal numbers, which some devices treat as zero: the sum would differ between them."""
     xp = namespace(array)
     return xp.where(xp.abs(array) < float(xp.finfo(array.dtype).smallest_normal), 0.0, array)

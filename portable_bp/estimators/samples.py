@@ -1,4 +1,4 @@
-"""Samples on the device, or sparse on the host, and what belongs to them."""
+"""Samples on the device, or on the host and moved a part at a time, with their targets and weights."""
 
 from __future__ import annotations
 
@@ -13,156 +13,107 @@ from portable_bp.backends import Backend, compiled, spans
 from portable_bp.checks import as_array
 from portable_bp.estimators.sample_weights import SampleWeights
 
-MOST_DENSE = 2**23  # numbers of a sparse matrix are made dense at once: 64 MiB
+MAX_DENSE = 2**23  # how many numbers of a sparse matrix are made dense at once: 64 MiB
 
 
 @dataclass(frozen=True)
-class Dense:
-    """Samples on the device.
-
-    Parameters
-    ----------
-    inputs : array, shape (samples, features)
-        All of them.
-    backend : Backend
-        Where they are.
-    """
+class DeviceSamples:
+    """Samples on the device, of shape (samples, features)."""
 
     inputs: Array
     backend: Backend
 
-    rows = None  # a solver takes the inputs themselves
+    rows = None  # a solver reads the inputs themselves
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return self.inputs.shape[0]
 
-    def take(self, numbers: np.ndarray) -> Dense:
-        """Return some of the samples, by their numbers."""
-        return Dense(take_rows(self.backend, self.inputs, numbers), self.backend)
+    def take(self, indices: np.ndarray) -> DeviceSamples:
+        """Return the samples with these indices."""
+        return DeviceSamples(take_rows(self.backend, self.inputs, indices), self.backend)
 
     def spans(self, width: int) -> list[slice]:
-        """Return the parts that are used one at a time, where a sample takes so many numbers at its widest."""
+        """Return the parts to process one at a time, given how many numbers a sample takes in the widest layer."""
         return spans(self.count, width)
 
-    def dense(self, span: slice) -> Array:
-        """Return the samples of a part on the device."""
+    def part(self, span: slice) -> Array:
+        """Return the samples of a part."""
         return self.inputs if span == slice(0, self.count) else self.inputs[span, :]
 
 
 @dataclass(frozen=True)
-class Hosted:
-    """Samples on the host: some rows at a time are put on the device.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray, scipy.sparse.csr_matrix or csr_array, shape (samples, features)
-        All of them.
-    backend : Backend
-        Where they are used.
-    """
+class HostSamples:
+    """Samples on the host, a NumPy array or sparse CSR matrix of shape (samples, features), moved some rows at a time."""
 
     matrix: Any
     backend: Backend
 
-    inputs = None  # a solver takes rows
+    inputs = None  # a solver asks for rows
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return self.matrix.shape[0]
 
-    def rows(self, numbers: np.ndarray) -> Array:
-        """Return samples on the device, by numbers of any shape."""
-        dense = _dense(self.matrix[numbers.reshape(-1)])
-        return as_array(self.backend, dense.reshape(*numbers.shape, self.matrix.shape[1]), "X")
+    def rows(self, indices: np.ndarray) -> Array:
+        """Return the samples with these indices, an array of any shape, on the device."""
+        dense = _dense(self.matrix[indices.reshape(-1)])
+        return as_array(self.backend, dense.reshape(*indices.shape, self.matrix.shape[1]), "X")
 
-    def take(self, numbers: np.ndarray) -> Hosted:
-        """Return some of the samples, by their numbers."""
-        return Hosted(self.matrix[numbers], self.backend)
+    def take(self, indices: np.ndarray) -> HostSamples:
+        """Return the samples with these indices."""
+        return HostSamples(self.matrix[indices], self.backend)
 
     def spans(self, width: int) -> list[slice]:
-        """Return the parts that are used one at a time, where a sample takes so many numbers at its widest."""
-        return spans(self.count, width, MOST_DENSE if scipy.sparse.issparse(self.matrix) else None)
+        """Return the parts to process one at a time, given how many numbers a sample takes in the widest layer."""
+        return spans(self.count, width, MAX_DENSE if scipy.sparse.issparse(self.matrix) else None)
 
-    def dense(self, span: slice) -> Array:
+    def part(self, span: slice) -> Array:
         """Return the samples of a part on the device."""
         return as_array(self.backend, _dense(self.matrix[span]), "X")
 
 
-def _dense(rows: Any) -> np.ndarray:
-    return rows.toarray() if scipy.sparse.issparse(rows) else rows
-
-
-def hold(backend: Backend, x: Any) -> Dense | Hosted:
-    """Return checked samples to learn from, all where they are used, but those of a sparse matrix.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they are used.
-    x : array or sparse matrix, shape (samples, features)
-        The samples.
-    """
-    return stream(backend, x) if scipy.sparse.issparse(x) else Dense(as_array(backend, x, "X"), backend)
-
-
-def stream(backend: Backend, x: Any) -> Hosted:
-    """Return checked samples of the host that are used where they are to be some at a time.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they are used.
-    x : numpy.ndarray or sparse matrix, shape (samples, features)
-        The samples.
-    """
-    return Hosted(x.tocsr() if scipy.sparse.issparse(x) else x, backend)
-
-
-def take_rows(backend: Backend, array: Array, numbers: np.ndarray) -> Array:
-    """Return rows of an array, by their numbers.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where it is.
-    array : array
-        What to take from.
-    numbers : numpy.ndarray of int
-        Which rows.
-    """
-    return compiled(backend, _taken)(array, backend.asarray(numbers, "int32"))
-
-
-def _taken(array: Array, numbers: Array) -> Array:
-    return namespace(array).take(array, numbers, axis=0)
+Samples = DeviceSamples | HostSamples
 
 
 class Examples(NamedTuple):
-    """Samples with what belongs to them.
+    """Samples with their targets, of shape (samples, outputs) or (samples,) for class indices, and their weights."""
 
-    Attributes
-    ----------
-    samples : Dense or Hosted
-        What goes in.
-    target : array, shape (samples, outputs), or (samples,) of integer classes
-        What should come out.
-    sample_weight : SampleWeights
-        What each sample counts for.
-    """
-
-    samples: Dense | Hosted
+    samples: Samples
     target: Array
     sample_weight: SampleWeights
 
-    def take(self, numbers: np.ndarray) -> Examples:
-        """Return some of the examples, by their numbers."""
+    def take(self, indices: np.ndarray) -> Examples:
+        """Return the examples with these indices."""
         backend = self.samples.backend
         weight = self.sample_weight.array
         return Examples(
-            self.samples.take(numbers),
-            take_rows(backend, self.target, numbers),
-            self.sample_weight._replace(array=None if weight is None else take_rows(backend, weight, numbers)),
+            self.samples.take(indices),
+            take_rows(backend, self.target, indices),
+            self.sample_weight._replace(array=None if weight is None else take_rows(backend, weight, indices)),
         )
+
+
+def hold_samples(backend: Backend, x: Any) -> Samples:
+    """Return checked samples to train on: moved to the device at once, unless they are sparse."""
+    return stream_samples(backend, x) if scipy.sparse.issparse(x) else DeviceSamples(as_array(backend, x, "X"), backend)
+
+
+def stream_samples(backend: Backend, x: Any) -> HostSamples:
+    """Return checked host samples, to be moved to the device some rows at a time."""
+    return HostSamples(x.tocsr() if scipy.sparse.issparse(x) else x, backend)
+
+
+def take_rows(backend: Backend, array: Array, indices: np.ndarray) -> Array:
+    """Return the rows of an array with these indices."""
+    return compiled(backend, _take)(array, backend.asarray(indices, "int32"))
+
+
+def _take(array: Array, indices: Array) -> Array:
+    return namespace(array).take(array, indices, axis=0)
+
+
+def _dense(rows: Any) -> np.ndarray:
+    return rows.toarray() if scipy.sparse.issparse(rows) else rows

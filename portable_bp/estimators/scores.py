@@ -1,4 +1,4 @@
-"""The scores of scikit-learn's classifiers and regressors, where the arrays are: the share that is right, and R^2."""
+"""The scores of scikit-learn's classifiers and regressors, computed where the arrays are."""
 
 from __future__ import annotations
 
@@ -7,46 +7,22 @@ from portable_bp.backends import Backend, compiled
 
 
 def accuracy(backend: Backend, predicted: Array, target: Array, sample_weight: Array | None) -> float:
-    """Return the share of the samples whose labels are all right.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where the arrays are.
-    predicted, target : array, shape (samples,) or (samples, labels)
-        Labels, or their numbers, which are whole.
-    sample_weight : array, shape (samples,), or None
-        What each sample counts for.
-    """
-    right = compiled(backend, _right)(predicted, target)
+    """Return the share of samples whose labels, of shape (samples,) or (samples, labels), are all right."""
+    right = compiled(backend, _is_right)(predicted, target)
     if sample_weight is None:
         return int(backend.to_numpy(compiled(backend, _count)(right))) / right.shape[0]
-    return float(backend.to_numpy(compiled(backend, _weighed)(right, sample_weight)))
+    return float(backend.to_numpy(compiled(backend, _weighted_share)(right, sample_weight)))
 
 
 def r_squared(backend: Backend, predicted: Array, target: Array, sample_weight: Array | None) -> float:
-    """Return the share of the target's variance that is explained, averaged over outputs.
+    """Return R^2 averaged over the outputs of arrays of shape (samples, outputs); NaN if a prediction is not finite.
 
-    For an output whose target is constant it is 1 if every prediction is right, else 0, as in scikit-learn.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where the arrays are.
-    predicted, target : array, shape (samples, outputs)
-        What the network gives and what it should give.
-    sample_weight : array, shape (samples,), or None
-        What each sample counts for.
-
-    Returns
-    -------
-    float
-        At most 1; NaN where a prediction is not finite.
+    As in scikit-learn, an output whose target is constant counts as 1 if every prediction is right, and as 0 otherwise.
     """
-    return float(backend.to_numpy(compiled(backend, _explained)(predicted, target, sample_weight)))
+    return float(backend.to_numpy(compiled(backend, _r_squared)(predicted, target, sample_weight)))
 
 
-def _right(predicted: Array, target: Array) -> Array:
+def _is_right(predicted: Array, target: Array) -> Array:
     right = predicted == namespace(target).astype(target, predicted.dtype)
     return namespace(right).all(right, axis=-1) if right.ndim == 2 else right
 
@@ -56,20 +32,20 @@ def _count(right: Array) -> Array:
     return xp.sum(xp.astype(right, xp.int32))
 
 
-def _weighed(right: Array, sample_weight: Array) -> Array:
+def _weighted_share(right: Array, sample_weight: Array) -> Array:
     xp = namespace(right)
     return xp.sum(xp.astype(right, sample_weight.dtype) * sample_weight) / xp.sum(sample_weight)
 
 
-def _explained(predicted: Array, target: Array, sample_weight: Array | None) -> Array:
+def _r_squared(predicted: Array, target: Array, sample_weight: Array | None) -> Array:
     xp = namespace(predicted)
 
     def total(array: Array) -> Array:
         return xp.sum(array if sample_weight is None else sample_weight[:, None] * array, axis=0)
 
-    counted = target.shape[0] if sample_weight is None else xp.sum(sample_weight)
-    missed, spread = total((target - predicted) ** 2), total((target - total(target) / counted) ** 2)
-    varies = spread > 0.0
-    constant = xp.where(missed > 0.0, 0.0, 1.0 + 0.0 * missed)
-    explained = xp.where(varies, 1.0 - missed / xp.where(varies, spread, 1.0 + spread), constant)
-    return xp.where(xp.all(xp.isfinite(predicted)), xp.mean(explained), xp.nan)
+    weight = target.shape[0] if sample_weight is None else xp.sum(sample_weight)
+    residual, variation = total((target - predicted) ** 2), total((target - total(target) / weight) ** 2)
+    varies = variation > 0.0
+    constant = xp.where(residual > 0.0, 0.0, 1.0 + 0.0 * residual)
+    scores = xp.where(varies, 1.0 - residual / xp.where(varies, variation, 1.0 + variation), constant)
+    return xp.where(xp.all(xp.isfinite(predicted)), xp.mean(scores), xp.nan)

@@ -1,4 +1,4 @@
-"""Arrays of every library go in and come out, on their device, with scikit-learn's array_api_dispatch and without it."""
+"""Arrays of every library are fitted and predicted on their device, with and without scikit-learn's array_api_dispatch."""
 
 import pickle
 
@@ -58,12 +58,12 @@ def assert_belongs(way, array, expected, rtol=1e-9):
     ],
     ids=str,
 )
-def test_what_goes_in_comes_out(way, target, dispatch, options):
+def test_results_are_arrays_of_the_same_library(way, target, dispatch, options):
     with sklearn.config_context(array_api_dispatch=dispatch):
-        hold_against_numpy(way, target, options)
+        compare_with_numpy(way, target, options)
 
 
-def hold_against_numpy(way, target, options):
+def compare_with_numpy(way, target, options):
     x, labels, X, y = given(way, target)
     expected = model_for(target, **options).fit(X, y)
     model = model_for(target, **options).fit(x, labels)
@@ -84,7 +84,7 @@ def hold_against_numpy(way, target, options):
 
 
 @pytest.mark.parametrize("target", ["multiclass", "binary", "several outputs"])
-def test_partial_fits_weights_and_a_pickle(way, target):
+def test_partial_fit_with_weights_after_pickling(way, target):
     x, labels, X, y = given(way, target)
     weight = np.linspace(0.1, 1.0, len(X))
     model, expected = model_for(target), model_for(target)
@@ -97,7 +97,7 @@ def test_partial_fits_weights_and_a_pickle(way, target):
     assert_belongs(way, model.coefs_[0], expected.coefs_[0])
 
 
-def test_float32_stays_float32_and_integers_become_the_librarys_own(way):
+def test_float32_is_kept_and_integers_get_the_default_dtype_of_the_library(way):
     backend = bp.select_backend(way.flag, "float32")
     model = model_for("numbers").fit(backend.asarray(IRIS), backend.asarray(SPECIES))
     assert model.coefs_[0].dtype == model.predict(backend.asarray(IRIS)).dtype == backend.dtype
@@ -107,7 +107,7 @@ def test_float32_stays_float32_and_integers_become_the_librarys_own(way):
     assert model_for("numbers").fit(x, backend.asarray(SPECIES)).coefs_[0].dtype == default
 
 
-def test_text_labels_of_samples_elsewhere(way):
+def test_text_labels_for_samples_on_a_device(way):
     x, _, X, _ = given(way, "multiclass")
     names = np.asarray(["one", "three", "two"])[SPECIES]
     model = model_for("multiclass").fit(x, names)
@@ -116,11 +116,11 @@ def test_text_labels_of_samples_elsewhere(way):
     assert model.score(x, names) == expected.score(X, names)
 
 
-def test_everything_follows_x_where_dispatch_is_on(way):
+def test_everything_follows_x_with_array_api_dispatch(way):
     if way.name.startswith("numpy"):
-        pytest.skip("NumPy arrays are at home everywhere")
+        pytest.skip("NumPy arrays are host data")
     x, labels, X, y = given(way, "binary")
-    with pytest.raises(TypeError, match=f"y is used with {way.backend().name} on .* move y there"):
+    with pytest.raises(TypeError, match=f"y is a {way.backend().name} array on .* move y there"):
         model_for("binary").fit(X, labels)
     with sklearn.config_context(array_api_dispatch=True):
         model = model_for("binary").fit(X, labels)
@@ -128,20 +128,20 @@ def test_everything_follows_x_where_dispatch_is_on(way):
         assert_belongs(way, model_for("binary").fit(x, y).predict(x), model.predict(X))
 
 
-def test_samples_elsewhere_than_the_model_are_refused(way):
+def test_samples_on_another_device_than_the_model_are_rejected(way):
     if way.name.startswith("numpy"):
-        pytest.skip("there is nowhere else")
+        pytest.skip("NumPy has a single device")
     x, _, X, y = given(way, "binary")
     for here, there in ((X, x), (x, X)):
         model = model_for("numbers").fit(here, way.backend().asarray(y) if here is x else y)
-        with pytest.raises(ValueError, match=r"MLPRegressor.predict\(\) .* must use the same namespace and device"):
+        with pytest.raises(ValueError, match=r"MLPRegressor.predict\(\) got X .* must use the same namespace and device"):
             model.predict(there)
-        with pytest.raises(TypeError, match="X is used with .* move X to where the model was fitted"):
+        with pytest.raises(TypeError, match="X is a .* array on .* move X to where the model was fitted"):
             model.partial_fit(there, y)
 
 
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "numbers"])
-def test_host_samples_on_a_backend_that_was_asked_for(way, target):
+def test_host_samples_with_the_parameter_backend(way, target):
     _, _, X, y = given(way, target)
     model, expected = model_for(target, backend=way.flag).fit(X, y), model_for(target).fit(X, y)
     assert_belongs(way, model.coefs_[0], expected.coefs_[0])
@@ -151,9 +151,9 @@ def test_host_samples_on_a_backend_that_was_asked_for(way, target):
     np.testing.assert_allclose(model.score(X, y), expected.score(X, y), rtol=1e-9)
 
 
-def test_scikit_learns_pipeline_and_metrics_around_it(way):
+def test_inside_scikit_learns_pipeline_and_metrics(way):
     if way.name in ("strict", "jax", "jax-gpu"):
-        pytest.skip("scikit-learn's own scaler does not take it")
+        pytest.skip("scikit-learn's own scaler does not support it")
     x, labels, X, y = given(way, "binary")
     with sklearn.config_context(array_api_dispatch=True), way.current():
         pipeline = make_pipeline(StandardScaler(), model_for("binary")).fit(x, labels)
@@ -165,7 +165,7 @@ def test_scikit_learns_pipeline_and_metrics_around_it(way):
         )
 
 
-def test_bad_arrays_are_refused_where_they_are(way):
+def test_bad_arrays_are_rejected_on_their_device(way):
     x, labels, X, y = given(way, "binary")
     backend = way.backend()
     holed = X.copy()
@@ -188,9 +188,9 @@ def test_bad_arrays_are_refused_where_they_are(way):
         model.predict(x[:, :3])
 
 
-def test_scores_want_one_target_for_each_prediction(way):
+def test_score_needs_one_target_per_prediction(way):
     if way.name.startswith("numpy"):
-        pytest.skip("scikit-learn's own scores look at it there")
+        pytest.skip("scikit-learn's own scores check it there")
     backend = way.backend()
     x, labels, X, y = given(way, "binary")
     classifier = model_for("binary").fit(x, labels)
@@ -206,7 +206,7 @@ def test_scores_want_one_target_for_each_prediction(way):
         (one, x, backend.asarray(np.column_stack([y, y]))),
         (several, numbers[0], numbers[1][:, 0]),
     ):
-        with pytest.raises(ValueError, match="give one for each"):
+        with pytest.raises(ValueError, match="give one target for each"):
             model.score(samples, targets)
     with pytest.raises(ValueError, match="Unknown label type"):
         classifier.score(x, backend.asarray(y + 0.5))
@@ -217,8 +217,8 @@ def test_scores_want_one_target_for_each_prediction(way):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int8", "float64"])
-def test_labels_of_any_dtype_come_back_in_it(way, dtype):
-    """Of the samples' library, or of the host: they are the same labels."""
+def test_predicted_labels_have_the_dtype_of_the_targets(way, dtype):
+    """Targets of the samples' library and on the host give the same labels."""
     x, _, X, y = given(way, "binary")
     labels = y.astype(dtype)
     expected = model_for("binary").fit(X, labels).predict(X)
@@ -237,7 +237,7 @@ def own(backend, labels):
     return backend.asarray(labels, labels.dtype.name)
 
 
-def test_columns_of_booleans_and_weights_of_zeros(way):
+def test_boolean_label_columns_and_zero_weights(way):
     x, _, X, y = given(way, "multilabel")
     model = model_for("multilabel").fit(x, own(way.backend(), y.astype(bool)))
     np.testing.assert_array_equal(way.backend().to_numpy(model.predict(x)), model_for("multilabel").fit(X, y).predict(X))
@@ -245,10 +245,12 @@ def test_columns_of_booleans_and_weights_of_zeros(way):
         model.fit(x, own(way.backend(), y.astype(bool)), way.backend().asarray(np.zeros(len(X))))
 
 
-def test_validation_data_are_where_the_samples_are(way):
+def test_validation_data_must_be_on_the_device_of_the_samples(way):
     x, _, X, y = given(way, "numbers")
     targets = way.backend().asarray(y)
     model_for("numbers").fit(x, targets, X_val=x[:9, :], y_val=targets[:9])
     if not way.name.startswith("numpy"):
-        with pytest.raises(TypeError, match="among X_val and y_val, X is used with numpy .* give X and X_val alike"):
+        with pytest.raises(
+            TypeError, match="X_val and y_val do not fit: X is a numpy array .* give X and X_val on the same device"
+        ):
             model_for("numbers").fit(x, targets, X_val=X, y_val=y)

@@ -1,4 +1,4 @@
-"""What scikit-learn refuses is refused with an error of the same class, and the model stays as it was."""
+"""What scikit-learn rejects is rejected with an error of the same class, and the model stays as it was."""
 
 import copy
 
@@ -95,7 +95,7 @@ def test_data(kind, case):
 @pytest.mark.parametrize(
     "y", [np.linspace(0.0, 1.0, 150), np.column_stack([Y, Y + 1]), [[0], [1, 2]] * 75], ids=["fractions", "columns", "ragged"]
 )
-def test_targets_that_are_no_classes(y):
+def test_targets_that_are_not_classes(y):
     mine, theirs = (error_of(which().fit, X, y) for which in (MLPClassifier, THEIRS[MLPClassifier]))
     assert isinstance(mine, type(theirs)), (mine, theirs)
 
@@ -120,7 +120,7 @@ def test_sparse_targets_of_a_regressor():
 
 
 @BOTH
-def test_what_comes_too_early_or_does_not_match(kind):
+def test_predict_before_fit_or_with_wrong_samples(kind):
     assert isinstance(error_of(kind().predict, X), NotFittedError)
     mine, theirs = (which(max_iter=2, random_state=0).fit(X, Y) for which in (kind, THEIRS[kind]))
     for x in (X[:, :3], HOLED, X[0], X[:0]):
@@ -157,12 +157,12 @@ def test_partial_fit_and_classes():
     ],
     ids=str,
 )
-def test_what_scikit_learn_does_not_have(kind, options, given, sentence):
+def test_parameters_that_scikit_learn_does_not_have(kind, options, given, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         kind(**options).fit(X, Y, **given)
 
 
-def test_more_that_scikit_learn_does_not_have():
+def test_more_errors_that_scikit_learn_does_not_have():
     with pytest.raises(ValueError, match="numbers from 0 up"):
         MLPRegressor("poisson").fit(X, Y - 1.0)
     with pytest.raises(ValueError, match="class_weight"):
@@ -176,7 +176,7 @@ def test_more_that_scikit_learn_does_not_have():
 
 @BOTH
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_a_model_that_was_fitted_stays_as_it_was(kind, warm_start):
+def test_a_failed_fit_leaves_the_model_as_it_was(kind, warm_start):
     model = kind(solver="sgd", max_iter=3, random_state=0, warm_start=warm_start).fit(X, Y)
     before = copy.deepcopy(vars(model))
     for x, y in ((HOLED, Y), (X[:, :2], Y[:-1]), (X[:, :2], None), (X * 1e307, Y)):
@@ -187,7 +187,7 @@ def test_a_model_that_was_fitted_stays_as_it_was(kind, warm_start):
 
 
 @BOTH
-def test_a_partial_fit_that_failed_leaves_nothing_behind(kind):
+def test_a_failed_partial_fit_leaves_no_trace(kind):
     model = kind(solver="sgd", random_state=0, learning_rate="invscaling", batch_size=10, callbacks=[])
     classes = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
     model.partial_fit(X, Y, **classes)

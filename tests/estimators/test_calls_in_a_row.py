@@ -1,4 +1,4 @@
-"""Dropout over several calls: its masks go on, and all else is drawn as scikit-learn draws it."""
+"""Dropout over several calls: the masks continue, and everything else is drawn as in scikit-learn."""
 
 import copy
 import pickle
@@ -18,16 +18,16 @@ X, Y = load_iris(return_X_y=True)
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd"])
 STATES = pytest.mark.parametrize("make", [lambda: 3, lambda: np.random.RandomState(3)], ids=["int", "instance"])
-CALLS = pytest.mark.parametrize("way_on", ["partial_fit", "warm_start"])
+CALLS = pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
 THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: sklearn.neural_network.MLPRegressor}
 OPTIONS = {"hidden_layer_sizes": (9, 5), "dropout": 0.5, "batch_size": 40, "learning_rate_init": 0.01}
 
 
-def go_on(model, way_on, calls):
-    """Call partial_fit, or fit for one epoch more, so often."""
-    classes = {"classes": [0, 1, 2]} if way_on == "partial_fit" and isinstance(model, MLPClassifier) else {}
+def train_on(model, how, calls):
+    """Call partial_fit, or fit with a warm start for one epoch, this many times."""
+    classes = {"classes": [0, 1, 2]} if how == "partial_fit" and isinstance(model, MLPClassifier) else {}
     for _ in range(calls):
-        if way_on == "partial_fit":
+        if how == "partial_fit":
             model.partial_fit(X, Y, **classes)
         else:
             model.set_params(warm_start=True, max_iter=1).fit(X, Y)
@@ -44,7 +44,7 @@ def assert_same(mine, theirs, rtol=0.0):
 @SOLVERS
 @STATES
 @CALLS
-def test_every_call_draws_masks_of_its_own(kind, solver, make, way_on, monkeypatch):
+def test_every_call_draws_new_masks(kind, solver, make, how, monkeypatch):
     drawn = []
 
     def remember(*given):
@@ -52,7 +52,7 @@ def test_every_call_draws_masks_of_its_own(kind, solver, make, way_on, monkeypat
         return drawn[-1]
 
     monkeypatch.setattr("portable_bp.training.batches.draw_mask", remember)
-    go_on(kind(solver=solver, random_state=make(), **OPTIONS), way_on, 4)
+    train_on(kind(solver=solver, random_state=make(), **OPTIONS), how, 4)
     assert len(drawn) == 4 * 4 * 2
     masks = {mask.tobytes() for mask in drawn}
     assert len(masks) == len(drawn)
@@ -62,25 +62,25 @@ def test_every_call_draws_masks_of_its_own(kind, solver, make, way_on, monkeypat
 @BOTH
 @SOLVERS
 @STATES
-def test_partial_fits_are_the_epochs_of_one_fit_where_nothing_is_shuffled(kind, solver, make):
+def test_without_shuffling_partial_fits_equal_the_epochs_of_one_fit(kind, solver, make):
     options = OPTIONS | {"solver": solver, "shuffle": False}
     one = kind(random_state=make(), max_iter=5, n_iter_no_change=np.inf, **options).fit(X, Y)
-    assert_same(go_on(kind(random_state=make(), **options), "partial_fit", 5), one, 1e-9)
+    assert_same(train_on(kind(random_state=make(), **options), "partial_fit", 5), one, 1e-9)
 
 
 @BOTH
 @SOLVERS
 @STATES
 @CALLS
-def test_dropout_that_drops_nothing_changes_none_of_scikit_learns_numbers(kind, solver, make, way_on):
-    """So small a rate drops nothing: what is drawn for it must not be missing elsewhere."""
+def test_a_vanishing_dropout_rate_leaves_scikit_learns_numbers_unchanged(kind, solver, make, how):
+    """A rate this small drops nothing, and drawing its masks must not shift any other random number."""
     options = OPTIONS | {"solver": solver}
     del options["dropout"]
     mine, theirs = kind(dropout=1e-300, random_state=make(), **options), THEIRS[kind](random_state=make(), **options)
     for model in (mine, theirs):
-        classes = {"classes": [0, 1, 2]} if kind is MLPClassifier and way_on == "partial_fit" else {}
+        classes = {"classes": [0, 1, 2]} if kind is MLPClassifier and how == "partial_fit" else {}
         for _ in range(3):
-            if way_on == "partial_fit":
+            if how == "partial_fit":
                 model.partial_fit(X, Y, **classes)
             else:
                 model.set_params(warm_start=True, max_iter=2).fit(X, Y)
@@ -90,16 +90,16 @@ def test_dropout_that_drops_nothing_changes_none_of_scikit_learns_numbers(kind, 
 @BOTH
 @STATES
 @CALLS
-def test_the_same_calls_give_the_same_model(kind, make, way_on):
-    first, second = (go_on(kind(random_state=make(), **OPTIONS), way_on, 4) for _ in range(2))
+def test_the_same_calls_give_the_same_model(kind, make, how):
+    first, second = (train_on(kind(random_state=make(), **OPTIONS), how, 4) for _ in range(2))
     assert_same(first, second)
 
 
 @BOTH
-def test_a_fit_starts_again(kind):
+def test_fit_restarts_the_masks(kind):
     model = kind(random_state=3, max_iter=3, **OPTIONS).fit(X, Y)
     before = model.coefs_
-    go_on(model, "partial_fit", 2)
+    train_on(model, "partial_fit", 2)
     again = model.fit(X, Y)
     assert_same(again, kind(random_state=3, max_iter=3, **OPTIONS).fit(X, Y))
     np.testing.assert_array_equal(again.coefs_[0], before[0])
@@ -107,45 +107,45 @@ def test_a_fit_starts_again(kind):
 
 @BOTH
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"])
-def test_a_copy_goes_on_where_the_model_was_and_a_clone_starts_afresh(kind, copied):
-    model = go_on(kind(random_state=3, **OPTIONS), "partial_fit", 2)
+def test_a_copy_continues_and_a_clone_restarts(kind, copied):
+    model = train_on(kind(random_state=3, **OPTIONS), "partial_fit", 2)
     other, fresh = copied(model), clone(model)
-    assert_same(go_on(other, "partial_fit", 2), go_on(model, "partial_fit", 2))
-    assert_same(model, go_on(kind(random_state=3, **OPTIONS), "partial_fit", 4))
-    assert_same(go_on(fresh, "partial_fit", 4), model)
+    assert_same(train_on(other, "partial_fit", 2), train_on(model, "partial_fit", 2))
+    assert_same(model, train_on(kind(random_state=3, **OPTIONS), "partial_fit", 4))
+    assert_same(train_on(fresh, "partial_fit", 4), model)
 
 
 @BOTH
-def test_a_call_that_failed_has_drawn_nothing(kind):
-    model = go_on(kind(solver="sgd", random_state=3, **OPTIONS), "partial_fit", 2)
-    expected = go_on(copy.deepcopy(model), "partial_fit", 1)
+def test_a_failed_call_draws_nothing(kind):
+    model = train_on(kind(solver="sgd", random_state=3, **OPTIONS), "partial_fit", 2)
+    expected = train_on(copy.deepcopy(model), "partial_fit", 1)
     with pytest.raises(ValueError, match="non-finite"):
         model.partial_fit(1e300 * X, Y)
-    assert_same(go_on(model, "partial_fit", 1), expected)
+    assert_same(train_on(model, "partial_fit", 1), expected)
 
 
 @BOTH
-def test_dropout_may_pause(kind):
-    """Masks go on after calls that needed none."""
-    model = go_on(kind(random_state=3, **OPTIONS), "partial_fit", 1)
+def test_masks_continue_after_calls_without_dropout(kind):
+    """The masks continue after calls without dropout."""
+    model = train_on(kind(random_state=3, **OPTIONS), "partial_fit", 1)
     state = model._mask_generator.bit_generator.state
-    go_on(model.set_params(dropout=0.0), "partial_fit", 2)
+    train_on(model.set_params(dropout=0.0), "partial_fit", 2)
     assert model._mask_generator.bit_generator.state == state
-    go_on(model.set_params(dropout=0.5), "partial_fit", 1)
+    train_on(model.set_params(dropout=0.5), "partial_fit", 1)
     assert model._mask_generator.bit_generator.state != state
 
 
 @BOTH
-def test_without_a_random_state_numpys_own_is_followed(kind):
+def test_without_random_state_the_global_seed_of_numpy_is_used(kind):
     models = []
     for seed in (5, 5, 6):
         np.random.seed(seed)
-        models.append(go_on(kind(**OPTIONS), "partial_fit", 3))
+        models.append(train_on(kind(**OPTIONS), "partial_fit", 3))
     assert_same(models[0], models[1])
     assert (models[0].coefs_[0] != models[2].coefs_[0]).all()
 
 
-def test_three_hundred_partial_fits_do_not_learn_by_heart():
+def test_three_hundred_partial_fits_do_not_overfit():
     generator = np.random.default_rng(0)
     samples, new = generator.normal(size=(200, 10)), generator.normal(size=(2000, 10))
     y, y_new = (np.sin(x[:, 0]) + x[:, 1] * x[:, 2] for x in (samples, new))

@@ -1,4 +1,4 @@
-"""A training that diverges is heard of: a warning where the weights are numbers, an error where they are not."""
+"""Training that diverges is reported: with a warning if the weights are finite, with an error if they are not."""
 
 import copy
 import warnings
@@ -13,7 +13,7 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(100, 4))
 Y = (X[:, 0] > 0.0).astype(int)
 BOTH = pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
-SAID = "the loss became NaN or infinite in epoch"
+MESSAGE = "the loss became NaN or infinite in epoch"
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -25,10 +25,10 @@ def test_a_classifier_under_early_stopping(own, dtype):
     samples = (100 * X).astype(dtype)
     given = {"X_val": samples[::3], "y_val": Y[::3]} if own else {}
     with pytest.warns(
-        ConvergenceWarning, match=f"sgd diverged: {SAID} . of 12, and the model has the weights of the best"
-    ) as told:
+        ConvergenceWarning, match=f"sgd diverged: {MESSAGE} . of 12, and the model has the weights with the best"
+    ) as caught:
         model.fit(samples, Y, **given)
-    assert [str(each.filename) for each in told] == [__file__]
+    assert [str(each.filename) for each in caught] == [__file__]
     assert not np.isfinite(model.loss_) and all(np.isfinite(coef).all() for coef in model.coefs_)
 
 
@@ -36,7 +36,7 @@ def test_a_classifier_under_early_stopping(own, dtype):
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=str)
 @pytest.mark.parametrize("incremental", [False, True])
 def test_losses_beyond_float32_over_finite_weights(kind, options, incremental):
-    """adam takes no step where the squares of the slopes are infinite, and the penalty is."""
+    """The loss or its penalty overflows, but adam takes no step where the squared gradient is infinite."""
     if incremental and options:
         pytest.skip("partial_fit has no early stopping")
     model = kind(random_state=0, max_iter=3, alpha=1e38 if kind is MLPClassifier else 1.0, **options)
@@ -47,7 +47,7 @@ def test_losses_beyond_float32_over_finite_weights(kind, options, incremental):
             model.fit(samples, y)
         assert not hasattr(model, "coefs_")
         return
-    with pytest.warns(ConvergenceWarning, match=f"adam diverged: {SAID} 1 of [13]"):
+    with pytest.warns(ConvergenceWarning, match=f"adam diverged: {MESSAGE} 1 of [13]"):
         if incremental:
             model.partial_fit(samples, y, **({"classes": [0, 1]} if kind is MLPClassifier else {}))
         else:
@@ -58,7 +58,7 @@ def test_losses_beyond_float32_over_finite_weights(kind, options, incremental):
 @BOTH
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"X_val": True}], ids=str)
-def test_weights_that_are_no_numbers_are_refused_and_nothing_else_is_said(kind, solver, options):
+def test_non_finite_weights_raise_an_error_and_no_warning(kind, solver, options):
     model = kind(solver=solver, tol=10.0, random_state=0).fit(X, Y)
     before = copy.deepcopy((model.coefs_, model.loss_curve_, model.loss_))
     given = {"X_val": X, "y_val": Y} if options.get("X_val") else {}
@@ -71,8 +71,8 @@ def test_weights_that_are_no_numbers_are_refused_and_nothing_else_is_said(kind, 
 
 
 @BOTH
-def test_a_loss_that_rises_and_rises(kind):
-    """Its numbers are finite still when the training ends."""
+def test_a_rising_loss(kind):
+    """It is still finite when training ends."""
     model = kind(solver="sgd", learning_rate_init=1e3, random_state=0, max_iter=3, hidden_layer_sizes=())
     with pytest.warns(
         ConvergenceWarning, match="sgd diverged: the loss rose from .* to .*e.*; try a smaller learning_rate_init"
@@ -88,8 +88,8 @@ def test_lbfgs():
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_weights_that_are_no_numbers_are_not_the_best_even_if_they_are_right_by_chance(text):
-    """The first epoch leaves finite weights that are wrong; NaN leads to the class that all of y_val have."""
+def test_non_finite_weights_are_not_the_best_even_if_they_predict_correctly(text):
+    """The first epoch leaves finite weights that predict wrongly; NaN predicts the class that all of y_val has."""
     model = MLPClassifier((5,), solver="sgd", learning_rate_init=1e200, early_stopping=True, random_state=4, max_iter=5)
     labels = np.asarray(["a", "b"])[Y] if text else Y
     own, wanted = X[np.argsort(X[:, 0])][:20], labels[np.argmin(X[:, 0])]
@@ -101,7 +101,7 @@ def test_weights_that_are_no_numbers_are_not_the_best_even_if_they_are_right_by_
 
 
 @BOTH
-def test_a_loss_that_rises_from_call_to_call_of_partial_fit(kind):
+def test_a_loss_that_rises_between_calls_of_partial_fit(kind):
     model = kind(hidden_layer_sizes=(5,), solver="sgd", learning_rate_init=1e3, random_state=0, batch_size=100)
     given = {"classes": [0, 1]} if kind is MLPClassifier else {}
     with pytest.warns(
@@ -115,7 +115,7 @@ def test_a_loss_that_rises_from_call_to_call_of_partial_fit(kind):
 
 
 @BOTH
-def test_nothing_is_said_of_partial_fits_whose_samples_differ(kind):
+def test_no_warning_for_partial_fits_on_different_samples(kind):
     model = kind(random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -126,7 +126,7 @@ def test_nothing_is_said_of_partial_fits_whose_samples_differ(kind):
 
 @BOTH
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_nothing_is_said_of_a_training_that_went_well(kind, solver):
+def test_no_warning_for_a_successful_fit(kind, solver):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kind(solver=solver, random_state=0, max_iter=3000, learning_rate_init=0.01, tol=1e-3, alpha=0.1).fit(X, Y)

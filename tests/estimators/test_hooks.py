@@ -1,4 +1,4 @@
-"""scikit-learn's callback protocol, which it has from 1.9 on, on both estimators."""
+"""scikit-learn's callback protocol, which came with 1.9, on both estimators."""
 
 import io
 import pickle
@@ -34,7 +34,7 @@ SCORE = {MLPClassifier: "neg_log_loss", MLPRegressor: "neg_mean_absolute_error"}
 
 
 class Recorder:
-    """Notes every call of its hooks; stops the training where it is told to."""
+    """Records the calls of its hooks; stops training, or fails, after the given number of epochs."""
 
     def __init__(self, stop_after=None, fail_after=None):
         self.calls, self.fitted, self.stop_after, self.fail_after = [], [], stop_after, fail_after
@@ -72,7 +72,7 @@ def scores_of(monitor, name):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weighted"])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_scores_are_those_of_fits_of_so_many_epochs(kind, solver, early_stopping, weight):
+def test_monitored_scores_equal_those_of_shorter_fits(kind, solver, early_stopping, weight):
     options, y, scoring = {"solver": solver, "early_stopping": early_stopping}, target(kind), SCORE[kind]
     monitor = protocol.ScoringMonitor(scoring=scoring)
     watched = model_for(kind, max_iter=4, **options).set_callbacks(monitor).fit(X, y, weight)
@@ -95,7 +95,7 @@ def test_every_task_that_begins_ends(kind, solver):
 
 @both
 @pytest.mark.parametrize("options", [{"solver": "lbfgs", "tol": 100.0}, {"tol": 100.0, "n_iter_no_change": 2}], ids=str)
-def test_a_fit_that_ends_before(kind, options):
+def test_a_fit_that_ends_early(kind, options):
     recorder = Recorder()
     model = model_for(kind, max_iter=50, **options).set_callbacks(recorder).fit(X, target(kind))
     begun, ended = ([call[1:] for call in recorder.calls if call[0] == what] for what in ("begin", "end"))
@@ -124,7 +124,7 @@ def test_a_callback_that_fails_leaves_the_model_as_it_was(kind, solver):
     assert vars(model).keys() == before.keys() and model.coefs_[0] is before["coefs_"][0]
 
 
-def test_bad_data_tear_down_too():
+def test_callbacks_are_torn_down_after_bad_data():
     recorder = Recorder()
     with pytest.raises(ValueError, match="NaN"):
         MLPRegressor().set_callbacks(recorder).fit(np.full_like(X, np.nan), Y)
@@ -142,7 +142,7 @@ def test_partial_fits_are_fits_of_one_epoch(kind):
 
 
 @both
-def test_what_a_callback_keeps_stays_as_it_was(kind):
+def test_estimators_given_to_a_callback_do_not_change(kind):
     recorder = Recorder()
     model = model_for(kind, max_iter=3).set_callbacks(recorder).fit(X, target(kind))
     assert [len(fitted.loss_curve_) for fitted in recorder.fitted] == [1, 2, 3, 3]
@@ -151,7 +151,7 @@ def test_what_a_callback_keeps_stays_as_it_was(kind):
 
 
 @both
-def test_the_models_own_callbacks_are_apart(kind):
+def test_set_callbacks_is_separate_from_the_parameter_callbacks(kind):
     epochs, recorder = [], Recorder()
     model = model_for(kind, max_iter=3, callbacks=[lambda training: epochs.append(training.epoch)])
     model.set_callbacks(recorder).fit(X, target(kind))
@@ -173,7 +173,7 @@ def test_column_names_and_labels_are_those_of_fit(kind):
 
 
 @both
-def test_searches_and_pipelines_pass_them_on(kind):
+def test_searches_and_pipelines_pass_callbacks_on(kind):
     y, monitor = target(kind), protocol.ScoringMonitor(scoring=SCORE[kind])
     model = model_for(kind, max_iter=3).set_callbacks(monitor)
     pipeline = make_pipeline(StandardScaler(), model).fit(X, y)
@@ -197,7 +197,7 @@ def test_a_progress_bar_is_shown(kind, capsys):
 
 
 @both
-def test_clones_and_pickles_keep_them(kind):
+def test_clones_and_pickles_keep_callbacks(kind):
     recorder = Recorder()
     clone(model_for(kind, max_iter=2).set_callbacks(recorder)).fit(X, target(kind))
     assert len(recorder.fitted) == 3
@@ -234,7 +234,7 @@ def test_an_older_scikit_learn_has_no_set_callbacks():
 
 
 @both
-def test_a_callback_of_the_protocol_among_those_of_a_training_is_told_where_to_go(kind):
+def test_the_parameter_callbacks_refers_callbacks_of_the_protocol_to_set_callbacks(kind):
     monitor = protocol.ScoringMonitor(scoring="r2")
     with pytest.raises(TypeError, match="callbacks holds .*ScoringMonitor.*; scikit-learn's callbacks go to .* set_callbacks"):
         model_for(kind, callbacks=[monitor]).fit(X, target(kind))

@@ -1,4 +1,4 @@
-"""The estimators where scikit-learn's users put theirs: pipelines, searches, frames, sparse matrices, pickles."""
+"""The estimators inside scikit-learn's tools: pipelines, searches, data frames, sparse matrices, pickles."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from portable_bp import select_backend
 from portable_bp.backends import backend_of
 from portable_bp.estimators import MLPClassifier, MLPRegressor, samples
-from portable_bp.estimators.places import to_host
+from portable_bp.estimators.devices import to_host
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -34,7 +34,7 @@ THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: skl
 
 
 @BOTH
-def test_the_parameters_are_scikit_learns_and_then_ours(kind):
+def test_the_parameters_are_scikit_learns_followed_by_ours(kind):
     mine, theirs = kind().get_params(), THEIRS[kind]().get_params()
     assert {name: mine[name] for name in theirs} == theirs
     ours = {"backend", "dropout", "callbacks", *(["class_weight"] if kind is MLPClassifier else [])}
@@ -69,7 +69,7 @@ def test_cross_validation(kind):
 
 @BOTH
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_frames_give_names_and_are_held_to_them(kind, early_stopping):
+def test_feature_names_of_frames_are_stored_and_checked(kind, early_stopping):
     columns = ["a", "b", "c", "d"]
     expected = kind(max_iter=5, random_state=0, early_stopping=early_stopping).fit(X, SPECIES)
     for frame, column in (
@@ -96,8 +96,8 @@ def test_set_output_upstream():
 @BOTH
 @pytest.mark.parametrize("container", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array])
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"shuffle": False}], ids=str)
-def test_sparse_samples_in_parts_give_what_dense_ones_give(kind, container, options, monkeypatch):
-    monkeypatch.setattr(samples, "MOST_DENSE", 7 * X.shape[1])
+def test_sparse_samples_in_parts_equal_dense_ones(kind, container, options, monkeypatch):
+    monkeypatch.setattr(samples, "MAX_DENSE", 7 * X.shape[1])
     weight = np.linspace(0.5, 1.5, len(X))
     options = {"max_iter": 6, "random_state": 0, "alpha": 0.1} | options
     close = {"rtol": 1e-4, "atol": 1e-6} if "solver" in options else {"rtol": 1e-9, "atol": 1e-12}
@@ -107,7 +107,7 @@ def test_sparse_samples_in_parts_give_what_dense_ones_give(kind, container, opti
     np.testing.assert_allclose(model.predict(container(X)), expected.predict(X), **close)
 
 
-def test_a_sparse_matrix_is_never_made_dense_as_a_whole():
+def test_a_sparse_matrix_is_never_made_dense_all_at_once():
     wide = scipy.sparse.random(1500, 20_000, density=1e-4, random_state=0, format="csr")  # 240 MB if it were dense
     model = MLPRegressor(hidden_layer_sizes=(2,), max_iter=1, batch_size=50, random_state=0)
     tracemalloc.start()
@@ -127,7 +127,7 @@ def test_sparse_labels_come_back_sparse():
     np.testing.assert_array_equal(mine.toarray(), theirs.toarray())
 
 
-def test_text_labels_and_what_predict_gives():
+def test_text_labels():
     model = MLPClassifier(max_iter=30, random_state=0).fit(X, NAMES)
     assert model.predict(X).dtype == NAMES.dtype and set(model.classes_) == set(NAMES)
     assert model.score(X, NAMES) == np.mean(model.predict(X) == NAMES)
@@ -140,7 +140,7 @@ def test_text_labels_and_what_predict_gives():
 @pytest.mark.parametrize("y", [np.full(9, "only"), np.full(9, 3.0)], ids=["text", "numbers"])
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 def test_one_class_is_one_column_of_ones(way, y):
-    """As with scikit-learn's other classifiers; its MLPClassifier gives two columns, of which none is the class's."""
+    """As with scikit-learn's other classifiers; its MLPClassifier returns two columns, neither of them the class's."""
     backend = way.backend()
     others = GaussianNB().fit(X[:9], y)
     moved = y if y.dtype.kind == "U" else backend.asarray(y.astype(int), "int32")
@@ -161,7 +161,7 @@ def test_one_class_of_a_partial_fit():
 @pytest.mark.filterwarnings("ignore:Number of classes in training fold:RuntimeWarning")
 def test_folds_of_one_class():
     y = np.repeat([0, 1], len(X) // 2)
-    folds = KFold(2)  # each trains on one class, and is given the other
+    folds = KFold(2)  # each trains on one class and predicts the other
     mine, theirs = (
         cross_val_predict(model, X, y, cv=folds, method="predict_proba")
         for model in (MLPClassifier((3,), max_iter=2, random_state=0), GaussianNB())
@@ -170,7 +170,7 @@ def test_folds_of_one_class():
 
 
 @BOTH
-def test_pickles_go_on_where_they_were(kind, tmp_path):
+def test_pickled_models_continue_training(kind, tmp_path):
     model = kind(random_state=0, solver="sgd", learning_rate_init=0.01)
     classes = {"classes": [0, 1, 2]} if kind is MLPClassifier else {}
     model.partial_fit(X, SPECIES, **classes)
@@ -215,7 +215,7 @@ def test_models_of_every_library_are_copied(way, kind, options):
     np.testing.assert_array_equal(backend.to_numpy(model.predict(x)), before)
 
 
-def test_a_backend_is_a_parameter_as_any_other(way):
+def test_a_backend_is_a_parameter_like_any_other(way):
     backend = way.backend()
     model = MLPClassifier((4,), max_iter=3, random_state=0, backend=backend)
     assert clone(model).backend is backend and clone(model).get_params() == model.get_params()
@@ -236,7 +236,7 @@ def test_a_search_over_backends_in_several_processes():
 
 
 @BOTH
-def test_masked_arrays_are_refused(kind):
+def test_masked_arrays_are_rejected(kind):
     y = SPECIES if kind is MLPClassifier else 1.0 * SPECIES
     model = kind(hidden_layer_sizes=(3,), max_iter=2).fit(X, y)
     x, labels, weight = np.ma.array(X, mask=X > 6), np.ma.array(y, mask=y > 1), np.ma.array(np.ones(len(X)), mask=y > 1)
@@ -259,8 +259,8 @@ def test_masked_arrays_are_refused(kind):
 @BOTH
 def test_what_verbose_prints(kind, capsys):
     kind(max_iter=2, verbose=True, early_stopping=True, random_state=0).fit(X, SPECIES)
-    told = capsys.readouterr().out.splitlines()
-    assert [line.partition(",")[0].partition(":")[0] for line in told] == [
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0].partition(":")[0] for line in printed] == [
         "Iteration 1",
         "Validation score",
         "Iteration 2",
@@ -273,7 +273,7 @@ def test_what_verbose_prints(kind, capsys):
 
 
 @BOTH
-def test_no_warning_where_training_converged(kind):
+def test_no_warning_if_training_converged(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kind(tol=10.0, n_iter_no_change=2, random_state=0).fit(X, SPECIES)

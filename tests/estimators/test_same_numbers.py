@@ -1,4 +1,4 @@
-"""The same random_state gives scikit-learn's weights, losses, scores and predictions."""
+"""The same random_state reproduces scikit-learn's weights, losses, scores and predictions."""
 
 import hypothesis
 import numpy as np
@@ -29,7 +29,7 @@ WEIGHTS = RANDOM.uniform(0.2, 2.0, 200)
 
 
 def pair(target, **options):
-    """Return our estimator and theirs."""
+    """Return our estimator and scikit-learn's."""
     if target in ("one output", "counts"):
         loss = "poisson" if target == "counts" else "squared_error"
         return MLPRegressor(loss, **options), sklearn.neural_network.MLPRegressor(loss, **options)
@@ -37,7 +37,7 @@ def pair(target, **options):
 
 
 def assert_alike(mine, theirs, X, rtol=1e-9):
-    """Compare all that a fit leaves behind: numbers by their own size, but for those that vanish beside the largest."""
+    """Compare everything that fit sets: numbers relative to their size, unless they are tiny compared with the largest."""
     curves = ["loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_"]
     for name in ["n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_", "loss_", *curves]:
         assert hasattr(mine, name) == hasattr(theirs, name), name
@@ -51,7 +51,7 @@ def assert_alike(mine, theirs, X, rtol=1e-9):
     if isinstance(mine, MLPClassifier):
         np.testing.assert_array_equal(mine.classes_, theirs.classes_)
         np.testing.assert_array_equal(mine.predict(X), theirs.predict(X))
-        if len(theirs.classes_) == 1:  # scikit-learn's own gives two columns, of which none is the class's
+        if len(theirs.classes_) == 1:  # scikit-learn's own returns two columns, neither of them the class's
             np.testing.assert_array_equal(mine.predict_proba(X), np.ones((len(X), 1)))
             return
         np.testing.assert_allclose(mine.predict_proba(X), theirs.predict_proba(X), rtol=rtol, atol=1e-3 * rtol)
@@ -89,7 +89,7 @@ def test_digits_over_a_whole_fit(activation, solver):
     ],
     ids=str,
 )
-def test_every_way_to_train(target, options, weighted):
+def test_training_options(target, options, weighted):
     X, y = TARGETS[target]
     weight = WEIGHTS[: len(X)] if weighted else None
     mine, theirs = pair(target, **({"random_state": 3, "max_iter": 60} | options))
@@ -119,7 +119,7 @@ def test_any_sizes_batches_and_seeds(target, sizes, activation, solver, batch_si
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"warm_start": True}], ids=str)
 @pytest.mark.parametrize("target", TARGETS)
-def test_one_random_state_for_fit_after_fit(target, options):
+def test_one_random_state_for_several_fits(target, options):
     X, y = TARGETS[target]
     models = pair(target, max_iter=7, **options)
     for model in models:
@@ -128,8 +128,8 @@ def test_one_random_state_for_fit_after_fit(target, options):
         assert_alike(*(model.fit(X, y) for model in models), X)
 
 
-def test_the_best_weights_outlive_a_warm_start_that_finds_no_better_ones():
-    """Where scikit-learn trains on in the very arrays that it keeps as the best."""
+def test_a_warm_start_that_finds_no_better_weights_keeps_the_best():
+    """scikit-learn does not: it goes on training the very arrays that it keeps as the best."""
     X, y = TARGETS["binary"]
     mine, theirs = pair("binary", max_iter=7, warm_start=True, early_stopping=True, random_state=5)
     mine.fit(X, y), theirs.fit(X, y)
@@ -144,7 +144,7 @@ def test_the_best_weights_outlive_a_warm_start_that_finds_no_better_ones():
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_partial_fits_after_each_other_and_after_a_fit(target, solver):
+def test_partial_fits_in_a_row_and_after_a_fit(target, solver):
     X, y = TARGETS[target]
     classes = {}
     if target in ("multiclass", "binary", "multilabel"):
@@ -168,7 +168,7 @@ def test_lbfgs(target, weighted):
     assert_alike(mine.fit(X, y, weight), theirs.fit(X, y, weight), X, rtol=1e-5)
 
 
-def test_several_outputs_take_scikit_learns_steps_and_report_what_they_descend():
+def test_several_outputs_take_scikit_learns_steps_and_report_the_summed_loss():
     X, y = make_regression(100, 5, n_targets=3, random_state=0)
     mine, theirs = pair("one output", solver="sgd", learning_rate_init=1e-4, random_state=0, tol=0.0, max_iter=30, alpha=0.0)
     mine.fit(X, y), theirs.fit(X, y)
@@ -177,13 +177,13 @@ def test_several_outputs_take_scikit_learns_steps_and_report_what_they_descend()
     np.testing.assert_allclose(mine.loss_curve_, 3.0 * np.asarray(theirs.loss_curve_), rtol=1e-9)
     tolerant = pair("one output", solver="adam", learning_rate_init=0.01, random_state=0, max_iter=500, tol=1.0)
     mine, theirs = (model.fit(X, y) for model in tolerant)
-    assert mine.n_iter_ > theirs.n_iter_, "the tolerance is held against the sum"
+    assert mine.n_iter_ > theirs.n_iter_, "tol is compared with the sum"
     found, searched = pair("one output", solver="lbfgs", activation="tanh", random_state=0, max_iter=200, alpha=0.0)
     assert found.fit(X, y).score(X, y) >= searched.fit(X, y).score(X, y) - 1e-6
 
 
 def test_parameters_that_change_between_partial_fits():
-    """The optimizer and its schedule are those of the first; the penalty, the tolerance and the batches are not."""
+    """The optimizer and its schedule stay those of the first call; penalty, tolerance and batches follow the parameters."""
     X, y = TARGETS["one output"]
     models = pair("one output", solver="sgd", random_state=0, learning_rate_init=0.01)
     for changed in (
@@ -202,14 +202,14 @@ def test_parameters_that_change_between_partial_fits():
     assert_alike(*models, X)
 
 
-def test_an_only_class_and_its_scores():
+def test_a_single_class_and_its_scores():
     X, _ = TARGETS["binary"]
     models = pair("binary", early_stopping=True, random_state=0, max_iter=20)
     assert_alike(*(model.fit(X, np.full(len(X), 7)) for model in models), X)
     assert models[0].validation_scores_[-1] == 1.0
 
 
-def test_predictions_are_of_the_wider_dtype():
+def test_predictions_have_the_wider_dtype():
     X, y = TARGETS["one output"]
     models = pair("one output", random_state=0, max_iter=3)
     for model in models:
@@ -223,8 +223,8 @@ def test_predictions_are_of_the_wider_dtype():
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_the_gradient_of_what_is_reported_by_finite_differences(name, outputs, weighted):
-    """Also where scikit-learn's is not, for several outputs (its issue 8349)."""
+def test_the_gradient_of_the_reported_loss_by_finite_differences(name, outputs, weighted):
+    """Also for several outputs, where scikit-learn's gradient is not that of its reported loss (its issue 8349)."""
     generator = np.random.default_rng(outputs)
     inputs, weight = generator.normal(size=(20, 4)), generator.uniform(0.5, 2.0, 20) if weighted else None
     target = generator.integers(0, outputs, 20) if name == "softmax" else generator.integers(0, 2, (20, outputs)).astype(float)
@@ -234,10 +234,10 @@ def test_the_gradient_of_what_is_reported_by_finite_differences(name, outputs, w
     _, gradient = objective(activations, layers, inputs, target, weight)
     for layer, slope in zip(layers, gradient, strict=True):
         for parameter, slopes in zip(layer, slope, strict=True):
-            for place in np.ndindex(parameter.shape):
+            for index in np.ndindex(parameter.shape):
                 moved = []
                 for step in (1e-6, -2e-6):
-                    parameter[place] += step
+                    parameter[index] += step
                     moved.append(objective(activations, layers, inputs, target, weight)[0])
-                parameter[place] += 1e-6
-                np.testing.assert_allclose((moved[0] - moved[1]) / 2e-6, slopes[place], rtol=1e-6, atol=1e-8)
+                parameter[index] += 1e-6
+                np.testing.assert_allclose((moved[0] - moved[1]) / 2e-6, slopes[index], rtol=1e-6, atol=1e-8)

@@ -1,4 +1,4 @@
-"""Sample weights and class weights of the estimators: of any scale, of zero in some batches, and of zero altogether."""
+"""Sample weights and class weights: of any scale, zero in some batches, and all zero."""
 
 import copy
 import math
@@ -55,7 +55,7 @@ SCALES = {
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_scale_alone_changes_nothing_where_there_is_no_penalty(kind, solver, early_stopping, dtype, scale):
+def test_scale_does_not_matter_without_a_penalty(kind, solver, early_stopping, dtype, scale):
     weight = np.round(4.0 * WEIGHT)
     options = OPTIONS | {"solver": solver, "alpha": 0.0, "batch_size": 40, "early_stopping": early_stopping}
     scaled = (weight * SCALES[scale]).astype("int64") if scale == "whole numbers" else weight / 8.0 * SCALES[scale]
@@ -86,7 +86,7 @@ def test_weights_on_the_device_at_any_scale(way, kind):
 
 
 @BOTH
-def test_a_penalty_that_no_dtype_holds_is_refused(kind):
+def test_a_penalty_too_large_for_the_dtype_is_rejected(kind):
     model = kind(**OPTIONS).fit(X, Y)
     before = copy.deepcopy(vars(model))
     for dtype, scale, alpha in (("float32", 1e-50, 1e-4), ("float64", 1e-300, 1e-4), ("float64", 5e-324, 1e300)):
@@ -100,8 +100,8 @@ def test_a_penalty_that_no_dtype_holds_is_refused(kind):
 @BOTH
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 @pytest.mark.parametrize("zeros", ["first", "middle", "last", "most"])
-def test_batches_without_weight_might_as_well_not_be_there(kind, alpha, zeros):
-    """scikit-learn's numbers for the other samples alone; without momentum, what is not there leaves no trace."""
+def test_batches_without_weight_are_ignored(kind, alpha, zeros):
+    """The numbers are scikit-learn's for the other samples alone, as long as there is no momentum."""
     weight = WEIGHT.copy()
     weight[{"first": slice(0, 40), "middle": slice(40, 80), "last": slice(120, 150), "most": slice(0, 120)}[zeros]] = 0.0
     options = OPTIONS | {"solver": "sgd", "momentum": 0.0, "shuffle": False, "batch_size": 10, "alpha": alpha}
@@ -129,7 +129,7 @@ def test_batches_without_weight_on_every_backend(way, kind, options):
 
 
 @BOTH
-def test_single_samples_without_weight_are_no_part_of_the_mean_loss(kind):
+def test_single_samples_without_weight_are_left_out_of_the_mean_loss(kind):
     weight = np.where(np.arange(150) % 3 == 0, WEIGHT, 0.0)
     options = {"hidden_layer_sizes": (6,), "random_state": 0, "batch_size": 1, "max_iter": 1, "alpha": 0.0}
     model = kind(learning_rate_init=1e-12, **options).fit(X, Y, weight)
@@ -142,7 +142,7 @@ def test_single_samples_without_weight_are_no_part_of_the_mean_loss(kind):
 
 
 @BOTH
-def test_weights_that_cancel_in_a_batch_teach_nothing(kind):
+def test_weights_that_cancel_in_a_batch_give_no_gradient(kind):
     weight = WEIGHT.copy()
     weight[:40] = np.tile([1.0, -1.0], 20)
     options = OPTIONS | {"solver": "sgd", "momentum": 0.0, "shuffle": False, "batch_size": 40}
@@ -152,7 +152,7 @@ def test_weights_that_cancel_in_a_batch_teach_nothing(kind):
 
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_negative_weights_are_scikit_learns(kind, solver):
+def test_negative_weights_give_scikit_learns_numbers(kind, solver):
     weight = np.where(np.arange(150) % 10 == 0, -0.1, WEIGHT)
     options = OPTIONS | {"solver": solver, "alpha": 0.1, "max_iter": 3}
     mine, theirs = (which(**options).fit(X, Y, weight) for which in (kind, THEIRS[kind]))
@@ -163,17 +163,17 @@ def test_negative_weights_are_scikit_learns(kind, solver):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_parts_without_weight_of_a_sparse_matrix(kind, solver, alpha, monkeypatch):
-    """lbfgs takes some rows at a time; each part has its share of the penalty whatever its samples count for."""
+    """lbfgs processes some rows at a time; each part has its share of the penalty, whatever its samples weigh."""
     weight = WEIGHT.copy()
     weight[30:90] = 0.0
     options = OPTIONS | {"solver": solver, "alpha": alpha}
     expected = kind(**options).fit(X, Y, weight)
-    monkeypatch.setattr(samples, "MOST_DENSE", 25 * X.shape[1])
+    monkeypatch.setattr(samples, "MAX_DENSE", 25 * X.shape[1])
     assert_alike(kind(**options).fit(scipy.sparse.csr_array(X), Y, weight), expected, 1e-4 if solver == "lbfgs" else 1e-9)
 
 
 def held_out_by(kind, y):
-    """Return the numbers of the samples that early_stopping holds out, drawn as scikit-learn draws them."""
+    """Return the indices of the samples that early_stopping holds out, drawn as scikit-learn draws them."""
     outputs = 3 if kind is MLPClassifier else 1
     drawn = np.random.RandomState(0)
     for fan_in, fan_out in ((4, 6), (6, outputs)):
@@ -183,7 +183,7 @@ def held_out_by(kind, y):
 
 @ON_DEVICES
 @BOTH
-def test_a_split_with_a_part_without_weight_is_refused(way, kind):
+def test_a_split_with_a_part_without_weight_is_rejected(way, kind):
     backend = way.backend()
     held_out = np.isin(np.arange(150), held_out_by(kind, Y))
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
@@ -199,7 +199,7 @@ def test_a_split_with_a_part_without_weight_is_refused(way, kind):
     one = np.where(held_out, 0.0, WEIGHT)
     one[np.flatnonzero(held_out)[0]] = 1.0
     with pytest.raises(
-        ValueError, match="zero for all but one of the samples held out by early_stopping, and a score takes two: give"
+        ValueError, match="zero for all but one of the samples held out by early_stopping, but a score needs two: give"
     ):
         model.fit(x, y, backend.asarray(one))
     one[np.flatnonzero(held_out)[1]] = 1.0
@@ -208,8 +208,8 @@ def test_a_split_with_a_part_without_weight_is_refused(way, kind):
 
 @ON_DEVICES
 @BOTH
-def test_weights_of_zero_altogether(way, kind):
-    """scikit-learn refuses them wherever they are given."""
+def test_all_zero_weights(way, kind):
+    """They are an error in every method, as in scikit-learn."""
     backend = way.backend()
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     model = kind(**OPTIONS).fit(x, y)
@@ -255,8 +255,8 @@ def test_class_weights_of_any_scale(dtype):
 
 
 @BOTH
-def test_callbacks_are_told_the_weighted_validation_loss(kind):
-    """Of the last epoch, which the model is of."""
+def test_callbacks_see_the_weighted_validation_loss(kind):
+    """The last one is that of the model, which has the weights of the last epoch."""
     losses = []
     model = kind(
         early_stopping=True,

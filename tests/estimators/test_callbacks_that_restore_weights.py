@@ -1,4 +1,4 @@
-"""EarlyStopping, and callbacks that bring back weights, in fits of any length and with every solver."""
+"""EarlyStopping and other callbacks that restore weights, in fits of any length and with every solver."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def objective(model, weight):
 
 
 class At:
-    """A callback that brings back the weights of an epoch."""
+    """A callback that restores the weights of an epoch."""
 
     def __init__(self, epoch):
         self.epoch, self.layers = epoch, ()
@@ -67,7 +67,7 @@ def test_lbfgs_has_the_lowest_loss_that_its_callbacks_saw(kind):
 
 @BOTH
 def test_a_fit_without_an_iteration_keeps_its_own_weights(kind):
-    """Its callback was used before, by a network of another shape."""
+    """Even if its callback still holds the weights of another network."""
     stopping = bp.EarlyStopping()
     kind(solver="lbfgs", hidden_layer_sizes=(3,), random_state=0, callbacks=[stopping]).fit(X, Y)
     options = {"solver": "lbfgs", "tol": 1e9, "random_state": 0}
@@ -80,7 +80,7 @@ def test_a_fit_without_an_iteration_keeps_its_own_weights(kind):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("batch_size", [150, 40])
 @pytest.mark.parametrize("how", ["partial_fit", "warm start", "max_iter"])
-def test_calls_of_one_epoch_learn(kind, solver, batch_size, how):
+def test_calls_of_one_epoch_train_the_model(kind, solver, batch_size, how):
     def run(callbacks):
         options = {"solver": solver, "batch_size": batch_size, "random_state": 0, "learning_rate_init": 0.01}
         model = kind(callbacks=callbacks, max_iter=1, warm_start=how == "warm start", **options)

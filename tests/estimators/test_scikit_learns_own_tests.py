@@ -1,4 +1,4 @@
-"""scikit-learn's tests of its multilayer perceptron, and its checks of any estimator, on these classes."""
+"""scikit-learn's own tests of its multilayer perceptron and its checks for estimators, run on ours."""
 
 import importlib
 from unittest import mock
@@ -19,19 +19,19 @@ with mock.patch.multiple(sklearn.neural_network, MLPClassifier=MLPClassifier, ML
 
 globals().update({name: test for name, test in vars(theirs).items() if name.startswith("test_")})
 
-LOOKS_INSIDE = {"test_gradient": "it calls _loss_grad_lbfgs, which is scikit-learn's own"}
-for name, reason in LOOKS_INSIDE.items():
+USES_PRIVATE_NAMES = {"test_gradient": "it calls _loss_grad_lbfgs, which is private to scikit-learn"}
+for name, reason in USES_PRIVATE_NAMES.items():
     globals()[name] = pytest.mark.xfail(raises=AttributeError, reason=reason)(globals()[name])
 
 
-def test_that_they_were_given_these_classes():
+def test_that_scikit_learns_tests_use_our_classes():
     assert theirs.MLPClassifier is MLPClassifier and theirs.MLPRegressor is MLPRegressor
     assert sum(name.startswith("test_") for name in vars(theirs)) > 40
 
 
 @pytest.fixture
 def global_random_seed():
-    """Their tests' seed."""
+    """The seed that scikit-learn's tests use by default."""
     return 42
 
 

@@ -1,4 +1,4 @@
-"""What scikit-learn's multilayer perceptron does not have: its own validation data, class weights, dropout, callbacks."""
+"""What scikit-learn's multilayer perceptron does not have: given validation data, class weights, dropout, callbacks."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ FAST = {"random_state": 0, "learning_rate_init": 0.01}
 
 
 @BOTH
-def test_ones_own_validation_data_take_the_place_of_those_held_out(kind):
-    """The share that early_stopping holds out, held out by hand with the numbers that it draws."""
+def test_given_validation_data_replace_held_out_samples(kind):
+    """Holding out by hand the samples that early_stopping holds out gives the same model."""
     options = FAST | {"early_stopping": True, "max_iter": 30, "hidden_layer_sizes": (5,)}
     expected = kind(**options | {"random_state": np.random.RandomState(0)}).fit(X, Y)
     drawn = np.random.RandomState(0)
@@ -40,7 +40,7 @@ def test_ones_own_validation_data_take_the_place_of_those_held_out(kind):
 
 
 @BOTH
-def test_scores_are_kept_without_early_stopping_too(kind):
+def test_validation_scores_are_recorded_without_early_stopping_too(kind):
     model = kind(max_iter=5, **FAST).fit(X, Y, X_val=X[::2], y_val=Y[::2])
     assert len(model.validation_scores_) == 5 and model.best_validation_score_ == max(model.validation_scores_)
     np.testing.assert_allclose(model.validation_scores_[-1], model.score(X[::2], Y[::2]), rtol=1e-12)
@@ -63,7 +63,7 @@ def test_class_weights_are_sample_weights(class_weight):
     np.testing.assert_array_equal(by_name.coefs_[0], by_number.coefs_[0])
 
 
-def test_class_weights_of_several_labels_are_multiplied():
+def test_class_weights_of_multilabel_targets_are_multiplied():
     labels = np.column_stack([Y == 0, Y == 1]).astype(int)
     given = [{0: 1.0, 1: 2.0}, {0: 0.5, 1: 3.0}]
     weight = compute_sample_weight(given, labels)
@@ -74,7 +74,7 @@ def test_class_weights_of_several_labels_are_multiplied():
 
 @BOTH
 def test_dropout(kind, monkeypatch):
-    """A neuron that is always dropped learns nothing and changes nothing; the others learn as if they were alone."""
+    """A neuron that is always dropped learns nothing and changes nothing; the others learn as if it did not exist."""
     options = {"max_iter": 10, "hidden_layer_sizes": (6,), "alpha": 0.0, "shuffle": False, **FAST}
     drawn = []
 
@@ -92,7 +92,7 @@ def test_dropout(kind, monkeypatch):
 
 
 @BOTH
-def test_dropout_of_one_layer_and_of_each(kind):
+def test_one_dropout_rate_and_one_per_layer(kind):
     options = FAST | {"max_iter": 10, "hidden_layer_sizes": (20, 10)}
     one, same, other, none = (kind(dropout=rate, **options).fit(X, Y) for rate in (0.5, [0.5, 0.5], [0.5, 0.0], 0.0))
     np.testing.assert_array_equal(one.coefs_[0], same.coefs_[0])
@@ -116,7 +116,7 @@ def test_callbacks_see_every_epoch_and_may_stop_it(kind, solver):
 
 
 @BOTH
-def test_early_stopping_of_ours_watches_the_validation_loss(kind):
+def test_our_early_stopping_monitors_the_validation_loss(kind):
     stopping = bp.EarlyStopping(patience=3)
     losses = []
     callbacks = [lambda training: losses.append(training.history.validation_loss[-1]), stopping]
@@ -129,7 +129,7 @@ def test_early_stopping_of_ours_watches_the_validation_loss(kind):
 
 
 @BOTH
-def test_an_interrupted_fit_is_that_of_the_last_finished_epoch(kind):
+def test_an_interrupted_fit_keeps_the_last_finished_epoch(kind):
     def interrupt(training):
         if training.epoch == 6:
             raise KeyboardInterrupt
@@ -143,7 +143,7 @@ def test_an_interrupted_fit_is_that_of_the_last_finished_epoch(kind):
 
 
 @BOTH
-def test_an_interrupted_fit_with_early_stopping_has_the_best_weights(kind):
+def test_an_interrupted_fit_with_early_stopping_keeps_the_best_weights(kind):
     kept = {}
 
     def interrupt(training):
@@ -159,7 +159,7 @@ def test_an_interrupted_fit_with_early_stopping_has_the_best_weights(kind):
 
 
 @BOTH
-def test_lbfgs_lets_a_callback_bring_back_weights(kind):
+def test_a_callback_may_restore_weights_with_lbfgs(kind):
     class First:
         def __call__(self, training):
             self.layers = training.layers if training.epoch == 1 else self.layers
@@ -171,7 +171,7 @@ def test_lbfgs_lets_a_callback_bring_back_weights(kind):
     np.testing.assert_allclose(model.coefs_[0], kind(solver="lbfgs", max_iter=1, random_state=0).fit(X, Y).coefs_[0])
 
 
-def test_validation_data_have_the_outputs_of_the_rest():
+def test_validation_data_need_the_same_outputs():
     both = np.column_stack([Y, Y])
     for y, y_val in ((Y, both), (both, Y)):
         with pytest.raises(ValueError, match="give a column for each"):
