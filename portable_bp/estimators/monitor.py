@@ -33,14 +33,14 @@ class Records:
     loss_: float = field(init=False, repr=False)  # absent until an epoch is finished
 
     @classmethod
-    def resume(cls, attributes: Mapping[str, Any], settings: StochasticSettings, problem: Problem) -> Records:
+    def resume(cls, attributes: Mapping[str, Any], problem: Problem, stops_early: bool) -> Records:
         """Begin the records of a call, continuing those of earlier calls, which the estimator has as attributes."""
         earlier = {name: value for name, value in attributes.items() if value is not None}
         scored = problem.validation is not None
         return cls(
             t_=earlier["t_"],
             loss_curve_=earlier.get("loss_curve_", []),
-            best_loss_=None if settings.early_stopping else earlier.get("best_loss_", math.inf),
+            best_loss_=None if stops_early else earlier.get("best_loss_", math.inf),
             validation_scores_=earlier.get("validation_scores_", []) if scored else None,
             best_validation_score_=earlier.get("best_validation_score_", -math.inf) if scored else None,
             _no_improvement_count=earlier["_no_improvement_count"],

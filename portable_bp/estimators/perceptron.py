@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,11 @@ from portable_bp.estimators.samples import Examples, hold_samples
 from portable_bp.estimators.stochastic import Start, fit_stochastic
 from portable_bp.training.callbacks import check_callbacks
 
-# What sgd and adam record on an estimator and its next fit forgets, unless it is a warm start.
-RECORDED = ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_best_layers", "_optimizer")
-
 
 class Perceptron(Parameters, ABC):
     """A dense network with scikit-learn's parameters, methods and attributes."""
 
+    n_features_in_: int
     n_layers_: int
     n_outputs_: int
     out_activation_: str
@@ -91,41 +90,35 @@ class Perceptron(Parameters, ABC):
         hooks = Hooks(self, given) if getattr(self, "_skl_callbacks", None) else None
         with restored_on_error(self):
             problem = self._prepare(given, hidden)
+            start = None if self.solver == "lbfgs" else self._start(given, problem)
+            callbacks = list(problem.callbacks)
+            if start is not None:
+                callbacks.insert(0, lambda training: vars(self).update(vars(start.records)))
             if hooks is not None:
-                problem = problem._replace(callbacks=[*problem.callbacks, hooks])
+                callbacks.append(hooks)
                 hooks.begin_epoch(problem.layers)
-            if self.solver == "lbfgs":
+            problem = problem._replace(callbacks=callbacks)
+            if start is None:
                 solution = fit_lbfgs(self._settings(LbfgsSettings), problem)
             else:
-                settings = self._settings(StochasticSettings)
-                records = Records.resume(vars(self), settings, problem)
-                problem = self._publish(records, problem)
-                optimization = self._optimizer if given.incremental else None
-                start = Start(given.incremental, optimization, records, self._random_state, self._mask_generator)
-                solution = fit_stochastic(settings, problem, start)
+                solution = fit_stochastic(self._settings(StochasticSettings), problem, start)
             self._store(problem.examples.samples.backend, solution)
             if hooks is not None:
                 hooks.end()
         if solution.warning is not None:
-            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=4)
+            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=4)  # the line that called fit
         return self
 
     def _prepare(self, given: FitArguments, hidden: list[int]) -> Problem:
-        """Check the data, move them to the backend, draw or resume the weights, and hold out validation data."""
+        """Check and move the data, draw or resume the weights, and hold out validation data."""
         known = hasattr(self, "coefs_") and (self.warm_start or given.incremental)
         rates, callbacks = check_rates(self.dropout, len(hidden)), check_callbacks(self.callbacks)
-        data = check_fit(self, given.X, given.y, reset=not known)
-        if known:
-            data = data._replace(backend=self._known_backend(data.backend))
-        self._learn_classes(data, given.classes, known)
-        backend = data.backend
-        target, self.n_outputs_ = self._encode_target(backend, data.y)
-        weight = check_sample_weight(backend, given.sample_weight, data.X.shape[0])
-        examples = Examples(hold_samples(backend, data.X), target, weight)
-        held_out = None if given.X_val is None else self._check_validation(backend, given.X_val, given.y_val)
+        examples, held_out = self._take_examples(given, known)
+        backend = examples.samples.backend
         self._random_state = check_random_state(self.random_state)
         self._mask_generator = continue_masks(self._mask_generator if known else None, self._random_state, rates)
-        layers = self._begin_layers(backend, [data.X.shape[1], *hidden, self.n_outputs_], known)
+        sizes = [self.n_features_in_, *hidden, self.n_outputs_]
+        layers = self._known_layers(backend, sizes) if known else self._new_layers(backend, sizes)
         if self._stops_early and held_out is None:
             strata = self._strata(examples)
             examples, held_out = split_examples(examples, self._random_state, self.validation_fraction, strata)
@@ -137,6 +130,18 @@ class Perceptron(Parameters, ABC):
         alpha = scale_alpha(backend, float(self.alpha), examples.sample_weight)
         return Problem(activations, output.loss, alpha, layers, examples, rates, callbacks, validation)
 
+    def _take_examples(self, given: FitArguments, known: bool) -> tuple[Examples, Examples | None]:
+        """Return the examples to learn from and those of X_val, checked and on the backend."""
+        data = check_fit(self, given.X, given.y, reset=not known)
+        if known:
+            data = data._replace(backend=self._known_backend(data.backend))
+        backend = data.backend
+        self._learn_classes(data, given.classes, known)
+        target, self.n_outputs_ = self._encode_target(backend, data.y)
+        weight = check_sample_weight(backend, given.sample_weight, data.X.shape[0])
+        examples = Examples(hold_samples(backend, data.X), target, weight)
+        return examples, None if given.X_val is None else self._check_validation(backend, given.X_val, given.y_val)
+
     def _check_validation(self, backend: Backend, X_val: Any, y_val: Any) -> Examples:
         try:
             data = check_fit(self, X_val, y_val, reset=False)
@@ -147,16 +152,6 @@ class Perceptron(Parameters, ABC):
         except (ValueError, TypeError) as error:
             raise type(error)(f"X_val and y_val do not fit: {error}") from None
         return Examples(hold_samples(backend, data.X), target, SampleWeights())
-
-    def _begin_layers(self, backend: Backend, sizes: list[int], known: bool) -> Sequence[Layer]:
-        """Return the layers to start from: those of an earlier fit, or new ones, for which earlier records are deleted."""
-        if known:
-            return self._known_layers(backend, sizes)
-        for name in RECORDED:
-            vars(self).pop(name, None)
-        self.n_iter_ = self.t_ = self._no_improvement_count = 0
-        self.n_layers_, self.out_activation_ = len(sizes), self._name_output()
-        return draw_layers(backend, self._random_state, sizes, self.activation)
 
     def _known_backend(self, backend: Backend) -> Backend:
         """Return the backend of an earlier fit, after checking that the data are on its device."""
@@ -176,10 +171,20 @@ class Perceptron(Parameters, ABC):
             )
         return map_parameters(lambda array: as_array(backend, array, "coefs_ or intercepts_"), layers)
 
-    def _publish(self, records: Records, problem: Problem) -> Problem:
-        """Return the problem with a callback that shows the records on the model after every epoch, as others may read them."""
+    def _new_layers(self, backend: Backend, sizes: list[int]) -> list[Layer]:
+        """Draw new layers, and delete what was recorded with the old ones."""
+        for name in (*(field.name for field in dataclasses.fields(Records)), "_optimizer"):
+            vars(self).pop(name, None)
+        self.n_iter_ = self.t_ = self._no_improvement_count = 0
+        self.n_layers_, self.out_activation_ = len(sizes), self._name_output()
+        return draw_layers(backend, self._random_state, sizes, self.activation)
+
+    def _start(self, given: FitArguments, problem: Problem) -> Start:
+        """Begin the records of sgd or adam, and show them as attributes, which callbacks may read."""
+        records = Records.resume(vars(self), problem, self.early_stopping)
         vars(self).update(vars(records))
-        return problem._replace(callbacks=[lambda training: vars(self).update(vars(records)), *problem.callbacks])
+        optimization = self._optimizer if given.incremental else None
+        return Start(given.incremental, optimization, records, self._random_state, self._mask_generator)
 
     def _store(self, backend: Backend, solution: Solution) -> None:
         vars(self).update(solution.attributes)

@@ -55,7 +55,8 @@ def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start)
     try:
         train(training, plan, Data(samples.inputs, target, weight), None, start.mask_generator)
     except KeyboardInterrupt:
-        warnings.warn("Training was interrupted: the model is that of the last finished epoch.", stacklevel=5)
+        message = "Training was interrupted: the model is that of the last finished epoch."
+        warnings.warn(message, stacklevel=5)  # the line that called fit
         monitor.finish(training)
     optimization = optimization._replace(state=training.state, learning_rate=monitor.learning_rate)
     attributes = vars(start.records) | {"_optimizer": optimization}
@@ -120,7 +121,6 @@ def choose_batch_size(batch_size: int | str, samples: int) -> int:
     if isinstance(batch_size, str):
         return min(200, samples)
     if batch_size > samples:
-        warnings.warn(
-            f"batch_size is {batch_size}, but there are only {samples} samples: every batch holds all of them.", stacklevel=6
-        )
+        message = f"batch_size is {batch_size}, but there are only {samples} samples: every batch holds all of them."
+        warnings.warn(message, stacklevel=6)  # the line that called fit
     return min(batch_size, samples)

@@ -277,3 +277,20 @@ def test_no_warning_if_training_converged(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kind(tol=10.0, n_iter_no_change=2, random_state=0).fit(X, SPECIES)
+
+
+@BOTH
+def test_warnings_point_to_the_line_that_called_fit(kind):
+    def interrupt(training):
+        raise KeyboardInterrupt
+
+    for options, y, message in (
+        ({"batch_size": 151}, SPECIES, "every batch holds all"),
+        ({"max_iter": 1}, SPECIES, "has not converged"),
+        ({"max_iter": 1, "solver": "lbfgs", "tol": 0.0}, SPECIES, "has not converged"),
+        ({"callbacks": [interrupt]}, SPECIES, "interrupted"),
+        ({}, SPECIES[:, None], "column-vector"),
+    ):
+        with pytest.warns(match=message) as caught:
+            kind(**{"random_state": 0, "tol": 10.0, "n_iter_no_change": 2} | options).fit(X, y)
+        assert [each.filename for each in caught if message in str(each.message)] == [__file__]
