@@ -381,7 +381,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def _learn_classes(self, data: CheckedData, classes: Any, known: bool) -> None:
         backend, y = data.backend, data.y
-        if known:
+        if known and hasattr(self, "classes_"):  # coefs_ alone may have been set by hand
             self._compare_classes(backend, y, classes)
         else:
             if classes is None:
