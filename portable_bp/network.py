@@ -1,4 +1,4 @@
-"""Network: what a user holds. It binds the algorithm to a backend, checks what it is given, and delegates."""
+"""Network, the class that users work with: it binds the algorithm to a backend, checks its arguments, and delegates."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ from portable_bp.exchange.describe import (
 from portable_bp.exchange.onnx import write_onnx
 from portable_bp.exchange.sklearn import read_perceptron
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.inspection.trace import Pieces
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
 from portable_bp.training.callbacks import check_callbacks
@@ -70,47 +71,55 @@ class Network:
     Parameters
     ----------
     sizes : sequence of int
-        The number of inputs, then of neurons in each layer: ``[2, 4, 3, 2]`` is the article's.
+        The number of inputs, then of neurons in each layer: ``[2, 4, 3, 2]`` is the article's network.
     activation : str, activation, or sequence of these
-        Of the hidden layers, or a list with one for each layer above the inputs. A pair of functions ``(value, delta)`` is an
-        activation too.
+        One activation for all hidden layers, or a sequence with one for each layer above the inputs. A pair of functions
+        ``(value, delta)`` is an activation too.
     output_activation : str or activation, optional
-        Of the output layer. Without it, the last of the list, or "identity": the outputs can then be any numbers, as a
-        regression needs, and are the nets that the cross-entropies take. With "softmax" or "sigmoid", predictions are
-        probabilities, and the matching cross-entropy is still computed from the nets; the article's network has "sigmoid".
+        The activation of the output layer. The default is the last of a sequence in ``activation``, else "identity": outputs
+        can then be any numbers, as regression needs, and the cross-entropies take them as nets. With "softmax" or "sigmoid",
+        predictions are probabilities, and the matching cross-entropy is still computed from the nets.
     bias : bool
-        Whether the layers have biases; they begin at zero.
+        Whether the layers have biases, which start at zero.
     backend : str or Backend
-        As `select_backend` takes it.
+        The array library and device, as in `select_backend`.
     dtype : str, optional
-        "float32" or "float64"; without it, that of the backend where one is given, else "float32".
+        "float32" or "float64". The default is that of a given Backend, else "float32".
     seed : int or numpy.random.Generator, optional
-        Of the weights and, where `fit` is given none, of the batches. The same seed gives the same on every backend.
+        Determines the weights and, unless `fit` is given a seed, the batches: the same on every backend.
     initializer : str or callable
-        How the weights are drawn: a name, or a function of a NumPy generator and a shape.
+        The name of an initializer, or a function of a NumPy generator and a shape that returns the weights.
     check_finite : bool
-        Whether inputs and targets with NaN or infinity are refused. Looking reads a number or two of each back from the device.
+        Whether to refuse inputs and targets with NaN or infinity. The check reads one or two numbers back from the device.
 
     Attributes
     ----------
     layers : tuple of Layer
-        Weight, of shape (fan_out, fan_in), and bias, of shape (fan_out,) or None, of every layer above the inputs: the
-        backend's own arrays.
+        The weight, of shape (fan_out, fan_in), and the bias, of shape (fan_out,) or None, of every layer above the inputs:
+        arrays of the backend.
     activations : tuple of activation
-        One a layer.
+        The activation of each layer.
     backend : Backend
-        Where the arrays are.
+        The backend that holds the arrays.
     loss_function : loss or None
-        What `fit` last made small.
+        The loss that `fit` last minimized.
     history : History or None
-        What `fit` last left behind, also where it was interrupted.
+        The history of the last `fit`, even if it was interrupted.
     notes : dict of str to str
-        What you want to say of the network; it goes into its model files.
+        Anything that you want to store with the network in its model files.
 
     Raises
     ------
     ValueError
         If a size or a name is not valid.
+    BackendUnavailableError
+        If the backend cannot be used here; the message says why.
+
+    Examples
+    --------
+    >>> network = Network([2, 4, 1], activation="tanh", backend="numpy", seed=0)
+    >>> network.predict([[0.0, 1.0], [1.0, 0.0]]).shape
+    (2, 1)
     """
 
     def __init__(
@@ -166,20 +175,24 @@ class Network:
         seed: int | np.random.Generator | None = None,
         check_finite: bool = True,
     ) -> Network:
-        """Make a network of given weights; they are copied.
+        """Make a network with given weights, which are copied.
 
         Parameters
         ----------
         weights : sequence of arrays, each of shape (fan_out, fan_in)
-            The article's W_b, W_c, W_d: row i leads to neuron i.
+            The article's W_b, W_c, W_d: row i holds the weights that lead to neuron i.
         biases : sequence of arrays, each of shape (fan_out,), optional
-            Without them the network has none.
+            The default is a network without biases.
         activation : str, activation, or sequence of these
-            Of every layer above the inputs, or a list with one for each.
+            One activation for all layers above the inputs, or a sequence with one for each.
         output_activation : str or activation, optional
-            Of the output layer, where it differs.
+            The activation of the output layer, if it is another.
         backend, dtype, seed, check_finite
-            As the class takes them.
+            As in `Network`.
+
+        Returns
+        -------
+        Network
 
         Raises
         ------
@@ -204,26 +217,30 @@ class Network:
         backend: str | Backend = "auto",
         dtype: Any = None,
     ) -> Network:
-        """Make a network of a PyTorch module; its weights are copied, through main memory.
+        """Make a network from a PyTorch module, whose weights are copied through main memory.
 
         Parameters
         ----------
         module : torch.nn.Sequential or torch.nn.Linear
-            Of Linear and the activations that have names here, nested or not. Dropout is left out: it does nothing when
-            predicting.
+            May hold Linear layers and the named activations, nested or not. Dropout is left out, since it has no effect on
+            predictions.
         backend : str or Backend
-            As the class takes it.
+            As in `Network`.
         dtype : str, optional
-            "float32" or "float64"; the module's own without it.
+            "float32" or "float64". The default is the module's.
+
+        Returns
+        -------
+        Network
 
         Raises
         ------
         ImportError
             If PyTorch is not installed.
         ValueError
-            If the module holds something else; the message says what, and where.
+            If the module holds anything else; the message names the part and its place.
         TypeError
-            If it is no module.
+            If it is not a module.
         """
         # PyTorch takes a second to import.
         from portable_bp.exchange.torch import read_modules
@@ -242,24 +259,29 @@ class Network:
         backend: str | Backend = "auto",
         dtype: Any = None,
     ) -> Network:
-        """Make a network of a fitted perceptron of scikit-learn or `estimators`; its weights are copied, through main memory.
+        """Make a network from a fitted MLPClassifier or MLPRegressor, whose weights are copied through main memory.
 
-        Its `predict` gives what the model's ``predict_proba`` gives, of two classes the second's column alone, or what a
-        regressor's ``predict`` gives, in rows.
+        The model may be one of scikit-learn or of `portable_bp.estimators`. `predict` returns what the model's
+        ``predict_proba`` returns (for two classes, only the column of the second), or a regressor's predictions, of shape
+        (samples, outputs).
 
         Parameters
         ----------
         model : MLPClassifier or MLPRegressor
-            A fitted one.
+            A fitted model.
         backend : str or Backend
-            As the class takes it.
+            As in `Network`.
         dtype : str, optional
-            "float32" or "float64"; the model's own without it.
+            "float32" or "float64". The default is the model's.
+
+        Returns
+        -------
+        Network
 
         Raises
         ------
         ValueError
-            If it is not fitted.
+            If the model is not fitted.
         TypeError
             If it is something else.
         """
@@ -275,28 +297,28 @@ class Network:
 
     @property
     def coefs_(self) -> list[Array]:
-        """A copy of every layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
+        """A copy of each layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
         return [layer.weight.mT for layer in compiled(self.backend, _copied)(self.layers)]
 
     @property
     def intercepts_(self) -> list[Array]:
-        """A copy of every layer's bias, of shape (fan_out,): zeros in a network without biases."""
+        """A copy of each layer's bias, of shape (fan_out,): zeros if the network has no biases."""
         return [
             self.backend.asarray(np.zeros(layer.weight.shape[0])) if layer.bias is None else layer.bias
             for layer in compiled(self.backend, _copied)(self.layers)
         ]
 
     def __repr__(self) -> str:
-        """Return the sizes, the activations and where the network is."""
+        """Return the sizes, the activations, the backend and the device."""
         names = ", ".join(type(activation).__name__ for activation in self.activations)
         return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: the backend first, since the error where it is missing is the clearest."""
+        """Return the attributes to pickle, the backend first: its error is the clearest if the library is missing."""
         return {"backend": self.backend, **vars(self), "layers": carried(self.layers)}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
-        """Return a network that shares nothing that training changes; its arrays are copied where they are."""
+        """Return a network that shares nothing that training changes; its arrays are copied on their device."""
         twin = memo[id(self)] = object.__new__(type(self))
         kept = {name: value for name, value in vars(self).items() if name != "layers"}
         vars(twin).update(copy.deepcopy(kept, memo), layers=tuple(compiled(self.backend, _copied)(self.layers)))
@@ -308,12 +330,12 @@ class Network:
 
     @release_frames
     def predict(self, x: Any) -> Array:
-        """Return the outputs for a batch; one that is very large goes through in parts.
+        """Return the outputs for a batch; a very large batch is computed in parts.
 
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            The batch, or one sample. Of host data no more than a part is on the device at once.
+            A batch, or one sample. Of host data, only one part at a time is on the device.
 
         Returns
         -------
@@ -325,7 +347,7 @@ class Network:
         ValueError, TypeError
             If x does not fit.
         MemoryError
-            If the device has not enough memory; the message says how many samples would fit.
+            If the device runs out of memory; the message says how many samples would fit.
         """
         outs, single = [], False
         for part in self._checker.parts(x):
@@ -336,12 +358,17 @@ class Network:
 
     @release_frames
     def hidden(self, x: Any) -> tuple[Array, ...]:
-        """Return every layer's out for a batch, the output layer's last.
+        """Return the out of every layer for a batch.
 
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            The batch, or one sample.
+            A batch, or one sample.
+
+        Returns
+        -------
+        tuple of array, each of shape (samples, neurons) or (neurons,)
+            The outs of the layers above the inputs; the last is that of the output layer.
         """
         inputs, single = self._checker.inputs(x)
         outs = self._run("predicting", need_of_gradient, _outs, (self.activations,), (inputs,))
@@ -354,14 +381,15 @@ class Network:
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            The batch, or one sample.
+            A batch, or one sample.
         target : list or array, shape (samples, outputs) or (outputs,)
-            What the outputs should be. A loss of classes takes integers of shape (samples,) too, and a network of one
-            output takes one number a sample.
+            The desired outputs. For a loss of classes, integers of shape (samples,) will do; for a network with one output, so
+            will numbers of shape (samples,).
         loss : str or loss
-            A name, an object with ``value`` and ``slope``, or a pair of such functions.
+            The name of a loss, an object with ``value`` and ``slope``, or a pair of such functions.
         sample_weight : list or array, shape (samples,), optional
-            What each sample counts for in the mean: a weight of two is a sample given twice. Scaled to a mean of one first.
+            The weight of each sample in the mean: a weight of two is the same as giving the sample twice. Weights are first
+            scaled to a mean of one.
 
         Returns
         -------
@@ -371,7 +399,7 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            If what was given does not fit.
+            If the arguments do not fit the network or each other.
         """
         pieces, data, _ = self._check_batch(x, target, loss, sample_weight)
         return self._run("the loss of", need_of_output, propagation.measure_error, pieces, data)
@@ -383,12 +411,12 @@ class Network:
         Parameters
         ----------
         x, target, loss, sample_weight
-            As `loss` takes them.
+            As in `loss`.
 
         Returns
         -------
         list of Layer
-            dE/dweight and dE/dbias, of the shapes of the parameters; a bias is None without biases.
+            dE/dweight and dE/dbias of every layer, in the shapes of the parameters; the bias is None in a network without.
         """
         pieces, data, _ = self._check_batch(x, target, loss, sample_weight)
         return self._run("the gradient of", need_of_gradient, _gradient, pieces, data)
@@ -400,7 +428,7 @@ class Network:
         Parameters
         ----------
         x, target, loss, sample_weight
-            As `loss` takes them.
+            As in `loss`.
 
         Returns
         -------
@@ -418,9 +446,9 @@ class Network:
         Parameters
         ----------
         x, target, loss
-            As `loss` takes them.
+            As in `loss`.
         decimals : int, optional
-            Round every result to so many decimals and carry the rounded value on, as the article does with 4.
+            Round every result to this many decimals before it is used further, as the article does with 4.
 
         Returns
         -------
@@ -428,8 +456,8 @@ class Network:
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
         pieces, data, single = self._check_batch(x, target, loss, None)
-        pieces = (*pieces, check_number(decimals, "decimals", DECIMALS), self.activations[-1])
-        error, layers = self._run("a trace of", need_of_gradient, trace_network, pieces, data)
+        traced = Pieces(*pieces, self.activations[-1], check_number(decimals, "decimals", DECIMALS))
+        error, layers = self._run("a trace of", need_of_gradient, trace_network, (traced,), data)
         inputs, target, _ = data
         if single:
             layers = [LayerTrace(net[0, :], out[0, :], delta[0, :], slope) for net, out, delta, slope in layers]
@@ -457,65 +485,68 @@ class Network:
         checkpoint_every: int | None = None,
         resume: bool = False,
     ) -> History:
-        """Train, in shuffled batches.
+        """Train the network on shuffled batches.
 
         Parameters
         ----------
         x, target, loss, sample_weight
-            As `loss` takes them. The data are moved to the device once.
+            As in `loss`. The data are moved to the device once.
         optimizer : str or optimizer
-            A name, an object with ``init`` and ``update``, or a pair of such functions.
+            The name of an optimizer, an object with ``init`` and ``update``, or a pair of such functions.
         learning_rate : float or schedule, optional
-            For an optimizer that is named; without it, that optimizer's own default (0.1 for sgd, 0.001 for adam).
+            The learning rate of a named optimizer. The default is the optimizer's own (0.1 for sgd, 0.001 for adam).
         epochs : int
-            How often every sample is learned from.
+            The number of passes over the data.
         batch_size : int, optional
-            How many samples a step takes; without it, all.
-        validation_data : tuple of x, target and perhaps sample weight, optional
-            Its loss is measured after every epoch.
+            The number of samples in a step. The default is all of them.
+        validation_data : tuple of x, target and optionally sample weight, optional
+            Data whose loss is measured after every epoch.
         callbacks : sequence of callable
-            Each is called with a `Training` after every epoch: `EarlyStopping`, or any function.
+            Functions that are called with a `Training` after every epoch, such as `EarlyStopping`.
         progress : bool
-            Whether a bar is shown (needs tqdm).
+            Whether to show a progress bar, which needs tqdm.
         seed : int or numpy.random.Generator, optional
-            Of the batches and dropout masks; without it, the network's own random numbers go on. Each call with the same seed
-            draws the same ones again: leave it out where several calls follow each other.
+            Determines the batches and dropout masks. The default goes on with the network's own random numbers. The same seed
+            draws the same numbers in every call: leave it out if you call `fit` repeatedly.
         dropout : float or sequence of float
-            The share of outs that is dropped while training, of every hidden layer, or one number a hidden layer.
+            The fraction of outs that is dropped during training: one number for all hidden layers, or one for each.
         checkpoint : path, optional
-            A file for the whole state of the training, written before the first epoch and after each (needs safetensors).
+            A file for the complete state of the training, written before the first epoch and after every epoch. It needs
+            safetensors.
         checkpoint_every : int, optional
-            Write it within an epoch too, after so many batches.
+            Also write the checkpoint within an epoch, after this many batches.
         resume : bool
-            Whether to go on from the checkpoint where there is one, up to ``epochs`` in all. With the same data, callbacks and
-            settings the results are those of a training that was never interrupted: on NumPy bit for bit. A checkpoint of other
-            data, other initial weights (those of another seed), or another optimizer, loss or activation, your own included, is
-            refused. Of your own pieces the code, the settings, and what they take from your modules must be the same. Callbacks
-            may have other settings, such as another patience. The random numbers of batches and dropout are those of the
-            checkpoint, whatever seed is given.
+            Whether to continue from the checkpoint if it exists, up to ``epochs`` in all. With the same data, callbacks and
+            settings the results are those of an uninterrupted training, on NumPy bit for bit. A checkpoint with other data,
+            other initial weights (from another seed), or another optimizer, loss or activation is refused; of your own pieces
+            the code, the settings, and whatever they use from your modules must be the same. Callbacks may have other settings,
+            such as another patience. Batches and dropout masks go on from the checkpoint, whatever the seed.
 
         Returns
         -------
         History
-            ``history.loss`` holds a float an epoch, those before a checkpoint too.
+            ``history.loss`` holds the loss of every epoch, including those before a checkpoint.
 
         Raises
         ------
         ValueError, TypeError
-            If what was given does not fit; nothing has changed then.
-        UserWarning
-            If the output layer's activation cannot give some of the targets, as a sigmoid none above 1.
+            If the arguments do not fit; the network is unchanged.
         DivergenceError
             If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
         ModelFileError
             If the checkpoint is damaged.
         MemoryError
-            If the device has not enough memory; the message says which batch size would fit, and the network is as it was after
-            the last finished epoch.
+            If the device runs out of memory; the message says which batch size would fit, and the network is as it was after
+            the last complete epoch.
         OSError
-            If the checkpoint cannot be written, or is there and not to be gone on with; what is there is left as it is.
+            If the checkpoint cannot be written, or exists and ``resume`` is False; the existing file is unchanged.
         KeyboardInterrupt
-            If the user interrupts it; the message says which epoch the network is left at.
+            If you interrupt it; the message says after which epoch the network is left.
+
+        Warns
+        -----
+        UserWarning
+            If the activation of the output layer cannot give some of the targets, such as numbers above 1 from a sigmoid.
         """
         (activations, chosen), checked, _ = self._check_batch(x, target, loss, sample_weight)
         data, validation = Data(*checked), None
@@ -565,14 +596,18 @@ class Network:
         return training.history
 
     def to(self, backend: str | Backend, dtype: Any = None) -> Network:
-        """Return a copy on another backend; its weights go through main memory.
+        """Return a copy on another backend; its weights are moved through main memory.
 
         Parameters
         ----------
         backend : str or Backend
-            As `select_backend` takes it.
+            As in `select_backend`.
         dtype : str, optional
-            "float32" or "float64"; the network's own without it.
+            "float32" or "float64". The default is the network's.
+
+        Returns
+        -------
+        Network
         """
         host = self._host_layers()
         moved = Network.from_weights(
@@ -589,32 +624,36 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, which `load` reads on any backend, bit for bit.
 
-        It is a safetensors file whose arrays have the names of PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
-        0.weight, 0.bias, 2.weight, and so on. The sizes, the activations, `loss_function`, the dtype, `notes` and the state of
-        the random numbers are in its metadata. Of pieces of your own it has the names alone. Notes that would take more than
-        3 MiB of the metadata are arrays of bytes instead: notes.0, notes.1, and so on.
+        It is a safetensors file whose arrays are named as in PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
+        0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, `loss_function`, the dtype,
+        `notes` and the state of the random numbers. Of your own pieces it holds only the names. Notes of more than 3 MiB are
+        stored as arrays of bytes: notes.0, notes.1, and so on.
 
         Parameters
         ----------
         path : path
-            Where it goes. A file that is there is replaced once the new one is whole.
+            The file to write. An existing file is replaced once the new one is complete.
 
         Raises
         ------
         ImportError
             If safetensors is not installed.
         OSError
-            If it cannot be written; the file that was there is as it was.
+            If the file cannot be written; an existing file is unchanged.
         """
         notes, arrays = pack_notes(self.notes)
         facts = self._describe(self.loss_function) | {"notes": notes, "generator": self._generator.bit_generator.state}
         write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=version_of(facts, arrays))
 
     def to_torch(self) -> Any:
-        """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` of copies of the weights.
+        """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` with copies of the weights.
 
-        Its state has the names of the arrays of a file of `save`, which it loads too. It is on the network's device where its
-        backend is PyTorch, else on the CPU.
+        Its state has the names of the arrays in a file of `save`, which it can load too.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            On the network's device if its backend is PyTorch, else on the CPU.
 
         Raises
         ------
@@ -629,15 +668,15 @@ class Network:
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write an ONNX file, for onnxruntime and others to run, which takes "x" and gives "out", batches of any size.
+        """Write an ONNX file that takes "x" and gives "out", for batches of any size.
 
-        It is in the network's dtype, of opset 13. The sizes, the activations, `loss_function`, the dtype and `notes` are in its
-        metadata, as JSON.
+        It has the network's dtype and opset 13. Its metadata holds the sizes, the activations, `loss_function`, the dtype and
+        `notes` as JSON.
 
         Parameters
         ----------
         path : path
-            Where it goes. A file that is there is replaced once the new one is whole.
+            The file to write. An existing file is replaced once the new one is complete.
 
         Raises
         ------
@@ -646,7 +685,7 @@ class Network:
         ValueError
             If an activation is your own, or the weights take 2 GB or more.
         OSError
-            If it cannot be written; the file that was there is as it was.
+            If the file cannot be written; an existing file is unchanged.
         """
         activations = describe_named(self.activations, "ONNX")
         facts = self._describe(self.loss_function) | {"notes": check_notes(self.notes)}
@@ -659,7 +698,7 @@ class Network:
         return describe_network(self.layers, dtype_name(self.backend.dtype), self.activations, loss)
 
     def _describe_run(self, plan: Plan, data: Data, validation: Data | None) -> dict[str, Any]:
-        """Return what must be the same when a training goes on from a checkpoint."""
+        """Return everything that must be the same when a training resumes from a checkpoint."""
         return self._describe(None) | {
             "activations": [describe(activation, fingerprint_piece) for activation in self.activations],
             "loss": describe(plan.objective.loss, fingerprint_piece),
@@ -673,7 +712,7 @@ class Network:
         }
 
     def _fingerprint_data(self, data: Data, validation: Data | None) -> dict[str, str | None]:
-        """Return what tells the data of a training from others, by what a message calls them."""
+        """Return fingerprints of the data of a training, by the names that a message uses."""
         names = ("inputs", "targets", "sample weights")
         given = dict(zip(names, data, strict=True))
         given |= {f"validation {name}": array for name, array in zip(names, validation or (None,) * 3, strict=True)}
@@ -701,36 +740,41 @@ class Network:
 def load(
     path: str | os.PathLike[str], backend: str | Backend = "auto", activation: Any = None, output_activation: Any = None
 ) -> Network:
-    """Return the network of a model file that `Network.save` wrote, whatever its backend was.
+    """Return the network of a model file that `Network.save` wrote on any backend.
 
-    Nothing in a file is run: one of unknown origin can do no more than give a network that is not what was hoped for.
+    Nothing in the file is executed: the worst that an untrusted file can give is a network that predicts nonsense.
 
     Parameters
     ----------
     path : path
-        Where it is.
+        The model file.
     backend : str or Backend
-        As `select_backend` takes it. The dtype is the file's.
+        As in `select_backend`. The dtype is the file's.
     activation, output_activation : optional
-        As `Network` takes them, in the place of the file's: needed where the writer's were of their own.
+        As in `Network.from_weights`, in place of the file's: needed if they are your own.
+
+    Returns
+    -------
+    Network
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, or none of a network, or its activations are the writer's own and not given.
+        If the file is damaged or not of a network, or its activations are its writer's own and not given.
     ImportError
         If safetensors is not installed.
     OSError
         If the file cannot be read.
     ValueError, TypeError
-        If what was given does not fit.
+        If the arguments do not fit.
     """
     arrays, facts = read_arrays(path, "model", check_network)
     activations = remake_activations(describe_read_activations(facts))
     own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(
-            f"{os.fspath(path)} has activations of its writer's own ({', '.join(own)}): give them as activation."
+            f"{os.fspath(path)} names its writer's own activations ({', '.join(own)}), and cannot hold their code: give them as "
+            "activation."
         )
     generator = np.random.default_rng()
     generator.bit_generator.state = facts["generator"]
@@ -748,7 +792,7 @@ def load(
     try:
         network.notes = unpack_notes(facts["notes"], arrays)
     except UnicodeDecodeError:
-        raise ModelFileError(f"{os.fspath(path)} is no model: its notes are no text.") from None
+        raise ModelFileError(f"{os.fspath(path)} is not a valid model: its notes are not text.") from None
     return network
 
 
@@ -756,23 +800,23 @@ def load(
 def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_error", seed: int = 0) -> GradientCheck:
     """Compare a network's gradient with finite differences of its error, both in float64.
 
-    Every parameter of a layer of up to 1,000 is moved; a larger layer is moved along random directions. The moved networks
-    are a population: an activation or loss of the user's own must let leading axes pass. On the jax backend this turns on
-    ``jax_enable_x64``, as float64 does there.
+    Each parameter of a layer with up to 1,000 is moved; the parameters of a larger layer are moved along random directions.
+    The moved networks are evaluated as a population, so your own activation or loss must support leading axes. On the jax
+    backend this turns on ``jax_enable_x64``, as float64 always does there.
 
     Parameters
     ----------
     network : Network
-        It is not changed.
+        The network, which is not changed.
     x, target, loss
-        As `Network.loss` takes them.
+        As in `Network.loss`.
     seed : int
-        Of the random directions.
+        Determines the random directions.
 
     Returns
     -------
     GradientCheck
-        ``.max_relative_error``, around 1e-9 where all is well, and ``.worst``, where it is.
+        ``.max_relative_error``, about 1e-9 if the gradient is right, and ``.worst``, the slope in which it is largest.
     """
     double = network.to(network.backend, dtype="float64")
     chosen = resolve_loss(loss)

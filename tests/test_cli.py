@@ -20,11 +20,11 @@ def test_info_names_every_backend(capsys):
 
 
 @pytest.mark.parametrize("extra", [[], ["--decimals", "4"]])
-def test_example_meets_the_article_and_names_its_slip(capsys, extra):
+def test_example_meets_the_article_and_names_its_misprint(capsys, extra):
     assert main(["example", *extra]) == 0
     lines = capsys.readouterr().out.splitlines()
     marked = [line for line in lines if "<-" in line]
-    assert len(marked) == 1 and marked[0].startswith("net_d1") and "slip of the article" in marked[0]
+    assert len(marked) == 1 and marked[0].startswith("net_d1") and "misprint of the article" in marked[0]
     header = next(line for line in lines if line.startswith("value")).split()
     usable = [row.name for row in bp.available_backends() if row.usable]
     assert header == ["value", "article", *usable]
@@ -45,7 +45,7 @@ def test_a_number_that_is_not_the_article_s_is_an_error():
     column = {"net_b1": 0.1, "out_d1": 0.7201}
     table, agrees = article_table({"numpy": column}, 4)
     assert not agrees
-    assert "not what the article prints" in table.splitlines()[-1]
+    assert "differs from the article" in table.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a network is besides its numbers, in what JSON can say, and back: nothing of a description is ever run."""
+"""Describe the activations, loss and sizes of a network in JSON, and make them from a description, which is never executed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,18 @@ from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 
-# Of the four million characters that the header of a model file may have.
-LONGEST_NOTES = 3 * 2**20
-# Before this version of the format of model files, "gelu" was what is "gelu_tanh" now.
+# Of the four million bytes that the header of a model file may have.
+MAX_NOTES = 3 * 2**20
+# Before this version of the file format, "gelu" meant what is now "gelu_tanh".
 EXACT_GELU = 3
-# The first of two names for one piece is the one that is written.
+# Of two names for the same piece, the first is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
 
 def describe(piece: Any, fingerprint: Callable[[Any], str] | None = None) -> Any:
-    """Return what JSON can say of a piece: its name and its settings.
+    """Return the name and settings of a piece, or of anything that it is set up with, in what JSON can hold.
 
-    Parameters
-    ----------
-    piece : activation, loss, optimizer, schedule, or anything that one is set up with
-        A piece of the user's own is told by the name of its class or functions.
-    fingerprint : callable, optional
-        What tells a piece of the user's own from others of that name.
+    A user's own piece is described by the name of its class or functions, and its fingerprint if a function for that is given.
     """
     if piece is None or isinstance(piece, bool | int | float | str):
         return piece
@@ -49,144 +44,62 @@ def describe(piece: Any, fingerprint: Callable[[Any], str] | None = None) -> Any
 
 
 def is_own(description: Any) -> bool:
-    """Return whether a description is of a piece that is its writer's own, which only they can make.
-
-    Parameters
-    ----------
-    description : object
-        As `describe` gives it.
-    """
+    """Return whether a description is of its writer's own piece, which cannot be made from it."""
     return isinstance(description, dict) and isinstance(description.get("name"), str) and "." in description["name"]
 
 
 def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
-    """Return the piece that was described, or the name of one that is its writer's own.
-
-    Parameters
-    ----------
-    description : object
-        As `describe` gives it; it may be anything.
-    kind : str
-        What the message calls it.
-    known : mapping of str to callable
-        Makers of the named pieces.
-
-    Raises
-    ------
-    ValueError
-        If it is no such description.
-    """
+    """Return the piece of a description that may hold anything, or only the name if it is its writer's own."""
     if is_own(description):
         return description["name"]
     name = description.get("name") if isinstance(description, dict) else None
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"{_short(description)} is no {kind}")
+        raise ValueError(f"{_short(description)} is not a known {kind}")
     settings = {key: value for key, value in description.items() if key != "name"}
     make = known[name]
     unknown = set(settings) - {field.name for field in dataclasses.fields(make)}
     if unknown or not all(type(value) in (int, float) for value in settings.values()):
-        raise ValueError(f"{_short(description)} has settings that {make.__name__} does not")
+        raise ValueError(f"{_short(description)} has settings that {make.__name__} does not have")
     return make(**settings)
 
 
 def remake_activations(descriptions: Sequence[Any]) -> list[Any]:
-    """Return the activations that were described; a name in the place of one that is its writer's own.
-
-    Parameters
-    ----------
-    descriptions : sequence of object
-        As `describe` gives them; they may be anything.
-
-    Raises
-    ------
-    ValueError
-        If one is no such description.
-    """
+    """Return the activations of descriptions, with names in place of the writer's own."""
     return [remake(description, "activation", ACTIVATIONS) for description in descriptions]
 
 
 def describe_read_activations(facts: Mapping[str, Any]) -> list[Any]:
-    """Return the descriptions of activations that a model file holds: in older ones, "gelu" is the tanh form.
-
-    Parameters
-    ----------
-    facts : mapping
-        Of the file.
-    """
+    """Return the descriptions of activations in a model file; in older ones, "gelu" is the tanh form."""
     if facts["format_version"] >= EXACT_GELU:
         return facts["activations"]
     return [{**each, "name": "gelu_tanh"} if each == {"name": "gelu"} else each for each in facts["activations"]]
 
 
 def version_of(facts: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
-    """Return the oldest version of the format of model files that has what a file says.
-
-    Parameters
-    ----------
-    facts : mapping
-        Of the file.
-    notes : mapping
-        Notes that are arrays.
-    """
+    """Return the oldest file format that can express the facts and the notes that are arrays."""
     return EXACT_GELU if {"name": "gelu"} in facts["activations"] else 2 if notes else 1
 
 
 def remake_loss(description: Any) -> Any:
-    """Return the loss that was described; None where none was, or one that is its writer's own.
-
-    Parameters
-    ----------
-    description : object
-        As `describe` gives it; it may be anything.
-
-    Raises
-    ------
-    ValueError
-        If it is no such description.
-    """
+    """Return the loss of a description, or None if there is none or it is its writer's own."""
     return None if description is None or is_own(description) else remake(description, "loss", LOSSES)
 
 
 def describe_named(activations: Sequence[Any], reader: str) -> list[dict[str, Any]]:
-    """Return what JSON can say of activations that all have names here, for a reader that knows no others.
-
-    Parameters
-    ----------
-    activations : sequence of activation
-        One a layer.
-    reader : str
-        What the message calls it.
-
-    Raises
-    ------
-    ValueError
-        If one is the user's own.
-    """
+    """Return descriptions of activations, or raise a ValueError if one is the user's own, which the reader does not have."""
     descriptions = [describe(activation) for activation in activations]
     for number, description in enumerate(descriptions, start=1):
         if is_own(description):
             known = ", ".join(sorted(set(_NAMES.values()) & ACTIVATIONS.keys()))
             raise ValueError(
-                f"the activation of layer {number} is your own ({description['name']}), which {reader} does not know: "
+                f"the activation of layer {number} is your own ({description['name']}), which {reader} does not have: "
                 f"use a named one ({known})."
             )
     return descriptions
 
 
 def describe_network(layers: Sequence[Layer], dtype: str, activations: Sequence[Any], loss: Any) -> dict[str, Any]:
-    """Return what JSON can say of a network.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        Only their shapes are looked at.
-    dtype : str
-        "float32" or "float64".
-    activations : sequence of activation
-        One a layer.
-    loss : loss or None
-        What the network is trained with.
-    """
+    """Return a description of a network, of whose layers only the shapes matter."""
     return {
         "sizes": list(sizes_of(layers)),
         "bias": layers[0].bias is not None,
@@ -197,13 +110,7 @@ def describe_network(layers: Sequence[Layer], dtype: str, activations: Sequence[
 
 
 def check_notes(notes: Any) -> dict[str, str]:
-    """Return notes, or raise TypeError if they are not a dict of text to text.
-
-    Parameters
-    ----------
-    notes : dict of str to str
-        What a network's users wrote.
-    """
+    """Return notes, or raise a TypeError if they are not a dict of str to str."""
     if not _are_notes(notes):
         raise TypeError(f"notes is {_short(notes)}, and should be a dict of text to text.")
     return notes
@@ -212,21 +119,11 @@ def check_notes(notes: Any) -> dict[str, str]:
 def pack_notes(notes: Any) -> tuple[dict[str, str | int], dict[str, np.ndarray]]:
     """Return notes for the header of a model file, and the arrays that go with them.
 
-    The header is read as a whole, and is therefore small: long notes are arrays of bytes, of which it has the sizes.
-
-    Parameters
-    ----------
-    notes : dict of str to str
-        What a network's users wrote.
-
-    Raises
-    ------
-    TypeError
-        If they are none.
+    The header is read as a whole and must stay small: long notes are arrays of bytes, and the header holds their sizes.
     """
     texts = check_notes(notes)
     # The header is JSON in JSON.
-    if len(json.dumps(json.dumps(texts))) <= LONGEST_NOTES:
+    if len(json.dumps(json.dumps(texts))) <= MAX_NOTES:
         return dict(texts), {}
     written = [np.frombuffer(text.encode(errors="surrogatepass"), np.uint8) for text in texts.values()]
     arrays = {_name_note(number): array for number, array in enumerate(written)}
@@ -234,7 +131,7 @@ def pack_notes(notes: Any) -> tuple[dict[str, str | int], dict[str, np.ndarray]]
 
 
 def unpack_notes(notes: Mapping[str, str | int], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return the notes that `pack_notes` packed, or raise ValueError where an array holds no text."""
+    """Return the notes that `pack_notes` packed, or raise a ValueError if an array holds no text."""
     return {
         name: note if isinstance(note, str) else arrays[_name_note(number)].tobytes().decode(errors="surrogatepass")
         for number, (name, note) in enumerate(notes.items())
@@ -246,13 +143,7 @@ def _name_note(number: int) -> str:
 
 
 def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
-    """Return parameters by the names that they have in PyTorch's ``Sequential(Linear, activation, Linear, ...)``.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        On the host.
-    """
+    """Return parameters by the names that they have in PyTorch's ``Sequential(Linear, activation, Linear, ...)``."""
     named = {f"{2 * number}.weight": layer.weight for number, layer in enumerate(layers)}
     return named | {f"{2 * number}.bias": layer.bias for number, layer in enumerate(layers) if layer.bias is not None}
 
@@ -265,20 +156,7 @@ def parameters_of(arrays: Mapping[str, np.ndarray]) -> tuple[list[np.ndarray], l
 
 
 def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
-    """Raise unless facts are those of a network, and arrays have the forms that the facts say.
-
-    Parameters
-    ----------
-    facts : mapping
-        As `describe_network` gives them; they may be anything.
-    forms : mapping of str to tuple
-        The shape and the dtype of each array, by the names that `name_arrays` gives.
-
-    Raises
-    ------
-    ValueError
-        If they are not.
-    """
+    """Raise a ValueError unless untrusted facts describe a network, and the arrays have the shapes and dtypes that they say."""
     sizes, bias, dtype, activations, notes = (facts.get(key) for key in ("sizes", "bias", "dtype", "activations", "notes"))
     if not isinstance(sizes, list) or len(sizes) < 2 or not all(type(size) is int and size >= 1 for size in sizes):
         raise ValueError(f"its sizes are {_short(sizes)}")

@@ -1,7 +1,8 @@
-"""A network as an ONNX file, for the runtimes that read it: one graph for float32 and float64.
+"""Write a network as an ONNX file; float32 and float64 networks give the same graph.
 
-onnxruntime has no float64 kernel of LeakyRelu, Elu, Softplus, Erf and Gelu, so these are spelled out in operators that it has.
-Nor may it find them there: versions up to 1.30 make a QuickGelu, which has no such kernel either, of a product with a Sigmoid.
+onnxruntime has no float64 kernels for LeakyRelu, Elu, Softplus, Erf and Gelu, so these are composed of operators that it has.
+Versions up to 1.30 fuse the product of a net and its Sigmoid into a QuickGelu, which has no such kernel either, so silu is a
+division.
 """
 
 from __future__ import annotations
@@ -20,20 +21,14 @@ from portable_bp.storage.atomic_writing import replace_file
 from portable_bp.storage.named_arrays import BLOCK
 from portable_bp.version import __version__
 
-# The oldest in which Softmax means one axis, as it does here; all else is older. Runtimes read it since 2020.
+# The oldest in which Softmax is taken over one axis, as here; everything else is older. Runtimes have read it since 2020.
 OPSET = 13
-# Protobuf writes no message of 2 GiB, and a file is one; what is not weights is small.
-MOST_BYTES = 2**31 - 2**20
+# A file is one protobuf message, which is limited to 2 GiB; all but the weights is small.
+MAX_BYTES = 2**31 - 2**20
 
 
-class Graph:
-    """Nodes and the arrays that go into them, as they are added.
-
-    Parameters
-    ----------
-    arrays : mapping of str to numpy.ndarray
-        Parameters by name, all of one dtype.
-    """
+class GraphBuilder:
+    """Collects the nodes of a graph, and the arrays (all of one dtype) that they take."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.onnx = require("onnx", "onnx")
@@ -42,30 +37,14 @@ class Graph:
         self.nodes: list[Any] = []
 
     def add(self, operator: str, *inputs: str | float, **attributes: Any) -> str:
-        """Add a node, and return the name of its output.
-
-        Parameters
-        ----------
-        operator : str
-            ONNX's name of it.
-        *inputs : str or float
-            Names of arrays and outputs, and numbers.
-        **attributes : object
-            As the operator has them.
-        """
+        """Add a node that takes named arrays, outputs of other nodes, or numbers, and return the name of its output."""
         output = f"{operator.lower()}_{len(self.nodes)}"
         names = [given if isinstance(given, str) else self._number(given) for given in inputs]
         self.nodes.append(self.onnx.helper.make_node(operator, names, [output], **attributes))
         return output
 
     def model(self, inputs: int, outputs: int) -> Any:
-        """Return the model, whose output is that of the last node.
-
-        Parameters
-        ----------
-        inputs, outputs : int
-            How many there are of each.
-        """
+        """Return the model, whose output is that of the last node."""
         helper = self.onnx.helper
         self.nodes[-1].output[0] = "out"
         element = helper.np_dtype_to_tensor_dtype(self.dtype)
@@ -76,7 +55,7 @@ class Graph:
         initializers = [self.onnx.numpy_helper.from_array(array, name) for name, array in self.arrays.items()]
         graph = helper.make_graph(self.nodes, BLOCK, [x], [out], initializers)
         opset = helper.make_opsetid("", OPSET)
-        # A newer version of the format than the opset needs would shut out older runtimes.
+        # A newer format version than the opset needs would exclude older runtimes.
         version = helper.find_min_ir_version_for([opset])
         return helper.make_model(
             graph, opset_imports=[opset], ir_version=version, producer_name=BLOCK, producer_version=__version__
@@ -145,33 +124,15 @@ def write_onnx(
 ) -> None:
     """Write a network that takes "x", of shape (samples, inputs), and gives "out", of shape (samples, outputs).
 
-    Parameters
-    ----------
-    path : path
-        Where it goes, in the place of an old file where there is one.
-    arrays : mapping of str to numpy.ndarray
-        Parameters by their names in PyTorch: 0.weight, 0.bias, 2.weight, and so on; all float32, or all float64.
-    activations : sequence of dict
-        Descriptions, one a layer: a name and its settings.
-    facts : mapping
-        What JSON can say, for the file's metadata.
-
-    Raises
-    ------
-    ImportError
-        If onnx is not installed.
-    ValueError
-        If the parameters take more than such a file holds.
-    OSError
-        If the file cannot be written; the old one is as it was.
+    The arrays have the names that parameters have in a PyTorch module, and the facts go into the file's metadata as JSON.
     """
     size = sum(array.nbytes for array in arrays.values())
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise ValueError(
-            f"the weights and biases take {size:,} bytes, and an ONNX file holds {MOST_BYTES:,} at most: "
+            f"the weights and biases take {size:,} bytes, and an ONNX file holds at most {MAX_BYTES:,}: "
             "use float32, or a model file of Network.save."
         )
-    graph = Graph(arrays)
+    graph = GraphBuilder(arrays)
     out = "x"
     for number, description in enumerate(activations):
         parameters = [name for name in (f"{2 * number}.weight", f"{2 * number}.bias") if name in arrays]

@@ -1,4 +1,4 @@
-"""What a fitted multilayer perceptron of scikit-learn holds, told by its attributes: scikit-learn itself is not needed."""
+"""Read a fitted multilayer perceptron of scikit-learn by its attributes; scikit-learn itself is not imported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""PyTorch's modules, read as arrays and descriptions of activations, and made of them.
+"""Convert PyTorch modules to arrays and descriptions of activations, and back.
 
-A description is what JSON can say of an activation: ``{"name": "leaky_relu", "negative_slope": 0.01}``.
+A description holds the name and the settings of an activation: ``{"name": "leaky_relu", "negative_slope": 0.01}``.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ MODULES = {
     "softmax": nn.Softmax,
     "exp": Exp,
 }
-# Above its threshold PyTorch's softplus is net itself: at 20, its default, 2e-9 too little, and at 40 nothing.
+# Above a threshold PyTorch's softplus is net itself, which is off by 2e-9 at its default, 20, and by nothing at 40.
 MADE_WITH = {"gelu_tanh": {"approximate": "tanh"}, "softplus": {"threshold": 40.0}, "softmax": {"dim": -1}}
 SETTINGS = {"leaky_relu": ("negative_slope",), "elu": ("alpha",)}
-# What a module must be to mean the same as here, in words and as a function.
-MEANS_THE_SAME = {
+# The settings with which a module computes the same as here, in words and as a test.
+REQUIRED_SETTINGS = {
     nn.GELU: ("GELU(approximate='none') or 'tanh'", lambda module: module.approximate in ("none", "tanh")),
     nn.Softplus: (
         "Softplus(beta=1), with a threshold of 20 or more",
@@ -52,33 +52,14 @@ MEANS_THE_SAME = {
     nn.Softmax: ("Softmax(dim=-1)", lambda module: module.dim in (-1, 1)),
 }
 NAMES = {module: name for name, module in MODULES.items()}
-NOTHING_WHEN_PREDICTING = (nn.Identity, nn.Dropout, nn.AlphaDropout)
+SKIPPED = (nn.Identity, nn.Dropout, nn.AlphaDropout)
 DTYPES = (torch.float32, torch.float64)
 
 
 def read_modules(module: Any) -> tuple[list[np.ndarray], list[np.ndarray] | None, list[dict[str, Any]]]:
-    """Return the weights, the biases and the descriptions of the activations of a module.
+    """Return the weights, the biases (None if no Linear has one) and a description of each Linear's activation.
 
-    Parameters
-    ----------
-    module : torch.nn.Sequential or torch.nn.Linear
-        Of Linear and activation modules, nested or not. Dropout and Identity are left out.
-
-    Returns
-    -------
-    weights : list of numpy.ndarray, each of shape (fan_out, fan_in)
-        They may share memory with the module.
-    biases : list of numpy.ndarray, each of shape (fan_out,), or None
-        None where no Linear has one.
-    descriptions : list of dict
-        One a Linear: the identity where no activation follows.
-
-    Raises
-    ------
-    ValueError
-        If a part of it is something else, or is where a network has no such part; the message names it and its place.
-    TypeError
-        If it is no module.
+    The arrays may share memory with the module. A module that a network cannot represent is a ValueError that names it.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module is a {type(module).__name__}, and should be a torch.nn.Sequential, or a torch.nn.Linear.")
@@ -96,27 +77,15 @@ def read_modules(module: Any) -> tuple[list[np.ndarray], list[np.ndarray] | None
             raise _refused(place, part, "and follows another activation: leave one out, or put a Linear between.")
         descriptions[-1] = description
     if not linears:
-        raise ValueError("the module holds no Linear: give one with at least one.")
+        raise ValueError("the module holds no Linear, and should hold at least one: add one.")
     biases = None if linears[0].bias is None else [_to_numpy(linear.bias) for linear in linears]
     return [_to_numpy(linear.weight) for linear in linears], biases, descriptions
 
 
 def make_sequential(arrays: Mapping[str, np.ndarray], descriptions: Sequence[Mapping[str, Any]], backend: Backend) -> Any:
-    """Return ``Sequential(Linear, activation, Linear, activation, ...)``.
+    """Return ``Sequential(Linear, activation, Linear, activation, ...)`` with copies of the arrays, by the names of its state.
 
-    Parameters
-    ----------
-    arrays : mapping of str to numpy.ndarray
-        By the names of its state: 0.weight, 0.bias, 2.weight, and so on. They are copied.
-    descriptions : sequence of dict
-        Of the activations, one a Linear.
-    backend : Backend
-        Where it is of PyTorch, the module goes to its device; else to the CPU.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        In the dtype of the arrays.
+    It is on the backend's device if that is PyTorch's, else on the CPU.
     """
     device = backend.device if backend.name == "torch" else "cpu"
     state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
@@ -124,7 +93,7 @@ def make_sequential(arrays: Mapping[str, np.ndarray], descriptions: Sequence[Map
     for number, description in enumerate(descriptions):
         weight = state[f"{2 * number}.weight"]
         bias = f"{2 * number}.bias" in state
-        # A Linear that is made in the usual way draws weights, and so moves the random numbers of the whole process on.
+        # The usual way to make a Linear draws weights, which would advance the random numbers of the whole process.
         linear = nn.utils.skip_init(nn.Linear, *reversed(weight.shape), bias=bias, device=device, dtype=weight.dtype)
         modules += [linear, _make(**description)]
     sequential = nn.Sequential(*modules)
@@ -133,37 +102,39 @@ def make_sequential(arrays: Mapping[str, np.ndarray], descriptions: Sequence[Map
 
 
 def _parts(module: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what counts within nested Sequentials, with its place; a module that is there twice comes twice."""
+    """Yield the Linear and activation modules of nested Sequentials, with their names; a repeated one is yielded again."""
     for place, part in module.named_modules(remove_duplicate=False):
-        # A class of the user's own may do something else with what it holds.
+        # A user's subclass may do something else with the modules that it holds.
         sequential = isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward
         if part._forward_hooks or part._forward_pre_hooks or "forward" in vars(part):
-            raise _refused(place, part, "and has hooks, or a forward of its own, which a network has not: remove them first.")
-        if not sequential and type(part) not in NOTHING_WHEN_PREDICTING:
+            raise _refused(place, part, "and has hooks or its own forward, which a Network cannot have: remove them first.")
+        if not sequential and type(part) not in SKIPPED:
             yield place, part
 
 
 def _describe(place: str, module: Any) -> dict[str, Any]:
     if type(module) not in NAMES:
         known = ", ".join(kind.__name__ for kind in MODULES.values())
-        raise _refused(
-            place, module, f"and a network is made of Linear, {known} and Dropout: make it one of these, in Sequential."
-        )
-    expected, fits = MEANS_THE_SAME.get(type(module), ("", lambda module: True))
+        raise _refused(place, module, f"and a Network can have only Linear, {known} and Dropout, in Sequential: use these.")
+    expected, fits = REQUIRED_SETTINGS.get(type(module), ("", lambda module: True))
     if not fits(module):
-        raise _refused(place, module, f"and a network has {expected}: use that.")
+        raise _refused(place, module, f"and a Network can have only {expected}: use that.")
     name = "gelu" if getattr(module, "approximate", None) == "none" else NAMES[type(module)]
     return {"name": name, **{setting: float(getattr(module, setting)) for setting in SETTINGS.get(name, ())}}
 
 
 def _check_linear(place: str, linear: Any, first: Any) -> None:
-    """Raise if a Linear holds what a network does not, or has no bias where the first has one."""
+    """Raise a ValueError if a Linear does not fit a network, or differs from the first in having a bias."""
     if (linear.bias is None) != (first.bias is None):
         raise _refused(place, linear, "and the first Linear differs in having a bias: give all of them one, or none.")
     for parameter in linear.parameters():
         if parameter.dtype not in DTYPES or parameter.dtype != first.weight.dtype:
             remedy = "convert it first, as with module.float()."
-            raise _refused(place, linear, f"and holds {parameter.dtype}; a network is float32 or float64 throughout: {remedy}")
+            raise _refused(
+                place,
+                linear,
+                f"and holds {parameter.dtype}, and all parameters of a Network are float32, or all float64: {remedy}",
+            )
         if parameter.is_meta:
             raise _refused(place, linear, "and is on the meta device, which holds no numbers: load its weights first.")
 

@@ -1,4 +1,4 @@
-"""Looks at a network and changes nothing: the worked example and the gradient check."""
+"""Look at a network without changing it: the worked example and the gradient check."""
 
 from portable_bp.inspection.example import article_table, named_numbers
 from portable_bp.inspection.gradient_check import GradientCheck, compare_gradient

@@ -1,7 +1,7 @@
-"""The article's own network: the numbers it gives and the numbers it prints.
+"""The article's network, and the values that the article prints.
 
-Its document works backpropagation by hand for a 2-4-3-2 network of sigmoids without biases, rounds every result to 4
-decimals and carries the rounded value on.
+The article works backpropagation by hand for a 2-4-3-2 network of sigmoids without biases. It rounds every result to 4
+decimals and goes on with the rounded value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WEIGHTS = (
 INPUTS = (1.0, 0.0)
 TARGET = (0.0, 1.0)
 
-# Section 5.1: the network is to swap its two inputs.
+# Section 5.1: the network should swap its two inputs.
 SWAP_INPUTS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0))
 SWAP_TARGETS = ((1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0))
 
@@ -27,5 +27,5 @@ PRINTED = {
     "out_d": (0.7199, 0.8375),
 }
 
-# 0.3 * 0.6876 + 0.4 * 0.7802 + 0.5 * 0.8513 = 0.94401, and without rounding it is 0.94398.
-SLIPS = {"net_d1": 0.9440}
+# The correct values of misprints: 0.3 * 0.6876 + 0.4 * 0.7802 + 0.5 * 0.8513 = 0.94401; without rounding it is 0.94398.
+MISPRINTS = {"net_d1": 0.9440}

@@ -1,4 +1,4 @@
-"""The worked example as a table: every number of a trace under the name that the article gives it."""
+"""The worked example as a table: every number of a trace, named as in the article."""
 
 from __future__ import annotations
 
@@ -7,25 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.inspection.article import PRINTED, SLIPS
+from portable_bp.inspection.article import MISPRINTS, PRINTED
 from portable_bp.inspection.letters import weight_name
 from portable_bp.inspection.trace import Trace
 
 
 def named_numbers(trace: Trace, to_numpy: Callable[[Any], np.ndarray]) -> Iterator[tuple[str, float]]:
-    """Go through the numbers of a trace of one sample: forward first, then back.
+    """Yield the numbers of a trace of one sample with names such as net_b1, out_b1, E_total, delta_d1 or dE/dw_d1.
 
-    Parameters
-    ----------
-    trace : Trace
-        Of one sample, given alone.
-    to_numpy : callable
-        Turns the trace's arrays into NumPy's.
-
-    Yields
-    ------
-    tuple of str and float
-        A name such as net_b1, out_b1, E_total, delta_d1 or dE/dw_d1, and the number.
+    They come in the order of computation: forward first, then back.
     """
     for letter in trace:
         for field in ("net", "out"):
@@ -44,21 +34,10 @@ def named_numbers(trace: Trace, to_numpy: Callable[[Any], np.ndarray]) -> Iterat
 
 
 def article_table(columns: Mapping[str, Mapping[str, float]], decimals: int | None) -> tuple[str, bool]:
-    """Lay the article's example, as backends computed it, beside what the article prints.
+    """Return a table of each backend's named numbers next to the article's, and whether they match except for known misprints.
 
-    Parameters
-    ----------
-    columns : mapping of str to mapping of str to float
-        The named numbers of each backend.
-    decimals : int or None
-        To how many every result was rounded and carried on; None where nothing was rounded.
-
-    Returns
-    -------
-    tuple of str and bool
-        The table, and whether every printed number is met, but for the article's known slips: to its last digit where 4
-        decimals were carried, as the article does; within one of its last digit where nothing was rounded. Other
-        roundings have nothing to meet.
+    To match means to the last printed digit if 4 decimals were carried, as the article does; to within one of its last digit if
+    nothing was rounded (``decimals`` is None). Other roundings have nothing to match.
     """
     printed = {f"{name}{place}": number for name, row in PRINTED.items() for place, number in enumerate(row, start=1)}
     allowed = {None: 1e-4, 4: 0.5e-4}.get(decimals, float("inf"))
@@ -70,10 +49,10 @@ def article_table(columns: Mapping[str, Mapping[str, float]], decimals: int | No
         numbers = [column[name] for column in columns.values()]
         line = f"{name:<10}" + (f"{printed[name]:9.4f}" if name in printed else " " * 9)
         line += "".join(f"  {number:>{width}.{shown}f}" for number in numbers)
-        if name in printed and not all(abs(number - {**printed, **SLIPS}[name]) < allowed for number in numbers):
-            line += "  <- not what the article prints"
+        if name in printed and not all(abs(number - {**printed, **MISPRINTS}[name]) < allowed for number in numbers):
+            line += "  <- differs from the article"
             agrees = False
-        elif name in SLIPS:
-            line += f"  <- a slip of the article: both ways of computing give {SLIPS[name]:.4f}"
+        elif name in MISPRINTS:
+            line += f"  <- a misprint of the article: with and without rounding it is {MISPRINTS[name]:.4f}"
         lines.append(line)
     return "\n".join(lines), agrees

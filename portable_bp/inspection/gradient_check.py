@@ -1,8 +1,8 @@
-"""The gradient check: backpropagation's gradient beside finite differences of the error.
+"""The gradient check: compare backpropagation's gradient with finite differences of the error.
 
-The central difference (E(p + h) - E(p - h)) / 2h is off by h^2 E'''/6 and by the rounding of E over h, so h is the cube root
-of the dtype's epsilon. The parameters of a small layer are each moved alone, those of a large one along random directions; the
-moved networks are measured together, as a population.
+The central difference (E(p + h) - E(p - h)) / 2h has a truncation error of h^2 E'''/6 and a rounding error proportional to
+1/h, so h is the cube root of the dtype's epsilon. Each parameter of a small layer is moved alone; those of a large layer are
+moved along random directions. The moved networks are evaluated together, as a population.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 from portable_bp.algorithm.arrays import Layer, map_parameters
 from portable_bp.inspection.letters import layer_letter, weight_name
 
-SMALL = 1_000  # parameters of an array up to which each is moved alone
-DIRECTIONS = 8
-TOGETHER = 128  # moved networks that are measured in one call
+SMALL = 1_000  # the largest number of parameters in an array of which each is moved alone
+DIRECTIONS = 8  # in which the parameters of a larger array are moved
+POPULATION = 128  # moved networks that are evaluated in one call
 
 
 class WorstSlope(NamedTuple):
-    """Where the two gradients differ most.
+    """The slope in which the two gradients differ most.
 
     Attributes
     ----------
     name : str
-        The parameter, as the article names it, or the layer's parameters along a random direction.
+        The parameter, named as in the article, or a random direction of a layer's parameters.
     backpropagation, finite_difference : float
-        The slope of the error, computed in the two ways.
+        The slope of the error, computed in both ways.
     """
 
     name: str
@@ -37,14 +37,14 @@ class WorstSlope(NamedTuple):
 
 
 class GradientCheck(NamedTuple):
-    """How far backpropagation's gradient is from finite differences.
+    """The difference between backpropagation's gradient and finite differences.
 
     Attributes
     ----------
     max_relative_error : float
-        The greatest difference, relative to the greatest slope of the network.
+        The largest difference, relative to the largest slope of the network.
     worst : WorstSlope
-        Where it is.
+        The slope with that difference.
     """
 
     max_relative_error: float
@@ -58,18 +58,10 @@ def compare_gradient(
     gradient: Sequence[Layer],
     generator: np.random.Generator,
 ) -> GradientCheck:
-    """Compare a gradient with finite differences.
+    """Compare a gradient of layers, both NumPy arrays, with finite differences.
 
-    Parameters
-    ----------
-    error : callable
-        The error of layers, some of whose parameters have a leading axis: an error, as a NumPy array, for each.
-    asarray : callable
-        Puts a NumPy array on the device of the network.
-    layers, gradient : sequence of Layer, of NumPy arrays
-        The parameters, and backpropagation's gradient.
-    generator : numpy.random.Generator
-        Where random directions come from.
+    ``error`` returns the errors of layers some of whose parameters have a leading axis, one for each of its entries, as a NumPy
+    array; ``asarray`` puts a NumPy array on the network's device; ``generator`` draws the random directions.
     """
     names: list[str] = []
     slopes: list[np.ndarray] = []
@@ -82,8 +74,8 @@ def compare_gradient(
             moves = _moves(parameter, generator)
             step = np.cbrt(np.finfo(parameter.dtype).eps) * max(1.0, float(np.abs(parameter).max()))
             errors = []
-            for start in range(0, len(moves), TOGETHER):
-                for move in (step * moves[start : start + TOGETHER], -step * moves[start : start + TOGETHER]):
+            for start in range(0, len(moves), POPULATION):
+                for move in (step * moves[start : start + POPULATION], -step * moves[start : start + POPULATION]):
                     moved = on_device[number]._replace(**{field: asarray(parameter + move)})
                     errors.append(error([*on_device[:number], moved, *on_device[number + 1 :]]))
             difference = (np.concatenate(errors[::2]) - np.concatenate(errors[1::2])) / (2.0 * step)
@@ -113,6 +105,6 @@ def _names(number: int, field: str, parameter: np.ndarray, moves: int) -> list[s
 
 def _worst(names: list[str], slopes: np.ndarray) -> GradientCheck:
     distance = np.abs(slopes[:, 0] - slopes[:, 1])
-    place = int(np.argmax(distance))  # which is that of a NaN, where there is one
+    place = int(np.argmax(distance))  # that of a NaN, if there is one
     scale = float(np.abs(slopes).max()) or 1.0
     return GradientCheck(float(distance[place]) / scale, WorstSlope(names[place], *slopes[place].tolist()))

@@ -1,7 +1,4 @@
-"""The worked example: every net, out, delta and gradient of a network, for inputs and targets of the user's own.
-
-Shapes are those of the batch: (samples, neurons), or (neurons,) where one sample was given alone.
-"""
+"""Trace one pass forward and back: every net, out, delta and gradient of a network, for any inputs and targets."""
 
 from __future__ import annotations
 
@@ -33,12 +30,12 @@ class LayerTrace(NamedTuple):
 
 
 class Trace:
-    """Every number of one pass forward and back: ``trace["b"].net``.
+    """All numbers of one pass forward and back; ``trace["b"].net`` is that of the first layer above the inputs.
 
     Parameters
     ----------
     inputs, target : array
-        What went in and what should have come out.
+        The inputs of the network and its targets.
     error : array, shape ()
         The mean over samples of the loss.
     layers : sequence of LayerTrace
@@ -72,15 +69,7 @@ class Trace:
 
 
 class Rounded(NamedTuple):
-    """An activation that rounds what it takes and what it gives, as someone does who works by hand.
-
-    Attributes
-    ----------
-    activation : activation
-        The one inside.
-    decimals : int
-        How many are kept.
-    """
+    """An activation whose net, out, slope and delta are rounded to some decimals, as in a calculation by hand."""
 
     activation: Any
     decimals: int
@@ -96,41 +85,36 @@ class Rounded(NamedTuple):
 
 
 def round_to(array: Array, decimals: int) -> Array:
-    """Return numbers rounded to so many decimals, halves to even.
-
-    Parameters
-    ----------
-    array : array
-        Floating-point numbers.
-    decimals : int
-        How many are kept.
-    """
+    """Return numbers rounded to some decimals, halves to even."""
     return namespace(array).round(array * 10.0**decimals) / 10.0**decimals
 
 
-def trace_network(
-    activations: Sequence[Any],
-    loss: Any,
-    decimals: int | None,
-    output: Any,
-    layers: Sequence[Layer],
-    inputs: Array,
-    target: Array,
-    sample_weight: Array | None = None,
-) -> tuple[Array, list[LayerTrace]]:
-    """Return the error and every number of one pass forward and back.
+class Pieces(NamedTuple):
+    """The pieces of the algorithm to trace.
 
-    Parameters
+    Attributes
     ----------
-    activations, loss
-        The pieces of the algorithm.
-    decimals : int or None
-        How many decimals every result is rounded to before the next calculation takes it; None rounds nothing.
+    activations : tuple of activation
+        Those through which the loss is computed.
+    loss : loss
+        Computed from the net of the output layer where it takes that, and then the last activation is the identity.
     output : activation
-        What the output layer's out is shown by: a loss that takes the raw net is measured through the identity instead.
-    layers, inputs, target, sample_weight
-        As `portable_bp.algorithm.propagation.propagate` takes them.
+        The one of the output layer's out.
+    decimals : int or None
+        To which every result is rounded before it is used further.
     """
+
+    activations: tuple[Any, ...]
+    loss: Any
+    output: Any
+    decimals: int | None
+
+
+def trace_network(
+    pieces: Pieces, layers: Sequence[Layer], inputs: Array, target: Array, sample_weight: Array | None = None
+) -> tuple[Array, list[LayerTrace]]:
+    """Return the error and the trace of every layer."""
+    activations, loss, output, decimals = pieces
     if decimals is None:
         passed = propagate(activations, loss, layers, inputs, target, sample_weight)
         last = passed.signals[-1]
@@ -140,7 +124,7 @@ def trace_network(
             for signal, delta, gradient in zip(signals, passed.deltas, passed.gradient, strict=True)
         ]
     *by_hand, shown = [Rounded(activation, decimals) for activation in (*activations, output)]
-    error, exact = trace_network(by_hand, loss, None, shown, layers, inputs, target, sample_weight)
+    error, exact = trace_network(Pieces(tuple(by_hand), loss, shown, None), layers, inputs, target, sample_weight)
 
     def rounded(array: Array) -> Array:
         return round_to(array, decimals)

@@ -204,13 +204,13 @@ def refused_modules(torch):
         "module 1 is BatchNorm1d(3, eps=": nn.Sequential(linear, nn.BatchNorm1d(3)),
         "module 0 is Conv2d(3, 3, ": nn.Sequential(nn.Conv2d(3, 3, 1)),
         "module 0.1.0 is LayerNorm(": nn.Sequential(nn.Sequential(linear, nn.Sequential(nn.LayerNorm(3)))),
-        "the module is Reversed(), and a network is made of Linear, Identity, Sigmoid": Reversed(linear),
+        "the module is Reversed(), and a Network can have only Linear, Identity, Sigmoid": Reversed(linear),
         "the module is Doubled(in_features=3, ": Doubled(3, 3),
         "the module is ModuleList()": nn.ModuleList([linear]),
-        "module 1 is GELU(approximate='fast'), and a network has GELU(approximate='none') or 'tanh'": nn.Sequential(
+        "module 1 is GELU(approximate='fast'), and a Network can have only GELU(approximate='none') or 'tanh'": nn.Sequential(
             linear, nn.GELU("fast")
         ),
-        "module 1 is Softmax(dim=0), and a network has Softmax(dim=-1)": nn.Sequential(linear, nn.Softmax(dim=0)),
+        "module 1 is Softmax(dim=0), and a Network can have only Softmax(dim=-1)": nn.Sequential(linear, nn.Softmax(dim=0)),
         "module 1 is Softplus(beta=2": nn.Sequential(linear, nn.Softplus(2.0)),
         "module 1 is Softplus(beta=1.0, threshold=5": nn.Sequential(linear, nn.Softplus(threshold=5.0)),
         "module 2 is Tanh(), and follows another activation": nn.Sequential(linear, nn.ReLU(), nn.Tanh()),
@@ -219,7 +219,9 @@ def refused_modules(torch):
         "module 1 is Linear(in_features=3, out_features=3, bias=False), and the first Linear differs": nn.Sequential(
             linear, nn.Linear(3, 3, bias=False)
         ),
-        "and holds torch.bfloat16; a network is float32 or float64": nn.Linear(3, 3, dtype=torch.bfloat16),
+        "and holds torch.bfloat16, and all parameters of a Network are float32, or all float64": nn.Linear(
+            3, 3, dtype=torch.bfloat16
+        ),
         "module 2 is Linear(in_features=3, out_features=3, bias=True), and holds torch.float64": nn.Sequential(
             linear, nn.ReLU(), nn.Linear(3, 3).double()
         ),
@@ -244,7 +246,7 @@ def test_what_is_no_module(torch, given):
 def test_an_activation_of_the_user_s_own(torch):
     square = (lambda net: net * net, lambda slope, signal: slope * 2.0 * signal.net)
     network = bp.Network([3, 4, 2], ["relu", square], backend="numpy")
-    with pytest.raises(ValueError, match="the activation of layer 2 is your own .*, which PyTorch does not know"):
+    with pytest.raises(ValueError, match="the activation of layer 2 is your own .*, which PyTorch does not have"):
         network.to_torch()
 
 
@@ -268,5 +270,5 @@ def test_hooks_are_refused(torch):
     for register in ("register_forward_hook", "register_forward_pre_hook"):
         module = torch.nn.Sequential(torch.nn.Linear(3, 2))
         getattr(module[0], register)(lambda *arguments: None)
-        with pytest.raises(ValueError, match="module 0 is Linear.* has hooks, or a forward of its own"):
+        with pytest.raises(ValueError, match="module 0 is Linear.* has hooks or its own forward"):
             bp.Network.from_torch(module, backend="numpy")

@@ -44,7 +44,7 @@ def test_a_gradient_of_nan_does_not_pass():
 
 
 def test_the_names_are_the_article_s():
-    """The slope of w_d4, the fourth weight to layer d, is that from c_1 to d_2; the article's second label is a slip."""
+    """The slope of w_d4, the fourth weight to layer d, is that from c_1 to d_2; the article's second label is a misprint."""
 
     def wrong_for_one_neuron(slope, signal):
         return slope * np.array([1.0, 3.0])

@@ -8,7 +8,7 @@ WEIGHTS = [
     [[0.25, 0.30, 0.35, 0.40], [0.45, 0.50, 0.55, 0.60], [0.65, 0.70, 0.75, 0.80]],
     [[0.3, 0.4, 0.5], [0.6, 0.7, 0.8]],
 ]
-# What the article prints; its net_d1, 0.9441, is a slip, and both ways of computing give this 0.9440.
+# What the article prints; its net_d1, 0.9441, is a misprint: with and without rounding it is 0.9440.
 PRINTED = {
     ("b", "out"): [0.5250, 0.5744, 0.6225, 0.6682],
     ("c", "net"): [0.7887, 1.2667, 1.7448],

@@ -15,7 +15,7 @@ import safetensors
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.losses import LOSSES
-from portable_bp.exchange.describe import LONGEST_NOTES
+from portable_bp.exchange.describe import MAX_NOTES
 from portable_bp.storage import replace_file
 from tests.support.networks import bits
 from tests.support.targets import TARGETS, usable
@@ -113,7 +113,7 @@ def test_activations_of_one_s_own_are_given_again(tmp_path):
     path, own = tmp_path / "model.safetensors", (square, square_delta)
     network = bp.Network([2, 3, 1], own, "identity", backend="numpy", seed=0)
     network.save(path)
-    with pytest.raises(bp.ModelFileError, match=r"its writer's own \(.*Activation\): give them as activation"):
+    with pytest.raises(bp.ModelFileError, match=r"its writer's own activations \(.*Activation\).*: give them as activation"):
         bp.load(path, "numpy")
     loaded = bp.load(path, "numpy", activation=own, output_activation="identity")
     np.testing.assert_array_equal(loaded.predict(np.eye(2)), network.predict(np.eye(2)))
@@ -191,7 +191,7 @@ def test_long_notes_come_back(tmp_path_factory, notes):
     """Half surrogates too, which JSON writes."""
     path = tmp_path_factory.mktemp("files") / "model.safetensors"
     network = bp.Network([2, 3], backend="numpy", seed=0)
-    network.notes = notes | {"long": "\U0001f98a" * (LONGEST_NOTES // 14), "empty": ""}
+    network.notes = notes | {"long": "\U0001f98a" * (MAX_NOTES // 14), "empty": ""}
     network.save(path)
     loaded = bp.load(path, "numpy")
     assert loaded.notes == network.notes and bits(loaded) == bits(network)
@@ -205,7 +205,7 @@ def test_notes_of_any_length_and_number_fit(tmp_path, character, count):
     """Of what is just short enough for the header, whatever JSON makes of it there, and of what is not."""
     network = bp.Network([2, 3], backend="numpy", seed=0)
     a_character = len(json.dumps(json.dumps(character)[1:-1])) - 2
-    length = (LONGEST_NOTES // count - 20) // a_character
+    length = (MAX_NOTES // count - 20) // a_character
     for more, keys in ((0, 2), (20, 2 + count)):
         network.notes = {f"{number:05}": character * (length + more) for number in range(count)}
         network.save(tmp_path / "model.safetensors")

@@ -42,7 +42,7 @@ def facts_and_arrays():
         (lambda facts, arrays: arrays.pop("2.bias"), "holds nothing as 2.bias"),
         (lambda facts, arrays: arrays.update(extra=np.zeros(3)), "as extra, and says that it holds nothing"),
         (lambda facts, arrays: arrays.update({"0.weight": arrays["0.weight"].T}), "as 0.weight"),
-        (lambda facts, arrays: facts.update(activations=[{"name": "eval"}] * 3), "'eval'} is no activation"),
+        (lambda facts, arrays: facts.update(activations=[{"name": "eval"}] * 3), "'eval'} is not a known activation"),
         (lambda facts, arrays: facts.update(loss={"name": "huber", "threshold": -1}), "threshold of Huber is -1"),
         (lambda facts, arrays: facts.update(format_version=4), "format version 4, .* install a newer one"),
         (lambda facts, arrays: facts.update(kind="picture"), "is a picture of portable_bp, not a model"),
@@ -73,7 +73,7 @@ def test_the_reason_is_told(tmp_path, change, said):
         ({"a": True}, {"notes.0": np.zeros(1, "uint8")}, "its notes are"),
         ({"a": 3.0}, {"notes.0": np.zeros(3, "uint8")}, "its notes are"),
         ({"a": 10**400}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and says"),
-        ({"a": 3}, {"notes.0": np.full(3, 255, "uint8")}, "its notes are no text"),
+        ({"a": 3}, {"notes.0": np.full(3, 255, "uint8")}, "its notes are not text"),
     ],
     ids=str,
 )
