@@ -773,8 +773,8 @@ def load(
     own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(
-            f"{os.fspath(path)} names its writer's own activations ({', '.join(own)}), and cannot hold their code: give them as "
-            "activation."
+            f"{os.fspath(path)} names its writer's own activations ({', '.join(own)}), and cannot hold their code: give "
+            "them as activation."
         )
     generator = np.random.default_rng()
     generator.bit_generator.state = facts["generator"]

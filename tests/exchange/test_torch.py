@@ -219,9 +219,7 @@ def refused_modules(torch):
         "module 1 is Linear(in_features=3, out_features=3, bias=False), and the first Linear differs": nn.Sequential(
             linear, nn.Linear(3, 3, bias=False)
         ),
-        "and holds torch.bfloat16, and all parameters of a Network are float32, or all float64": nn.Linear(
-            3, 3, dtype=torch.bfloat16
-        ),
+        "and holds torch.bfloat16, and all parameters of a Network are float32": nn.Linear(3, 3, dtype=torch.bfloat16),
         "module 2 is Linear(in_features=3, out_features=3, bias=True), and holds torch.float64": nn.Sequential(
             linear, nn.ReLU(), nn.Linear(3, 3).double()
         ),
