@@ -1,1 +1,1 @@
-"""To and from others: what JSON can say of a network, models of scikit-learn, modules of PyTorch, ONNX files."""
+"""Convert networks to and from other forms: JSON descriptions, scikit-learn models, PyTorch modules, ONNX files."""
