@@ -1,3 +1,5 @@
+"""The `portable-bp` command prints what it should, and its errors are one line with the right exit code."""
+
 import os
 import re
 import subprocess

@@ -1,3 +1,5 @@
+"""A network gives the same numbers on every target, copies what it is given, and refuses what it cannot use."""
+
 import copy
 import pickle
 import re
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
+from tests.support.networks import generator_state
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 TARGET = np.random.default_rng(1).normal(size=(12, 2))
@@ -293,11 +296,11 @@ BAD_FITS = [
 @pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_FITS)
 def test_bad_fits_change_nothing(x, target, options, error, said):
     network = bp.Network([3, 5, 2], backend="numpy", seed=0)
-    layers, state = network.layers, network._generator.bit_generator.state
+    layers, state = network.layers, generator_state(network)
     with pytest.raises(error, match=re.escape(said)):
         network.fit(x, target, **options)
     assert network.layers is layers
-    assert network._generator.bit_generator.state == state
+    assert generator_state(network) == state
 
 
 @pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_DATA)

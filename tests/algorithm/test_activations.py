@@ -1,3 +1,5 @@
+"""Activations agree with PyTorch's, and stay finite for extreme nets."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Dropout masks keep the mean, and the gradient under a mask agrees with PyTorch autograd."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Settings of optimizers, losses and activations are checked when they are made, and refused with a reason."""
+
 import math
 import re
 

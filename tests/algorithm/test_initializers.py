@@ -1,3 +1,5 @@
+"""Initial weights have the variance or the bounds that their initializer promises."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Losses and their slopes agree with PyTorch and scikit-learn, and stay finite for extreme nets."""
+
 import numpy as np
 import pytest
 import sklearn.linear_model

@@ -1,9 +1,12 @@
+"""Optimizers, penalties and clipping make the same updates as PyTorch and scikit-learn."""
+
 import numpy as np
 import pytest
 
 import portable_bp as bp
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.optimizers import OPTIMIZERS, gradient_norm
+from tests.support.networks import flatten
 
 SHAPES = [((3, 2), (3,)), ((1, 3), (1,))]
 
@@ -38,7 +41,7 @@ def test_updates_agree_with_pytorch(torch, way, name, optimizer, make):
     """The slopes are those of the sum of p^4 / 4, so that they change as the parameters do."""
     backend = way.backend()
     layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
-    theirs = [torch.tensor(part, requires_grad=True) for layer in start() for part in layer]
+    theirs = [torch.tensor(part, requires_grad=True) for part in flatten(start())]
     stepper = make(torch, theirs)
 
     def step(state, layers):
@@ -50,7 +53,7 @@ def test_updates_agree_with_pytorch(torch, way, name, optimizer, make):
         stepper.zero_grad()
         sum((part**4).sum() / 4 for part in theirs).backward()
         stepper.step()
-    for mine, other in zip([part for layer in layers for part in layer], theirs, strict=True):
+    for mine, other in zip(flatten(layers), theirs, strict=True):
         way.assert_close(mine, other.detach().numpy(), rtol=1e-10)
     assert backend.to_numpy(state.count) == 12
 
@@ -94,7 +97,7 @@ def test_l2_agrees_with_pytorch_s_weight_decay(torch):
 @pytest.mark.parametrize("norm", [0.5, 100.0])
 def test_clipping_agrees_with_pytorch(torch, way, norm):
     backend, gradient = way.backend(), start(1)
-    theirs = [torch.tensor(part, requires_grad=True) for layer in gradient for part in layer]
+    theirs = [torch.tensor(part, requires_grad=True) for part in flatten(gradient)]
     for part in theirs:
         part.grad = part.detach().clone()
     total = torch.nn.utils.clip_grad_norm_(theirs, norm)
@@ -104,7 +107,7 @@ def test_clipping_agrees_with_pytorch(torch, way, norm):
     optimizer = bp.optimizers.Clipped(bp.optimizers.SGD(1.0), norm=norm)
     layers = [Layer(backend.asarray(np.zeros_like(w)), backend.asarray(np.zeros_like(b))) for w, b in gradient]
     after, _ = backend.compile(lambda g, p: optimizer.update(g, optimizer.init(p), p))(there, layers)
-    for mine, other in zip([part for layer in after for part in layer], theirs, strict=True):
+    for mine, other in zip(flatten(after), theirs, strict=True):
         way.assert_close(mine, -other.grad.numpy(), rtol=1e-5)  # PyTorch adds 1e-6 to the norm that it divides by
 
 
@@ -121,13 +124,13 @@ def test_adam_with_epsilon_on_the_uncorrected_root_is_scikit_learns():
     from sklearn.neural_network import _stochastic_optimizers as stochastic
 
     layers, optimizer = start(), bp.optimizers.Adam(0.01, 0.8, 0.95, 0.02, epsilon_corrected=False)
-    theirs = [parameter.copy() for layer in layers for parameter in layer]
+    theirs = [parameter.copy() for parameter in flatten(layers)]
     reference = stochastic.AdamOptimizer(theirs, 0.01, 0.8, 0.95, 0.02)
     state = optimizer.init(layers)
     for _ in range(10):
         layers, state = optimizer.update([Layer(layer.weight**3, layer.bias**3) for layer in layers], state, layers)
         reference.update_params(theirs, [parameter**3 for parameter in theirs])
-    for mine, expected in zip([parameter for layer in layers for parameter in layer], theirs, strict=True):
+    for mine, expected in zip(flatten(layers), theirs, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-12)
 
 

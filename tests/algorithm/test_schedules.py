@@ -1,3 +1,5 @@
+"""Learning rate schedules agree with PyTorch's, also in a compiled step."""
+
 import math
 
 import numpy as np

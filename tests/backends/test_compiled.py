@@ -1,3 +1,5 @@
+"""Compiled functions are shared by equal pieces of equal types, and by no others."""
+
 from dataclasses import dataclass
 from typing import NamedTuple
 

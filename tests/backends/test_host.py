@@ -1,3 +1,5 @@
+"""Data in main memory are taken alike by every backend, or refused alike with a reason."""
+
 import types
 from decimal import Decimal
 

@@ -1,3 +1,5 @@
+"""A flag selects a backend, or the error says in one sentence what is missing."""
+
 import os
 import subprocess
 import sys

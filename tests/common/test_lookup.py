@@ -1,3 +1,5 @@
+"""An unknown name or a missing library raises an error that says in one sentence what to do."""
+
 import pytest
 
 from portable_bp.common.lookup import find, require

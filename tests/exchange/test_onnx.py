@@ -1,3 +1,5 @@
+"""onnxruntime computes from an ONNX file what the network computes, in its own dtype."""
+
 import json
 import sys
 

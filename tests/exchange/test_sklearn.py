@@ -1,3 +1,5 @@
+"""A network taken from a fitted scikit-learn model predicts what the model predicts; other objects are refused."""
+
 import re
 
 import hypothesis

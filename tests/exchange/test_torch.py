@@ -1,3 +1,5 @@
+"""A network taken from a PyTorch module, or turned into one, gives the same outputs; others are refused."""
+
 import collections
 import itertools
 import pickle

@@ -1,3 +1,5 @@
+"""Layers and weights are named as the article names them, also beyond layer z."""
+
 from portable_bp.inspection.letters import layer_letter, weight_name
 
 

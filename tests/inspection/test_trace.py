@@ -1,3 +1,5 @@
+"""A trace holds every value that the article prints, exactly or with the article's rounding."""
+
 import numpy as np
 import pytest
 

@@ -12,6 +12,7 @@ import safetensors.numpy
 import portable_bp as bp
 from portable_bp.exchange.describe import describe_network, name_arrays
 from portable_bp.storage import write_arrays
+from tests.support.networks import generator_state
 
 pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
 
@@ -29,9 +30,9 @@ def test_ten_thousand_damaged_files_are_refused(tmp_path):
 
 def facts_and_arrays():
     network = bp.Network([2, 4, 3, 2], "tanh", backend="numpy", seed=0)
-    layers = network._host_layers()
+    layers = network.layers
     facts = describe_network(layers, "float32", network.activations, None)
-    return facts | {"notes": {}, "generator": network._generator.bit_generator.state}, name_arrays(layers)
+    return facts | {"notes": {}, "generator": generator_state(network)}, name_arrays(layers)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import portable_bp as bp
 from portable_bp.exchange.describe import describe_network, name_arrays
 from portable_bp.storage import write_arrays
+from tests.support.networks import generator_state, parameters
 
 FORBIDDEN = (
     "exec",
@@ -100,10 +101,10 @@ def main(folder, count):
     network.save(path)
     with open(path, "rb") as file:
         content = file.read()
-    sound = [np.asarray(part) for layer in bp.load(path, "numpy").layers for part in layer]
-    layers = network._host_layers()
+    sound = parameters(bp.load(path, "numpy"))
+    layers = network.layers
     facts = describe_network(layers, "float32", network.activations, None)
-    facts |= {"notes": network.notes, "generator": network._generator.bit_generator.state}
+    facts |= {"notes": network.notes, "generator": generator_state(network)}
     generator = np.random.default_rng(0)
     seen = {"refused": 0, "same": 0, "wrong": [], "did": [], "longest": 0.0}
     watching = False
@@ -131,8 +132,7 @@ def main(folder, count):
             seen["wrong"].append(f"{what}: {type(error).__name__} {error}"[:300])
         else:
             watching = False
-            found = [np.asarray(part) for layer in loaded.layers for part in layer]
-            same = all(map(np.array_equal, found, sound)) and loaded.notes == network.notes
+            same = all(map(np.array_equal, parameters(loaded), sound)) and loaded.notes == network.notes
             seen["same"] += same
             if not same or loaded.activations != network.activations:
                 seen["wrong"].append(f"{what}: taken")

@@ -447,8 +447,8 @@ def pretended_modules(devices=2):
 BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_calls")
 
 
-def clear_what_is_kept():
-    """Forget backends, and what was compiled for equal ones."""
+def clear_caches():
+    """Clear the cached backends, and the functions that were compiled for them."""
     selector._backend.cache_clear()
     _kept.cache_clear()
 
@@ -462,11 +462,11 @@ def pretending():
     for name in own:
         del sys.modules[name]
     sys.modules.update(known)
-    clear_what_is_kept()
+    clear_caches()
     try:
         yield
     finally:
-        clear_what_is_kept()
+        clear_caches()
         for name in [name for name in sys.modules if name in known or name.startswith(BOUND)]:
             known.setdefault(name, sys.modules.pop(name))
         sys.modules.update(own)
