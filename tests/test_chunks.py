@@ -1,4 +1,4 @@
-"""What goes through a network in parts gives what all at once gives, and is moved a part at a time."""
+"""Data sent through a network in chunks give the same results as all at once, and are moved chunk by chunk."""
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,13 @@ X = np.random.default_rng(0).normal(size=(23, 3))
 
 
 @pytest.fixture
-def small_parts(monkeypatch):
-    """Parts of four samples, for a widest layer of five."""
+def small_chunks(monkeypatch):
+    """Chunks of four samples, for networks whose widest layer has five nodes."""
     monkeypatch.setattr(chunks, "MOST_NUMBERS", 4 * 5 + 1)
 
 
 class Watched:
-    """A backend that tells how many rows are moved, and how many each function is given."""
+    """A backend that counts the rows that it moves, and those that each function takes."""
 
     def __init__(self, backend):
         self.backend, self.moved, self.went = backend, [], []
@@ -50,7 +50,7 @@ def test_spans():
 
 
 @pytest.mark.parametrize("kind", ["numpy", "float32", "list", "frame", "own"])
-def test_parts_give_what_all_at_once_gives(way, kind, monkeypatch):
+def test_chunks_give_the_same_as_all_at_once(way, kind, monkeypatch):
     network = way.network([3, 5, 2], seed=0)
     made = {
         "numpy": X,
@@ -64,15 +64,15 @@ def test_parts_give_what_all_at_once_gives(way, kind, monkeypatch):
     way.assert_close(network.predict(made[kind]), expected)
 
 
-def test_host_data_are_moved_a_part_at_a_time(small_parts):
+def test_host_data_are_moved_chunk_by_chunk(small_chunks):
     network = bp.Network([3, 5, 2], backend="strict", dtype="float64", seed=0)
     network.backend = Watched(network.backend)
     network.predict(X)
     assert network.backend.moved == [4, 4, 4, 4, 4, 3]
-    assert set(network.backend.went) == {4, 3}, "two shapes, which is what a library that compiles for each can bear"
+    assert set(network.backend.went) == {4, 3}, "two shapes only, since some libraries compile for each shape"
 
 
-def test_one_sample_is_still_one(small_parts):
+def test_one_sample_gives_a_1d_output(small_chunks):
     network = bp.Network([3, 5, 2], backend="numpy", seed=0)
     assert network.predict(X[0]).shape == (2,)
     assert network.predict(X[:1]).shape == (1, 2)
@@ -91,7 +91,7 @@ def test_one_sample_is_still_one(small_parts):
         (5.0, ValueError, r"^x has shape \(\)"),
     ],
 )
-def test_messages_know_nothing_of_parts(small_parts, x, error, said):
+def test_messages_do_not_depend_on_chunks(small_chunks, x, error, said):
     with pytest.raises(error, match=said):
         bp.Network([3, 5, 2], backend="numpy", seed=0).predict(x)
 
@@ -100,7 +100,7 @@ def test_messages_know_nothing_of_parts(small_parts, x, error, said):
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("backend", [None, "torch"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_estimators_go_through_in_parts(kind, solver, backend, monkeypatch):
+def test_estimators_work_in_chunks(kind, solver, backend, monkeypatch):
     if backend and (reason := why_unusable(backend)):
         pytest.skip(reason)
     model = kind(hidden_layer_sizes=(5,), solver=solver, random_state=0, max_iter=9, backend=backend)
@@ -113,8 +113,8 @@ def test_estimators_go_through_in_parts(kind, solver, backend, monkeypatch):
         np.testing.assert_allclose(np.asarray(mine), np.asarray(theirs), rtol=1e-6)
 
 
-def test_a_pass_keeps_no_layer_that_is_done_with():
-    """Of twenty wide layers, four arrays are there at once."""
+def test_prediction_releases_layers_that_are_no_longer_needed():
+    """With twenty wide layers, at most four of their arrays exist at once."""
     import tracemalloc
 
     network = bp.Network([256] * 21, "relu", backend="numpy", seed=0)

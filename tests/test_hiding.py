@@ -1,4 +1,4 @@
-"""Libraries that the tests are to run without look as if they were not installed, in the processes that tests start too."""
+"""Hidden libraries look as if they were not installed, also in the processes that tests start."""
 
 import os
 import subprocess
@@ -57,13 +57,13 @@ def run(program, hidden, folder):
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
 
-def test_what_is_hidden_is_not_there_for_anybody(tmp_path):
+def test_hidden_libraries_cannot_be_imported(tmp_path):
     pytest.importorskip("tqdm")
     done = run(LOOK, "tqdm,scipy", tmp_path)
     assert (done.stdout.split(), done.stderr) == (["True"] * 5 + ["False"], "")
 
 
-def test_numpy_alone_will_do_and_what_needs_more_says_so(tmp_path):
+def test_numpy_alone_is_enough_and_the_rest_says_what_to_install(tmp_path):
     done = run(USE, ",".join(sitecustomize.OPTIONAL), tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.iterdir())

@@ -90,7 +90,7 @@ def test_classes_and_one_hot_rows_agree(way):
     assert network.loss(X[0], 3, "cross_entropy").shape == ()
 
 
-def test_one_output_takes_one_number_a_sample(way):
+def test_one_output_takes_a_1d_target(way):
     network = way.network([3, 5, 1], seed=0)
     way.assert_close(network.loss(X, TARGET[:, 0]), way.values(network.loss(X, TARGET[:, :1])))
     assert network.loss(X[0], 0.5).shape == ()
@@ -115,7 +115,7 @@ def test_from_weights_copies(way):
     assert network.layers[0].bias is None
 
 
-def test_to_is_a_copy_elsewhere(way):
+def test_to_copies_the_network_to_another_backend(way):
     network = bp.Network([3, 5, 2], ["relu", "softmax"], backend="numpy", dtype="float64", seed=3)
     moved = network.to(way.flag)
     way.assert_close(moved.predict(X), network.predict(X))
@@ -124,11 +124,11 @@ def test_to_is_a_copy_elsewhere(way):
     way.assert_close(moved.to(way.flag, dtype="float32").predict(X), network.predict(X), rtol=1e-4, dtype="float32")
     probabilities = np.tile([0.25, 0.75], (12, 1))
     network.fit(X, probabilities, epochs=2, batch_size=5)
-    moved.fit(X, probabilities, epochs=2, batch_size=5)  # the random numbers go on alike
+    moved.fit(X, probabilities, epochs=2, batch_size=5)  # the same random numbers follow
     way.assert_close(moved.layers[0].weight, network.layers[0].weight, rtol=1e-10)
 
 
-def test_an_initializer_of_the_user_s_own():
+def test_custom_initializers():
     network = bp.Network([3, 2], initializer=lambda generator, shape: np.full(shape, 0.25), backend="numpy")
     np.testing.assert_array_equal(network.layers[0].weight, np.full((2, 3), 0.25, dtype=np.float32))
 
@@ -312,7 +312,7 @@ def test_bad_data_are_refused_alike_by_every_backend(way, x, target, options, er
 
 
 class Callable:
-    """An activation that can be called as well."""
+    """An activation that is callable, too."""
 
     def __init__(self, function):
         self.function = function
@@ -326,7 +326,7 @@ class Callable:
         return slope
 
 
-def test_two_activations_that_can_be_called_are_no_pair(way):
+def test_two_callable_activations_are_not_taken_for_a_pair(way):
     network = way.network([3, 5, 2], [Callable(lambda net: net), Callable(lambda net: 2.0 * net)], seed=0)
     way.assert_close(network.to(way.flag).predict(X), way.values(network.predict(X)))
 
@@ -357,7 +357,7 @@ def test_target_bounds_hold_without_check_finite():
         network.loss(X, np.full((12, 2), 100.0), "binary_cross_entropy")
 
 
-def test_check_finite_lets_them_through(way):
+def test_check_finite_false_accepts_nan_and_infinity(way):
     network = way.network([3, 5, 2], seed=0, check_finite=False)
     out = way.values(network.predict(NAN))
     assert np.isnan(out[1]).all() and np.isfinite(out[0]).all()

@@ -1,4 +1,4 @@
-"""What nothing but the standard holds together: a namespace never heard of, and arrays that hold no numbers."""
+"""The algorithm needs only the array API standard: it runs on an unknown namespace, and on arrays without values."""
 
 import inspect
 
@@ -22,8 +22,8 @@ def wrap(array):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_namespace_never_heard_of(activation, loss):
-    """Its arrays have no more than the standard's methods, and refuse to become a number in Python."""
+def test_propagation_on_an_unknown_namespace(activation, loss):
+    """Its arrays have only the standard's methods, and refuse conversion to Python numbers."""
     assert "unheard_of" not in BACKENDS
     generator = np.random.default_rng(0)
     layers = [Layer(generator.normal(size=s) / 2, generator.normal(size=s[0])) for s in ((5, 3), (4, 5))]
@@ -41,7 +41,7 @@ def test_a_namespace_never_heard_of(activation, loss):
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_optimizers_of_a_namespace_never_heard_of(name):
+def test_optimizers_on_an_unknown_namespace(name):
     generator = np.random.default_rng(0)
     layers, gradient = ([Layer(generator.normal(size=(2, 3)), generator.normal(size=2))] for _ in range(2))
     schedule = bp.schedules.WarmUp(bp.schedules.Cosine(0.1, over=10), over=3)
@@ -64,7 +64,7 @@ def test_the_wrapper_has_nothing_beyond_the_standard():
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_whole_training_step_on_arrays_without_numbers(torch, loss, optimizer):
+def test_a_training_step_on_arrays_without_values(torch, loss, optimizer):
     """PyTorch's meta device has shapes and dtypes only, and raises when anything asks for a value."""
     from portable_bp.training.step import Batch, MeanLoss, Progress, begin_state, step, summary, zero_error
 
@@ -93,7 +93,7 @@ def test_a_whole_training_step_on_arrays_without_numbers(torch, loss, optimizer)
         float(numbers[0])
 
 
-def test_a_network_on_arrays_without_numbers(torch):
+def test_a_network_on_arrays_without_values(torch):
     network = bp.Network([3, 5, 2], backend="torch:meta", check_finite=False)
     assert network.predict(np.ones((7, 3))).shape == (7, 2)
     assert [part.shape for part in network.gradient(np.ones((7, 3)), np.ones((7, 2)))[0]] == [(5, 3), (5,)]

@@ -48,7 +48,7 @@ def test_wrong_settings(make, said):
 
 @pytest.mark.parametrize("outer", [optimizers.Penalized, optimizers.Clipped])
 @pytest.mark.parametrize("inner", ["sgd", optimizers.SGD, None])
-def test_what_goes_around_no_optimizer(outer, inner):
+def test_only_optimizers_can_be_wrapped(outer, inner):
     with pytest.raises(TypeError, match=f"{outer.__name__} goes around .*, and should go around an optimizer"):
         outer(inner)
 

@@ -25,7 +25,7 @@ def test_variance(name, variance, distribution):
 
 
 def test_glorot_uniform_is_scikit_learn_s_bound():
-    """scikit-learn draws from sqrt(factor / (fan_in + fan_out)), factor being 6 but for its logistic units."""
+    """scikit-learn's bound is sqrt(factor / (fan_in + fan_out)), where factor is 6 except for logistic units."""
     weight = INITIALIZERS["glorot_uniform"](np.random.default_rng(0), SHAPE)
     assert np.abs(weight).max() == pytest.approx(math.sqrt(6 / 800), rel=1e-3)
 

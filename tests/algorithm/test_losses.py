@@ -34,7 +34,7 @@ def test_the_threshold_of_huber_agrees_with_pytorch(torch, threshold):
     np.testing.assert_allclose(loss.slope(out, target), leaf.grad.numpy(), rtol=1e-13)
 
 
-def test_a_certain_and_right_net_keeps_its_small_error():
+def test_confident_right_predictions_keep_their_small_errors():
     value = bp.losses.BinaryCrossEntropy().value(np.array([[40.0], [-40.0]]), np.array([[1.0], [0.0]]))
     np.testing.assert_allclose(value, np.exp(-40.0), rtol=1e-12)
 
@@ -56,7 +56,7 @@ def test_value_agrees_with_scikit_learn():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cross_entropies_at_ten_thousand(way, dtype):
-    """The error of a certain and wrong net is the net itself, that of a certain and right one is zero."""
+    """For large nets, the error of a wrong prediction is the net itself, and that of a right one is zero."""
     backend = way.backend(dtype)
     out = backend.asarray([[1e4, -1e4], [-1e4, 1e4], [0.0, 0.0]])
     classes, one_hot = backend.asarray([1, 1, 1], "int32"), backend.asarray([[0.0, 1.0]] * 3)
@@ -72,7 +72,7 @@ def test_cross_entropies_at_ten_thousand(way, dtype):
     way.assert_close(slope, [[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]], rtol=1e-6, atol=2e-38, dtype=dtype)
 
 
-def test_a_loss_that_is_not_summed_over_outputs_is_refused(way):
+def test_a_loss_without_sums_over_outputs_is_refused(way):
     own = (lambda out, target: (out - target) ** 2, lambda out, target: 2.0 * (out - target))
     network = way.network([2, 3, 2], seed=0)
     with pytest.raises(

@@ -29,7 +29,7 @@ def test_erf_agrees_with_scipy(way):
 def test_the_tail_keeps_its_digits(way):
     """The exponent x^2 / 2 is rounded, so the relative error of its power grows with it, in SciPy too."""
     expected = special.ndtr(X)
-    normal = expected > 1e-300  # some devices take smaller numbers for zero
+    normal = expected > 1e-300  # some devices flush smaller numbers to zero
     cumulative = run(way, normal_distribution, X)
     error = np.abs(cumulative - expected)[normal] / expected[normal]
     np.testing.assert_array_less(error, 1e-15 * (1.0 + np.clip(-X[normal], 0.0, 40.0) ** 2))

@@ -38,7 +38,7 @@ AGAINST_PYTORCH = [
 
 @pytest.mark.parametrize(("name", "optimizer", "make"), AGAINST_PYTORCH)
 def test_updates_agree_with_pytorch(torch, way, name, optimizer, make):
-    """The slopes are those of the sum of p^4 / 4, so that they change as the parameters do."""
+    """The error is the sum of p^4 / 4, so its slopes change with the parameters."""
     backend = way.backend()
     layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
     theirs = [torch.tensor(part, requires_grad=True) for part in flatten(start())]
@@ -111,7 +111,7 @@ def test_clipping_agrees_with_pytorch(torch, way, norm):
         way.assert_close(mine, -other.grad.numpy(), rtol=1e-5)  # PyTorch adds 1e-6 to the norm that it divides by
 
 
-def test_clipping_looks_at_each_network_of_a_population():
+def test_each_network_of_a_population_is_clipped_by_its_own_norm():
     gradient = [Layer(np.stack([np.full((2, 2), 3.0), np.full((2, 2), 0.01)]), None)]
     optimizer = bp.optimizers.Clipped(bp.optimizers.SGD(1.0), norm=1.0)
     zeros = [Layer(np.zeros((2, 2, 2)), None)]
@@ -135,7 +135,7 @@ def test_adam_with_epsilon_on_the_uncorrected_root_is_scikit_learns():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_steered_rate_is_one_that_was_chosen_for_each_update(way, name):
+def test_a_steered_rate_can_change_with_each_update(way, name):
     backend = way.backend()
     layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
     rates = [0.01, 0.01, 0.002, 0.05]

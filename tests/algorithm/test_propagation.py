@@ -23,7 +23,7 @@ def problems(draw, layers, batch=64, width=9):
 
 
 def drawn(problem, activation, loss, output_activation=None):
-    """Return the pieces of a problem: layers, the activations' names, inputs, target, sample weight."""
+    """Return layers, the activations' names, inputs, target and sample weight of a random problem."""
     sizes, bias, samples, seed = problem
     generator = np.random.default_rng(seed)
     layers = [
@@ -41,7 +41,7 @@ def drawn(problem, activation, loss, output_activation=None):
 
 
 def suits(loss, activation):
-    """Poisson is the loss of a positive output; exp above exp leaves the range of float64."""
+    """Poisson needs a positive output, and exp of exp overflows float64."""
     return loss != "poisson" or activation in ("sigmoid", "softplus", "softmax", "exp")
 
 
@@ -52,7 +52,7 @@ def suits(loss, activation):
 def test_gradient_agrees_with_pytorch_autograd(torch, activation, loss, problem, weighted):
     output = activation if suits(loss, activation) else "exp"
     if activation == "exp":
-        # A tower of exponentials overflows in any library; one of them at a time does not.
+        # Nested exponentials overflow in any library; single ones do not.
         activation = "tanh"
     layers, names, inputs, target, sample_weight = drawn(problem, activation, loss, output)
     weight = sample_weight if weighted else None
@@ -82,7 +82,7 @@ def test_gradient_agrees_with_finite_differences(activation, loss, problem):
     passed = propagate(chosen, measure, layers, inputs, target, weight)
     hypothesis.assume(np.isfinite(passed.error) and passed.error < 1e6)
     if KINKED & {loss, *names}:
-        # A finite difference across a kink is the slope on neither side.
+        # A finite difference across a kink equals the slope on neither side.
         near = [np.abs(signal.net) for signal in passed.signals]
         if loss in KINKED:
             miss = np.abs(passed.signals[-1].out - target)
@@ -111,7 +111,7 @@ def test_gradient_agrees_with_finite_differences(activation, loss, problem):
 
 
 def test_the_article_s_recursion_by_hand():
-    """delta_l = (W_{l+1}^T delta_{l+1}) f'(net_l), written out with columns as the article has them."""
+    """delta_l = (W_{l+1}^T delta_{l+1}) f'(net_l), written out for column vectors as in the article."""
     generator = np.random.default_rng(0)
     weights = [generator.normal(size=shape) for shape in ((4, 2), (3, 4), (2, 3))]
     layers = [Layer(weight, None) for weight in weights]
@@ -131,7 +131,7 @@ def test_the_article_s_recursion_by_hand():
         np.testing.assert_allclose(gradient[level].weight, np.outer(deltas[level], outs[level]), rtol=1e-14)
 
 
-def test_the_same_layer_may_stand_twice():
+def test_the_same_layer_can_be_used_twice():
     layer = Layer(np.array([[0.3, -0.2], [0.5, 0.7]]), np.array([0.1, -0.4]))
     activations = [bp.activations.Tanh()] * 2
     inputs, target = np.array([[1.0, 2.0]]), np.array([[0.0, 1.0]])
@@ -192,7 +192,7 @@ def test_float32_stays_float32(way, activation, loss):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("depth", [2, 4, 8])
 def test_hidden_exponentials_agree_with_pytorch_autograd(torch, depth, loss):
-    """Weights are small, so that exponentials of exponentials stay in the range of float64."""
+    """Weights are small, so that exponentials of exponentials do not overflow float64."""
     generator = np.random.default_rng(depth)
     layers = [Layer(generator.normal(size=(3, 3)) / 10, generator.normal(size=3) / 10) for _ in range(depth)]
     inputs, target = generator.normal(size=(6, 3)), draw_target(loss, generator, 6, 3)

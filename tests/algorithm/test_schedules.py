@@ -40,18 +40,18 @@ def test_cosine_stays_at_its_end():
     assert bp.schedules.Cosine(0.5, over=10, final=0.1)(np.asarray(25.0)) == pytest.approx(0.1)
 
 
-def test_warm_up_goes_around_any_schedule():
+def test_warm_up_wraps_any_schedule():
     schedule = bp.schedules.WarmUp(bp.schedules.Exponential(1.0, factor=0.5, over=10), over=4)
     assert schedule(np.asarray(1.0)) == pytest.approx(0.5 * math.pow(0.5, 0.1))
     assert schedule(np.asarray(20.0)) == pytest.approx(0.25)
 
 
 def test_a_schedule_is_followed_by_a_compiled_step(way):
-    """The rate of the second epoch is not the first one's: the count is an array, and no part of the trace."""
+    """The rate of the second epoch differs from the first one's: the count is an array, not a constant of the trace."""
     network = way.network([1, 1], "identity", bias=False, initializer="zeros")
     schedule = bp.schedules.Step(1.0, every=1, factor=0.5)
     network.fit([[1.0]], [[1.0]], optimizer="sgd", learning_rate=schedule, epochs=2)
-    way.assert_close(network.layers[0].weight, [[1.0]])  # 0 + 1.0 * 1, and then no error is left
+    way.assert_close(network.layers[0].weight, [[1.0]])  # 0 + 1.0 * 1, after which the error is zero
     network = way.network([1, 1], "identity", bias=False, initializer="zeros")
     network.fit([[0.5]], [[1.0]], optimizer="sgd", learning_rate=schedule, epochs=2)
     way.assert_close(network.layers[0].weight, [[0.5 + 0.5 * 0.75 * 0.5]])
@@ -59,7 +59,7 @@ def test_a_schedule_is_followed_by_a_compiled_step(way):
 
 @pytest.mark.parametrize("every", [41, 49, 98, 103, 161])
 def test_step_changes_on_the_update_that_it_names(way, every):
-    """A compiler that divides by multiplying with a reciprocal comes out just below."""
+    """A compiler that replaces division by multiplication with a reciprocal gets slightly less than a whole number."""
     for dtype in ("float32", "float64"):
         backend = way.backend(dtype)
         run = backend.compile(bp.schedules.Step(1.0, every=every, factor=0.5))

@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def session(path):
-    # onnxruntime writes of what it cannot read to the error stream of the process.
+    # onnxruntime reports what it cannot read on the standard error stream of the process.
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -33,7 +33,7 @@ def assert_near(found, expected, dtype):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
-# exp of exp is beyond any dtype, so it is an output alone.
+# exp of exp overflows any dtype, so exp is used for the output only.
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(
     inputs=st.integers(1, 5),
@@ -57,7 +57,7 @@ def test_onnxruntime_gives_what_the_network_gives(tmp_path_factory, inputs, hidd
 
 @BOTH
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, bp.activations.LeakyReLU(0.3), bp.activations.ELU(2.0)], ids=str)
-def test_far_nets(tmp_path, activation, dtype):
+def test_extreme_nets(tmp_path, activation, dtype):
     network = bp.Network.from_weights([np.eye(2)], activation=activation, backend="numpy", dtype=dtype)
     network.to_onnx(tmp_path / "model.onnx")
     far = FAR[np.abs(FAR) < 80] if activation == "exp" and dtype == "float32" else FAR[FAR < 700]
@@ -68,7 +68,7 @@ def test_far_nets(tmp_path, activation, dtype):
 
 
 @BOTH
-def test_float64_is_no_float32_in_disguise(tmp_path, dtype):
+def test_float64_models_compute_in_float64(tmp_path, dtype):
     x = np.linspace(-5.0, 5.0, 101, dtype=dtype)[:, None]
     for activation in ACTIVATIONS:
         network = bp.Network.from_weights([[[1.0]]], activation=activation, backend="numpy", dtype=dtype)
@@ -78,7 +78,7 @@ def test_float64_is_no_float32_in_disguise(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_no_runtime_finds_an_operator_without_float64_in_it(tmp_path, activation):
+def test_float64_files_need_no_operator_that_lacks_float64(tmp_path, activation):
     """A product with a Sigmoid becomes a QuickGelu, and one with an Erf a Gelu: onnxruntime has neither in float64."""
     network = bp.Network([3, 4, 2], activation, activation, backend="numpy", dtype="float64", seed=0)
     network.to_onnx(tmp_path / "model.onnx")
@@ -133,7 +133,7 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
 
 @pytest.fixture
 def old(tmp_path):
-    """A file that is there, and must stay as it is where nothing can be written."""
+    """A file that exists already, and must not change if writing fails."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"old")
     yield path
@@ -164,7 +164,7 @@ def test_without_onnx(old, monkeypatch):
         bp.Network([3, 2], backend="numpy").to_onnx(old)
 
 
-def test_where_nothing_can_be_written(tmp_path):
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path):
     with pytest.raises(OSError, match="could not be written"):
         bp.Network([3, 2], backend="numpy").to_onnx(tmp_path / "missing" / "model.onnx")
     assert not list(tmp_path.iterdir())

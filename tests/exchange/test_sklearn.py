@@ -110,7 +110,7 @@ def test_a_model_of_scikit_learn_with_our_weights(hidden, outputs, activation, b
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_model_that_learns_on_leaves_the_network_alone(bias):
+def test_training_the_model_further_does_not_change_the_network(bias):
     network = bp.Network([3, 4, 1], "relu", "identity", bias, backend="numpy", seed=0)
     before = network.predict(X)
     for array in network.coefs_ + network.intercepts_:

@@ -17,7 +17,7 @@ from tests.support.oracles import ACTIVATIONS, torch_activation
 X = np.random.default_rng(0).normal(size=(7, 3))
 FAR = np.concatenate([np.linspace(-800.0, 800.0, 81), np.linspace(19.0, 45.0, 105), [-100.0, 100.0]])[:, None]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
-# exp of exp is beyond any dtype, so it is an output alone.
+# exp of exp overflows any dtype, so exp is used for the output only.
 HIDDEN = st.lists(st.tuples(st.integers(1, 6), st.sampled_from([name for name in ACTIVATIONS if name != "exp"])), max_size=4)
 NETWORKS = {
     "inputs": st.integers(1, 5),
@@ -60,7 +60,7 @@ def test_from_torch_gives_what_the_module_gives(torch, inputs, hidden, outputs, 
     module = torch.nn.Sequential(*parts)
     network = bp.Network.from_torch(module, backend="numpy")
     x = np.random.default_rng(0).normal(size=(samples, inputs)).astype(dtype)
-    # PyTorch's own softplus is off by 2e-9 above 20, which such small nets do not reach.
+    # PyTorch's softplus has an error of 2e-9 for nets above 20, which these small networks do not reach.
     assert_near(network.predict(x), module(torch.tensor(x)).detach().numpy(), dtype)
 
 
@@ -86,7 +86,7 @@ def test_to_torch_gives_what_the_network_says(torch, inputs, hidden, outputs, bi
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "gelu", "gelu_tanh", "silu", "softplus"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_far_nets(torch, name, dtype):
+def test_extreme_nets(torch, name, dtype):
     network = bp.Network.from_weights([[[1.0]]], activation=name, backend="numpy", dtype=dtype)
     x = FAR.astype(dtype)
     found = network.to_torch()(torch.tensor(x)).detach().numpy()
@@ -102,7 +102,7 @@ def test_settings_of_activations_go_both_ways(torch):
     assert bp.Network.from_torch(module, backend="numpy").activations == tuple(activations)
 
 
-def test_nested_and_shared_modules_and_those_that_do_nothing(torch):
+def test_nested_shared_and_identity_modules(torch):
     class Block(torch.nn.Sequential):
         def __init__(self):
             super().__init__(torch.nn.Linear(4, 4), relu, torch.nn.Dropout(0.5))
@@ -159,13 +159,13 @@ def test_on_every_backend(torch, way):
 def test_the_device_is_the_network_s(torch):
     from portable_bp.exchange.torch import make_sequential
 
-    # The one device besides the CPU that is everywhere; a network there has no numbers to give.
+    # The only other device that is always available; its arrays hold no values.
     backend = bp.select_backend("torch:meta")
     module = make_sequential({"0.weight": np.ones((2, 3), np.float32)}, [{"name": "relu"}], backend)
     assert module[0].weight.is_meta and module[0].weight.dtype == torch.float32
 
 
-def test_a_module_can_go_on_learning_and_be_pickled(torch):
+def test_a_module_can_be_trained_further_and_pickled(torch):
     network = bp.Network([3, 4, 2], "tanh", "exp", backend="numpy", seed=0)
     state = torch.random.get_rng_state()
     module = network.to_torch()
@@ -238,7 +238,7 @@ def test_modules_that_are_no_network(torch):
 
 
 @pytest.mark.parametrize("given", [None, [1.0], np.ones((2, 3)), len])
-def test_what_is_no_module(torch, given):
+def test_objects_that_are_no_modules(torch, given):
     with pytest.raises(TypeError, match=f"module is a {type(given).__name__}, and should be a torch.nn.Sequential"):
         bp.Network.from_torch(given, backend="numpy")
 

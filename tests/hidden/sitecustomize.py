@@ -1,19 +1,19 @@
-"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed; and note which ones tests ask for.
+"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed, and note which libraries tests ask for.
 
-The notes go into the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests start
-do both too: Python runs a module of this name at its start where it finds one, and so this folder is put on their PYTHONPATH.
+The notes are written to the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests
+start do both, too: Python imports a module of this name when it starts, so this folder is put on their PYTHONPATH.
 """
 
 import importlib.machinery
 import os
 import sys
 
-# The optional libraries, by the names of their modules.
+# The module names of the optional libraries.
 OPTIONAL = {
     *("array_api_strict", "cupy", "jax", "matplotlib", "onnx", "onnxruntime", "pandas", "polars", "safetensors", "scipy"),
     *("sklearn", "torch", "tqdm"),
 }
-# What cannot be imported without another library, so that no installation has the one and lacks the other.
+# Libraries that cannot be installed without the key are hidden with it.
 REQUIRED_BY = {"scipy": {"sklearn", "jax"}}
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "array_api_strict": "array-api-strict"}
 
@@ -22,7 +22,7 @@ _noted = set()
 
 
 def note(library, asking=None):
-    """Note that a file of tests, or else that of the test that is under way, asks for a library."""
+    """Note that a file of tests asks for a library; by default, the file of the running test."""
     asking = asking or os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
     path = os.environ.get("PORTABLE_BP_NOTES")
     if path and asking and library in OPTIONAL and (asking, library) not in _noted:
@@ -32,7 +32,7 @@ def note(library, asking=None):
 
 
 class HidingFinder:
-    """Finds modules on sys.path, but for some."""
+    """Finds modules on sys.path, except hidden ones."""
 
     def __init__(self, finder, hidden):
         self.finder = finder
@@ -53,7 +53,7 @@ class HidingFinder:
 
 
 def hide():
-    """Hide the libraries, and return their names."""
+    """Hide the libraries that PORTABLE_BP_WITHOUT names, and return their names."""
     hidden = {name for name in os.environ.get("PORTABLE_BP_WITHOUT", "").split(",") if name}
     if hidden - OPTIONAL:
         raise ValueError(f"PORTABLE_BP_WITHOUT names {sorted(hidden - OPTIONAL)}: the known ones are {sorted(OPTIONAL)}")

@@ -15,7 +15,7 @@ OPENINGS = {"lists": ("[", "]"), "dicts": ('{"a":', "}"), "both": ('[{"[":', "}]
 
 
 def nested(depth, kind="lists"):
-    """Return JSON that is so deep."""
+    """Return JSON of a given depth."""
     opening, closing = OPENINGS[kind]
     times = depth // 2 if kind == "both" else depth
     return opening * times + "0" + closing * times
@@ -45,7 +45,7 @@ def test_the_limit_is_the_same_everywhere(depth, kind):
     limit=st.integers(0, 4),
     options=st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 1}]),
 )  # fmt: skip
-def test_what_stands_in_strings_is_not_deep(tree, limit, options):
+def test_brackets_in_strings_do_not_count(tree, limit, options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_depth, "MAX_DEPTH", limit)
         if depth_of(tree) <= limit:
@@ -67,14 +67,14 @@ def test_any_text_is_read_as_json_reads_it(text):
 
 
 @pytest.mark.parametrize("text", ['"' + '\\"' * 10**6, '"' * 10**6, "\\" * 10**6, "[]" * 10**6, '["' * 10**6])
-def test_a_long_text_takes_no_longer_than_it_is(text):
-    """It takes hours where every quote begins anew what an earlier one did."""
+def test_the_time_is_proportional_to_the_length(text):
+    """A scan that restarts at every quote would take hours."""
     with pytest.raises(ValueError):
         read_json(text)
 
 
 def write_as_a_stranger(path, block):
-    """Write a file without arrays, whose block of facts is any text."""
+    """Write a file without arrays whose header facts are any text."""
     safetensors = pytest.importorskip("safetensors.numpy")
     path.write_bytes(safetensors.save({}, {"portable_bp": block}))
 
@@ -119,7 +119,7 @@ def test_what_is_written_can_be_read(tmp_path):
 
 
 class Remembering:
-    """A callback that remembers what it is given."""
+    """A callback with a state that it was given."""
 
     def __init__(self, state):
         self.state = state
@@ -134,8 +134,8 @@ class Remembering:
         self.state = state
 
 
-def test_a_checkpoint_that_would_be_too_deep_is_not_begun(tmp_path):
-    """With a state as deep as any that is written it goes on."""
+def test_training_with_a_checkpoint_that_would_be_too_deep_does_not_start(tmp_path):
+    """With a state of the greatest depth that can be written, training continues."""
 
     def fit(state, epochs):
         network = bp.Network([4, 2], backend="numpy", seed=0)

@@ -20,7 +20,7 @@ from portable_bp.storage import replace_file
 from tests.support.networks import bits
 from tests.support.targets import TARGETS, usable
 
-USABLE = sorted({TARGETS[name] for name in usable() if name != "cupy-pretended"})  # which is there for its own tests alone
+USABLE = sorted({TARGETS[name] for name in usable() if name != "cupy-pretended"})  # which is a target of the tests only
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -69,7 +69,7 @@ LOSSES_SET_UP = [None, *(make() for make in LOSSES.values()), bp.losses.Huber(0.
     notes=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3),
     bias=st.booleans(),
 )
-def test_what_a_network_is_comes_back(tmp_path_factory, sizes, activations, loss, notes, bias):
+def test_loading_restores_everything_that_saving_wrote(tmp_path_factory, sizes, activations, loss, notes, bias):
     path = tmp_path_factory.mktemp("files") / "model.safetensors"
     network = bp.Network(sizes, activations[: len(sizes) - 1], bias=bias, backend="numpy", seed=0)
     network.loss_function, network.notes = loss, notes
@@ -85,7 +85,7 @@ def test_what_a_network_is_comes_back(tmp_path_factory, sizes, activations, loss
 
 
 def test_training_goes_on_with_the_same_random_numbers(way, tmp_path):
-    """sgd remembers nothing, so half a training, saved and loaded, and the other half are the whole one."""
+    """SGD has no state, so two halves of a training, with saving and loading in between, equal the whole."""
     x = np.random.default_rng(0).normal(size=(20, 3))
 
     def network():
@@ -109,7 +109,7 @@ def square_delta(slope, signal):
     return 2.0 * slope * signal.net
 
 
-def test_activations_of_one_s_own_are_given_again(tmp_path):
+def test_custom_activations_are_passed_to_load(tmp_path):
     path, own = tmp_path / "model.safetensors", (square, square_delta)
     network = bp.Network([2, 3, 1], own, "identity", backend="numpy", seed=0)
     network.save(path)
@@ -120,7 +120,7 @@ def test_activations_of_one_s_own_are_given_again(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    """A limit on the size of files is a disk that becomes full in the middle of a write."""
+    """A limit on the size of files acts like a disk that becomes full during a write."""
     program = """
 import errno, json, resource, sys
 import portable_bp as bp
@@ -171,7 +171,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["none", "file"])
-def test_a_folder_that_takes_no_files_is_told(tmp_path, folder):
+def test_the_error_names_a_folder_that_cannot_be_written_to(tmp_path, folder):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="model.safetensors could not be written .*nothing was left behind"):
         bp.Network([2, 3], backend="numpy").save(tmp_path / folder / "model.safetensors")
@@ -187,8 +187,8 @@ def test_a_link_stays_a_link(tmp_path):
 
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(st.dictionaries(st.text(st.characters(), max_size=5), st.text(st.characters(), max_size=9), max_size=3))
-def test_long_notes_come_back(tmp_path_factory, notes):
-    """Half surrogates too, which JSON writes."""
+def test_long_notes_are_restored(tmp_path_factory, notes):
+    """Lone surrogates too, which JSON can write."""
     path = tmp_path_factory.mktemp("files") / "model.safetensors"
     network = bp.Network([2, 3], backend="numpy", seed=0)
     network.notes = notes | {"long": "\U0001f98a" * (MAX_NOTES // 14), "empty": ""}
@@ -202,7 +202,7 @@ def test_long_notes_come_back(tmp_path_factory, notes):
 @pytest.mark.parametrize("character", ["a", '"', "\\", "\0", "\u00e9", "\U0001f98a"])
 @pytest.mark.parametrize("count", [1, 1000])
 def test_notes_of_any_length_and_number_fit(tmp_path, character, count):
-    """Of what is just short enough for the header, whatever JSON makes of it there, and of what is not."""
+    """Lengths just within and just beyond what fits into the header, after JSON has escaped the text."""
     network = bp.Network([2, 3], backend="numpy", seed=0)
     a_character = len(json.dumps(json.dumps(character)[1:-1])) - 2
     length = (MAX_NOTES // count - 20) // a_character
@@ -214,7 +214,7 @@ def test_notes_of_any_length_and_number_fit(tmp_path, character, count):
             assert len(list(file.keys())) == keys
 
 
-def test_a_file_with_long_notes_says_that_older_readers_do_not_know_them(tmp_path):
+def test_a_file_with_long_notes_has_a_version_that_older_readers_refuse(tmp_path):
     def version(network):
         network.save(tmp_path / "model.safetensors")
         with safetensors.safe_open(tmp_path / "model.safetensors", "numpy") as file:

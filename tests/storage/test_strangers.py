@@ -1,4 +1,4 @@
-"""Files of unknown origin: refused with a reason, within a second and 100 MB, and without running anything of them."""
+"""Files of unknown origin are refused with a reason, within a second and 100 MB, and nothing in them is run."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from portable_bp.exchange.describe import describe_network, name_arrays
 from portable_bp.storage import write_arrays
 from tests.support.networks import generator_state
 
-pytest.importorskip("resource", reason="this system does not tell how much memory a process took")
+pytest.importorskip("resource", reason="this system does not report how much memory a process used")
 
 
 def test_ten_thousand_damaged_files_are_refused(tmp_path):
@@ -53,7 +53,7 @@ def facts_and_arrays():
         ),
     ],
 )
-def test_the_reason_is_told(tmp_path, change, said):
+def test_the_error_gives_the_reason(tmp_path, change, said):
     facts, arrays = facts_and_arrays()
     change(facts, arrays)
     path = tmp_path / "model.safetensors"
@@ -78,7 +78,7 @@ def test_the_reason_is_told(tmp_path, change, said):
     ],
     ids=str,
 )
-def test_notes_that_are_none_are_refused(tmp_path, notes, arrays, said):
+def test_invalid_notes_are_refused(tmp_path, notes, arrays, said):
     facts, parameters = facts_and_arrays()
     path = tmp_path / "model.safetensors"
     write_arrays(path, "model", parameters | arrays, facts | {"notes": notes}, version=2)
@@ -87,7 +87,7 @@ def test_notes_that_are_none_are_refused(tmp_path, notes, arrays, said):
     assert str(path) in str(caught.value) and len(str(caught.value)) < 600
 
 
-def test_files_of_others_are_refused(tmp_path):
+def test_files_of_other_programs_are_refused(tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file({"0.weight": np.zeros((2, 2), "float32")}, path)
     with pytest.raises(bp.ModelFileError, match="not written by portable_bp"):

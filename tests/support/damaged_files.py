@@ -49,7 +49,7 @@ def damaged(content, generator):
     length = len(content)
     header = int.from_bytes(content[:8], "little")
     place = int(generator.integers(length))
-    near = int(generator.integers(8 + header))  # most of what can go wrong is in the header
+    near = int(generator.integers(8 + header))  # most damage that matters is in the header
     some = int(generator.integers(1, 65))
     kind = generator.integers(10)
     if kind == 0:
@@ -69,7 +69,7 @@ def damaged(content, generator):
         bytes_of[near:near] = bytes_of[place : place + some]
     elif kind == 7:
         bytes_of[:8] = (int(generator.integers(2**62)) >> int(generator.integers(62))).to_bytes(8, "little")
-    elif kind == 8:  # another digit, of which shapes and offsets are made
+    elif kind == 8:  # another digit in a shape or an offset
         digits = [at for at in range(8, 8 + header) if 48 <= content[at] <= 57]
         bytes_of[digits[generator.integers(len(digits))]] = 48 + generator.integers(10)
     else:
@@ -78,7 +78,7 @@ def damaged(content, generator):
 
 
 def oversized():
-    """Yield headers that are long, deep or full."""
+    """Yield files whose headers are too long, too deep or have too many entries."""
     for size in (2**20, 4 * 2**20):
         for text in (b"[" * size, b'{"a":' * (size // 5), b" " * size, b"9" * size):
             yield len(text).to_bytes(8, "little") + text
@@ -151,7 +151,7 @@ def main(folder, count):
         with open(path, "wb") as file:
             file.write(mutated)
         load("oversized")
-    with open(path, "wb") as file:  # a header of two gigabytes, in a file that takes no room on the disk
+    with open(path, "wb") as file:  # a header of two gigabytes, in a sparse file
         file.write((2**31).to_bytes(8, "little"))
         file.truncate(8 + 2**31)
     load("a header of gigabytes")
@@ -162,7 +162,7 @@ def main(folder, count):
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + 2**31)
     load("an array of gigabytes")
-    # Lies whose checksum is right.
+    # Wrong facts with a right checksum.
     for name in facts:
         for junk in JUNK:
             texts = isinstance(junk, dict) and all(isinstance(value, str) for value in junk.values())

@@ -1,4 +1,4 @@
-"""Kernels of a GPU, run by NumPy: a kernel's lines are Python too."""
+"""Run the fused kernels of a GPU with NumPy: the lines of a kernel are valid Python, too."""
 
 import functools
 
@@ -14,7 +14,7 @@ IN_PYTHON = {
 
 
 class FusedOnTheHost(FusedLibrary):
-    """Plays what is recorded as it is played on a GPU, in main memory."""
+    """Replays recorded steps in main memory with the same fused kernels as on a GPU."""
 
     xp = np
 
@@ -27,7 +27,7 @@ def run_kernel(kernel, *arrays):
     assert tuple(array.dtype for array in reads) == kernel.inputs
     assert tuple(array.dtype for array in writes) == kernel.outputs
     assert len(writes) == len(kernel.results) > 0
-    # A place is read, computed and written by one thread; whatever else is read there must not be written by another.
+    # One thread reads, computes and writes an element; no other thread may write what it reads.
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     assert {array.shape for array in writes} == {shape}, "CuPy wants all outputs in the shape that all is broadcast to"
     variables = {f"in{number}": array.copy() for number, array in enumerate(reads)}

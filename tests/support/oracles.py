@@ -1,4 +1,4 @@
-"""What the project is held against and did not write: PyTorch's autograd, and finite differences."""
+"""Independent implementations to compare with: PyTorch's activations, losses and autograd."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def torch_activation(name):
 
 
 def torch_loss(name, out, target):
-    """Return PyTorch's loss of each sample."""
+    """Return PyTorch's loss for each sample."""
     import torch
     from torch.nn import functional
 
@@ -79,7 +79,7 @@ def torch_gradient(layers, activations, loss, inputs, target, sample_weight=None
 
 
 def draw_target(loss, generator, samples, outputs, classes=True):
-    """Return targets that suit a loss."""
+    """Draw random targets that are valid for a loss."""
     if loss == "cross_entropy":
         numbers = generator.integers(outputs, size=samples)
         return numbers if classes else np.eye(outputs)[numbers]
@@ -91,7 +91,7 @@ def draw_target(loss, generator, samples, outputs, classes=True):
 
 
 def relative_distance(found, expected, smallest_scale=0.0):
-    """Return the greatest difference of two gradients, relative to the greatest slope of the one expected.
+    """Return the largest difference between two gradients, relative to the largest expected slope.
 
     Where slopes are what is left of larger ones that cancel, as in a softmax, smallest_scale is what they are measured by.
     """

@@ -1,8 +1,8 @@
-"""A CuPy that is pretended, so that all but the GPU itself is run where there is none.
+"""A pretended CuPy, so that all code for CuPy can run without a GPU.
 
-NumPy computes, behind CuPy's names and with CuPy's strictness: no array goes from or to main memory by itself, none is computed
-with but on its own device, nothing but launches is captured. Kernels are run as the Python that their lines are, and products
-by the BLAS that SciPy brings, from the very pointers and leading dimensions that cuBLAS would be given.
+NumPy computes, behind CuPy's names and as strict as CuPy: arrays are never transferred implicitly, computing with an array on
+another device is an error, and only launches are captured. Kernels run as Python code, and matrix products use SciPy's BLAS
+with the same pointers and leading dimensions as cuBLAS would take.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from tests.support.kernels_in_python import IN_PYTHON
 current_device = [0]
 current_stream = ["null"]
 capturing = []
-quiet = functools.partial(np.errstate, all="ignore")  # as a GPU is
+quiet = functools.partial(np.errstate, all="ignore")  # a GPU does not warn
 
 
 class CUDARuntimeError(RuntimeError):
@@ -56,7 +56,7 @@ class Device:
 
 
 class Pointer:
-    """Where an array's numbers are."""
+    """The address of an array's data."""
 
     def __init__(self, host):
         self.host = host
@@ -67,11 +67,11 @@ class Pointer:
 
 
 compute_types = {"float32": 0, "float64": 0}
-BITS = {77: 10, 75: 7}  # of the fraction that TF32 and bfloat16 keep
+BITS = {77: 10, 75: 7}  # fraction bits of TF32 and bfloat16
 
 
 def rounded(array, bits):
-    """Return numbers of float32 with so many bits of their fraction: the nearest, and of two the even one."""
+    """Round float32 numbers to so many fraction bits, ties to even."""
     drop = np.uint32(23 - bits)
     one = np.uint32(1)
     held = np.array(array, "float32").view("uint32")
@@ -93,7 +93,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # CuPy's name
     def _view(self, host):
         return ndarray(host, self.device)
 
-    __cuda_array_interface__ = None  # by which an array of any library on a GPU is known
+    __cuda_array_interface__ = None  # how other libraries recognize an array on a GPU
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)
@@ -172,7 +172,7 @@ def refuse_while_capturing():
 
 
 def unwrap(given, devices=None):
-    """Return NumPy's arrays, whose devices are the current one, or noted."""
+    """Return the NumPy arrays inside; their devices go into a list, or must be the current one."""
     if isinstance(given, ndarray):
         if devices is None:
             refuse_elsewhere([given.device])
@@ -192,7 +192,7 @@ def refuse_elsewhere(devices):
 
 
 def launch(function, *given):
-    """Do it, or note it where it is captured."""
+    """Call a function, or record it while a stream is capturing."""
     if capturing:
         capturing[-1].append(functools.partial(function, *given))
     else:
@@ -214,7 +214,7 @@ def wrapped(function):
         if isinstance(result, np.ndarray | np.generic):
             host = np.asarray(result)
             if devices and isinstance(given[0], np.ndarray) and np.may_share_memory(host, given[0]):
-                return ndarray(host, devices[0])  # a view is none of a device's work
+                return ndarray(host, devices[0])  # a view needs no work on the device
             refuse_elsewhere(devices)
             if capturing:
                 capturing[-1].append(lambda: host.__setitem__(..., function(*given, **options)))
@@ -227,7 +227,7 @@ def wrapped(function):
 
 
 class ElementwiseKernel:
-    """Runs the lines of a kernel, as C++ would, in Python."""
+    """Runs the lines of a C++ kernel as Python."""
 
     def __init__(self, reads, writes, operation, name, preamble, no_return):
         self.reads, self.writes = ([part.split() for part in each.split(", ") if part] for each in (reads, writes))
@@ -358,7 +358,7 @@ def _module(name, **contents):
 
 
 def _like(name, library, **contents):
-    """Return a module with what NumPy's has, but computing on a device."""
+    """Return a module with the names of NumPy's, computing on a device."""
     module = _module(name, **contents)
     for known in dir(library):
         given = getattr(library, known)
@@ -369,7 +369,7 @@ def _like(name, library, **contents):
 
 @functools.cache
 def pretended_modules(devices=2):
-    """Return the modules of a pretended CuPy, and of a pretended nvmath-python, by their names."""
+    """Return the modules of a pretended CuPy and nvmath-python, by name."""
     cupy = _like("cupy", np, __version__="14.2.0", __path__=[])
 
     def array(data, dtype=None, copy=True):
@@ -443,7 +443,7 @@ def pretended_modules(devices=2):
     }
 
 
-# The modules that are bound to the CuPy they were imported with.
+# Modules that keep a reference to the CuPy that they imported.
 BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_calls")
 
 
@@ -455,7 +455,7 @@ def clear_caches():
 
 @contextlib.contextmanager
 def pretending():
-    """Let ``cupy`` be the pretended one meanwhile."""
+    """Replace ``cupy`` by the pretended one while the context is open."""
     pytest.importorskip("scipy", reason="SciPy, whose BLAS multiplies, is not installed")
     known = pretended_modules()
     own = {name: module for name, module in sys.modules.items() if name in known or name.startswith(BOUND)}

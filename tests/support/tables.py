@@ -1,4 +1,4 @@
-"""Small tables to learn from, and the command run on them."""
+"""Small tables to train on, and the commands that train and predict."""
 
 import numpy as np
 import polars
@@ -8,7 +8,7 @@ from portable_bp.cli import main
 
 
 def flowers(rows=60, seed=0):
-    """Return a table whose classes are told by a number and a color, with a boolean that says nothing."""
+    """Return a table whose classes follow from a number and a color; its boolean is noise."""
     generator = np.random.default_rng(seed)
     kind = generator.integers(0, 3, rows)
     return polars.DataFrame(
@@ -22,7 +22,7 @@ def flowers(rows=60, seed=0):
 
 
 def prices(rows=80, seed=0):
-    """Return a table whose price is told by a size and a town."""
+    """Return a table whose price depends on a size and a town."""
     generator = np.random.default_rng(seed)
     size = generator.uniform(20.0, 200.0, rows)
     town = generator.integers(0, 2, rows)
@@ -36,7 +36,7 @@ def skip_without_what_train_needs(*options):
 
 
 def train(folder, table, target, *more, ending="csv"):
-    """Write a table, train on it, and return the exit code."""
+    """Write a table to a file, train on it and return the exit code."""
     skip_without_what_train_needs(*more)
     path = folder / f"data.{ending}"
     getattr(table, f"write_{ending}")(path)
@@ -45,7 +45,7 @@ def train(folder, table, target, *more, ending="csv"):
 
 
 def predict(folder, table, *more, name="new.csv", output="out.csv"):
-    """Write a table, predict it into a file, and return the exit code."""
+    """Write a table to a file, predict it and return the exit code."""
     path = folder / name
     (table.write_parquet if name.endswith(".parquet") else table.write_csv)(path)
     return main(["predict", str(folder / "model.safetensors"), str(path), "-o", str(folder / output), *more])

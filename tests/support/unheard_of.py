@@ -1,4 +1,4 @@
-"""An array library that the project has never heard of: a minimal wrapper, with little more than the standard's names."""
+"""An array library that the package does not know: a minimal wrapper of NumPy with few names beyond the standard's."""
 
 import operator
 import sys
@@ -28,7 +28,7 @@ class Array:
         return Array(self.inside[key])
 
     def __float__(self):
-        raise TypeError("a number in Python would make the host wait")
+        raise TypeError("converting to a Python number would make the host wait")
 
     __int__ = __bool__ = __index__ = __float__
 
