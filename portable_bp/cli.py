@@ -15,7 +15,16 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.backends import BackendUnavailableError, available_backends
 from portable_bp.inspection import article, article_table, named_numbers
 from portable_bp.network import Network, load
-from portable_bp.tables import TABLES, TASKS, Settings, check_output, find_recipe, predict_table, train_table, write_table
+from portable_bp.tables import (
+    TABLE_EXTENSIONS,
+    TASKS,
+    TrainingOptions,
+    check_output,
+    find_recipe,
+    predict_table,
+    train_table,
+    write_table,
+)
 from portable_bp.training import DivergenceError
 from portable_bp.version import __version__
 
@@ -102,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    """Add the command that trains; what is not given has no attribute, so that `Settings` has the only defaults."""
+    """Add the command that trains; what is not given has no attribute, so that `TrainingOptions` has the only defaults."""
     train = commands.add_parser(
         "train",
         argument_default=argparse.SUPPRESS,
@@ -191,15 +200,15 @@ def _decimals(given: str) -> int:
 
 def _train(chosen: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(chosen).items() if name != "run"}
-    settings = Settings(**{"picture": f"{os.path.splitext(chosen.model)[0]}.png", **given})
-    outcome = train_table(settings, print if settings.progress else lambda line: None)
-    print(outcome.score, end="\n" if outcome.score else "")
-    return 130 if outcome.interrupted else 0
+    options = TrainingOptions(**{"picture": f"{os.path.splitext(chosen.model)[0]}.png", **given})
+    result = train_table(options, print if options.progress else lambda line: None)
+    print(result.score, end="\n" if result.score else "")
+    return 130 if result.interrupted else 0
 
 
 def _predict(chosen: argparse.Namespace) -> int:
     if chosen.output:
-        check_output(chosen.output, list(TABLES), [chosen.model, chosen.table])
+        check_output(chosen.output, TABLE_EXTENSIONS, [chosen.model, chosen.table])
     predictions = predict_table(chosen.model, chosen.table, _say, chosen.backend, chosen.ignore)
     if chosen.output:
         write_table(predictions, chosen.output)
@@ -214,7 +223,7 @@ def _export(chosen: argparse.Namespace) -> int:
     recipe = find_recipe(chosen.model, network)
     network.to_onnx(chosen.output)
     print(f"Written: {chosen.output}.")
-    for line in recipe.tell() if recipe else ():
+    for line in recipe.describe() if recipe else ():
         print(line)
     return 0
 

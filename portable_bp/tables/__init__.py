@@ -1,19 +1,19 @@
-"""Networks trained on tables and predicting them: CSV and Parquet files in, model files with a recipe of the columns out."""
+"""Networks trained on CSV and Parquet tables, and their predictions: the model file holds a recipe for the columns."""
 
-from portable_bp.tables.files import TABLES, check_output, write_table
-from portable_bp.tables.notes import find_recipe, read_recipe, write_recipe
-from portable_bp.tables.predictor import predict_table
+from portable_bp.tables.files import TABLE_EXTENSIONS, check_output, write_table
+from portable_bp.tables.options import TrainingOptions
+from portable_bp.tables.predict import predict_table
 from portable_bp.tables.recipe import Recipe
-from portable_bp.tables.settings import Settings
+from portable_bp.tables.recipe_json import find_recipe, read_recipe, write_recipe
 from portable_bp.tables.targets import TASKS
-from portable_bp.tables.trainer import Outcome, train_table
+from portable_bp.tables.train import TrainingResult, train_table
 
 __all__ = [
-    "TABLES",
+    "TABLE_EXTENSIONS",
     "TASKS",
-    "Outcome",
     "Recipe",
-    "Settings",
+    "TrainingOptions",
+    "TrainingResult",
     "check_output",
     "find_recipe",
     "predict_table",

@@ -1,4 +1,4 @@
-"""The recipe of a model of a table: how its columns become inputs, and its outputs a column."""
+"""The recipe of a model: how the columns of a table become inputs, and how outputs become predictions."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from typing import Any
 import numpy as np
 
 from portable_bp.common.lookup import require
-from portable_bp.tables.columns import (
-    ROUNDING,
-    CategoryColumn,
-    LeftOut,
-    NumberColumn,
-    advise_ignore,
-    find_kind,
-    iter_numbers,
-    kind_of,
-    quoted,
-)
-from portable_bp.tables.encoding import Encoded, encode
-from portable_bp.tables.reading import Reading
+from portable_bp.tables.columns import ROUNDING, CategoryColumn, LeftOut, NumberColumn, iter_numbers, kind_of
+from portable_bp.tables.csv import ColumnFormat
+from portable_bp.tables.encoding import EncodedTable, encode
+from portable_bp.tables.messages import ignore_option, quoted
 from portable_bp.tables.targets import ClassTarget, NumberTarget
 
-# What older versions took as missing in text too.
+# What older versions read as missing, in text too.
 OLDER_MISSING = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL")
+# A message lists no more problems than these.
+MAX_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
@@ -35,76 +28,69 @@ class Recipe:
     Parameters
     ----------
     columns : tuple of NumberColumn or CategoryColumn
-        In the order of the inputs.
+        The columns of the inputs, in their order.
     target : ClassTarget or NumberTarget
-        What the outputs are.
+        The column of the outputs.
     left_out : tuple of LeftOut
-        Columns that were there in training and are no inputs.
-    readings : tuple of Reading or None
-        How those columns of a CSV file are read of which more has to be known than the kind; None in older models.
+        The other columns of the training table.
+    formats : tuple of ColumnFormat or None
+        How columns of a CSV file are written, where this is more than their kind; None in older models.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
     target: ClassTarget | NumberTarget
     left_out: tuple[LeftOut, ...] = ()
-    readings: tuple[Reading, ...] | None = ()
+    formats: tuple[ColumnFormat, ...] | None = ()
 
     @property
     def inputs(self) -> int:
-        """How many inputs the columns make."""
+        """The number of inputs."""
         return sum(column.width for column in self.columns)
 
     @property
-    def known(self) -> dict[str, Reading]:
-        """How each column is read from a CSV file."""
-        older = OLDER_MISSING if self.readings is None else ()
+    def known_formats(self) -> dict[str, ColumnFormat]:
+        """How to read each column of a CSV file, by name."""
+        missing = OLDER_MISSING if self.formats is None else ()
         columns = [column for column in (*self.columns, *self.left_out) if column.kind in ("number", "boolean", "text")]
-        kinds = {column.name: Reading(column.name, column.kind, missing=older) for column in columns}
-        return kinds | {reading.name: reading for reading in self.readings or ()}
+        defaults = {column.name: ColumnFormat(column.name, column.kind, missing=missing) for column in columns}
+        return defaults | {column_format.name: column_format for column_format in self.formats or ()}
 
-    def encode(self, frame: Any, dtype: str) -> Encoded:
-        """Return the rows of a frame, which has the recipe's columns in any order, for a network of a dtype.
-
-        Raises
-        ------
-        ValueError
-            If a number is too far from those that the recipe was learned from.
-        """
+    def encode(self, frame: Any, dtype: str) -> EncodedTable:
+        """Encode the rows of a frame that has the recipe's columns, in any order, as inputs of a dtype."""
         return encode(self.columns, frame, dtype)
 
-    def refuse(self, path: str, frame: Any) -> None:
-        """Raise ValueError, which calls the table `path`, unless a frame has the columns of the recipe and no others."""
+    def check_columns(self, path: str, frame: Any) -> None:
+        """Raise ValueError, in which `path` is the table's name, unless a frame has the recipe's columns and no others."""
         kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
         names = {column.name for column in self.columns}
-        lacking = [column.name for column in self.columns if column.name not in kinds]
-        besides = [name for name in kinds if name not in names]
-        wrong = []
-        if lacking:
-            wrong.append(f"it lacks {quoted(lacking)}, which the model was trained with")
-        if besides:
-            wrong.append(f"the model was not trained with {quoted(besides)} (leave out with {advise_ignore(besides)})")
+        absent = [column.name for column in self.columns if column.name not in kinds]
+        unknown = [name for name in kinds if name not in names]
+        problems = []
+        if absent:
+            problems.append(f"it lacks {quoted(absent)}, which the model was trained with")
+        if unknown:
+            problems.append(f"the model was not trained with {quoted(unknown)} (leave out with {ignore_option(unknown)})")
         for column in self.columns:
             kind = kinds.get(column.name, "missing")
-            if kind not in (column.kind, "missing") and len(wrong) < 10:
-                example = _example(frame[column.name])
-                wrong.append(f"{column.name!r} is of kind {kind}{example}, and was of kind {column.kind} in training")
-        if wrong:
-            if len(lacking) == len(names):
-                wrong.append("does its first line name the columns?")
-            raise ValueError(f"{path} does not fit the model: {'; '.join(wrong)}{'' if wrong[-1].endswith('?') else '.'}")
+            if kind not in (column.kind, "missing") and len(problems) < MAX_PROBLEMS:
+                example = _find_non_number(frame[column.name])
+                problems.append(f"{column.name!r} has values of kind {kind}{example}, but had kind {column.kind} in training")
+        if problems:
+            if len(absent) == len(names):
+                problems.append("does its first line name the columns?")
+            end = "" if problems[-1].endswith("?") else "."
+            raise ValueError(f"{path} does not fit the model: {'; '.join(problems)}{end}")
 
-    def find_unseen(self, frame: Any, encoded: Encoded) -> dict[str, list[str | None]]:
-        """Return the categories in a frame that the recipe does not know, sorted, by column; None is a missing value."""
+    def find_unseen(self, frame: Any, encoded: EncodedTable) -> dict[str, list[str | None]]:
+        """Return the categories of a frame that training did not have, sorted, by column; None is a missing value."""
         names = [column.name for column in self.columns if isinstance(column, CategoryColumn)]
-        unknown = {name: encoded.ones[:, place] < 0 for place, name in enumerate(names)}
-        return {
-            name: frame[name].cast(str).filter(rows).unique().sort().to_list() for name, rows in unknown.items() if rows.any()
-        }
+        unseen = {name: rows for name, rows in zip(names, (encoded.hot_indices < 0).T, strict=True) if rows.any()}
+        return {name: frame[name].cast(str).filter(rows).unique().sort().to_list() for name, rows in unseen.items()}
 
     def find_far(self, frame: Any) -> dict[str, tuple[float, float, float]]:
-        """Return the numbers of a frame that are far outside those trained with, by column: the farthest and their bounds.
+        """Return the farthest number and the training bounds of columns with numbers far outside of these, by name.
 
-        Far is farther than these are from each other, and than ten standard deviations.
+        Far is farther than the bounds are from each other, and than ten standard deviations.
         """
         columns = [column for column in self.columns if isinstance(column, NumberColumn) and column.low is not None]
         low, high = np.array([(column.low, column.high) for column in columns], float).reshape(-1, 2).T
@@ -112,47 +98,46 @@ class Recipe:
         found = {}
         for span, numbers in iter_numbers(frame, [column.name for column in columns]):
             below, above = low[span] - np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0) - high[span]
-            for place in np.nonzero(np.fmax(below, above) > near[span])[0]:
-                column = columns[span][int(place)]
-                farthest = column.low - below[place] if below[place] > above[place] else column.high + above[place]
+            for index in np.nonzero(np.fmax(below, above) > near[span])[0]:
+                column = columns[span][int(index)]
+                farthest = column.low - below[index] if below[index] > above[index] else column.high + above[index]
                 found[column.name] = (float(farthest), column.low, column.high)
         return found
 
     def find_changed(self, frame: Any) -> dict[str, tuple[Any, Any]]:
-        """Return which columns of a frame were constant in training and differ now, each with its value then and one now."""
+        """Return the columns that were constant in training and have another value now, each with both values, by name."""
         polars = require("polars", "table")
-        known = {column.name: column for column in self.left_out if column.reason == "constant"}
-        kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items() if name in known}
-        constant = {name: known[name] for name in kinds}
-        if not constant:
+        constant = {column.name: column for column in self.left_out if column.reason == "constant"}
+        columns = [constant[name] for name in frame.columns if name in constant]
+        if not columns:
             return {}
         others = []
-        for name, column in constant.items():
-            cell = polars.col(name)
-            if column.kind != kinds[name]:
+        for column in columns:
+            cell = polars.col(column.name)
+            if column.kind != kind_of(frame.schema[column.name]):
                 differs = cell.is_not_null()
             elif column.kind in ("number", "boolean"):
                 differs = (cell.cast(float) - float(column.value)).abs() > ROUNDING * abs(column.value)
             else:
                 differs = cell.cast(str) != str(column.value)
             others.append(cell.filter(differs).first())
-        now = zip(constant.items(), frame.select(others).row(0), strict=True)
-        return {name: (column.value, value) for (name, column), value in now if value is not None}
+        now = zip(columns, frame.select(others).row(0), strict=True)
+        return {column.name: (column.value, value) for column, value in now if value is not None}
 
-    def tell(self) -> Iterator[str]:
-        """Yield lines that say what the inputs and outputs of the network are, for whoever holds the network alone."""
-        yield "Its inputs are the columns, prepared so:"
+    def describe(self) -> Iterator[str]:
+        """Say, line by line, what the inputs and outputs of the network are, for those who have the network alone."""
+        yield "Its inputs are the columns, prepared as follows:"
         first = 0
         for column in self.columns:
             last = first + column.width - 1
-            yield f"  {first if last == first else f'{first} to {last}'}: {column.tell()}"
+            yield f"  {first if last == first else f'{first} to {last}'}: {column.describe()}"
             first = last + 1
-        yield f"Its output is {self.target.tell()}."
+        yield f"Its output is {self.target.describe()}."
 
 
-def _example(series: Any) -> str:
-    """Return the first text that is no number, which says why a column is text."""
-    if find_kind(series) != "text":
+def _find_non_number(series: Any) -> str:
+    """Return the first text that is no number, in brackets, which shows why a column is text."""
+    if kind_of(series.dtype) != "text":
         return ""
-    strange = series.filter(series.is_not_null() & series.cast(float, strict=False).is_null())
-    return f" (such as {strange[0][:40]!r})" if len(strange) else ""
+    found = series.filter(series.is_not_null() & series.cast(float, strict=False).is_null())
+    return f" (such as {found[0][:40]!r})" if len(found) else ""

@@ -1,4 +1,4 @@
-"""The target of a table: what a network learns of it, and what a network's outputs say of it."""
+"""The target of a table: what a network learns of it, and how its outputs become predictions."""
 
 from __future__ import annotations
 
@@ -7,78 +7,63 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.tables.columns import find_kind, quoted
-from portable_bp.tables.learning import measure_spread
+from portable_bp.tables.columns import kind_of
+from portable_bp.tables.fitting import compute_statistics
+from portable_bp.tables.messages import counted, quoted
 
 TASKS = ("classification", "regression")
-# Whole numbers of so few values, each in so many rows on average, are classes.
-FEW, ROWS_EACH = 20, 5
-MOST_CLASSES = 1000
+# Whole numbers are classes if they have so few different values, each in so many rows on average.
+MAX_WHOLE_CLASSES, MIN_ROWS_PER_CLASS = 20, 5
+MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class ClassTarget:
-    """Classes, by their numbers; the outputs are the raw nets of a softmax.
-
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    classes : tuple of str, int, float or bool
-        The labels, sorted; one an output.
-    """
+    """Classes, encoded by their index; the outputs are the nets of a softmax."""
 
     name: str
-    classes: tuple[Any, ...]
+    classes: tuple[Any, ...]  # the labels, all str, int, float or bool, sorted; one per output
     task = "classification"
     loss = "cross_entropy"
 
     @property
     def outputs(self) -> int:
-        """How many outputs the network has."""
+        """The number of outputs."""
         return len(self.classes)
 
-    def prepare(self, series: Any) -> np.ndarray:
-        """Return the number of each row's class, int64 of shape (rows,)."""
-        places = {label: place for place, label in enumerate(self.classes)}
-        return np.array([places[label] for label in series], dtype=np.int64)
+    def encode(self, series: Any) -> np.ndarray:
+        """Return the index of each row's class, int64 of shape (rows,)."""
+        indices = {label: index for index, label in enumerate(self.classes)}
+        return np.array([indices[label] for label in series], dtype=np.int64)
 
-    def restore(self, outputs: np.ndarray) -> dict[str, list[Any]]:
-        """Return the classes that outputs of shape (rows, classes) say, under the target's name, then their probabilities."""
+    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+        """Return the classes that outputs of shape (rows, classes) predict and their probabilities, as columns by name."""
         nets = outputs.astype(np.float64)
         powers = np.exp(nets - nets.max(axis=-1, keepdims=True))
         probabilities = powers / powers.sum(axis=-1, keepdims=True)
-        # Of the nets, which rounding has not made alike.
-        predicted: dict[str, list[Any]] = {self.name: [self.classes[place] for place in nets.argmax(axis=-1)]}
-        written = [str(label).lower() if isinstance(label, bool) else str(label) for label in self.classes]
-        names = [f"{self.name}_probability_{label}" for label in written]
+        # The largest net, since rounding may make probabilities equal.
+        predicted: dict[str, list[Any]] = {self.name: [self.classes[index] for index in nets.argmax(axis=-1)]}
+        labels = [str(label).lower() if isinstance(label, bool) else str(label) for label in self.classes]
+        names = [f"{self.name}_probability_{label}" for label in labels]
         return predicted | dict(zip(names, probabilities.T.tolist(), strict=True))
 
-    def score(self, outputs: np.ndarray, true: Any, seen: Any) -> str:
-        """Return how good outputs are, beside guessing the class that most of the rows seen in training have."""
-        predicted, common = self.restore(outputs)[self.name], seen.mode().sort()[0]
+    def score(self, outputs: np.ndarray, true: Any, training: Any) -> str:
+        """Return the accuracy of outputs as a sentence, and that of always guessing the training rows' most common class."""
+        predicted, common = self.decode(outputs)[self.name], training.mode().sort()[0]
         accuracy = np.mean([guess == label for guess, label in zip(predicted, true, strict=True)])
         return (
-            f"Accuracy {accuracy:.1%} on {len(true):,} held-out rows; always guessing {common!r}, the most common class, would "
-            f"reach {(true == common).mean():.1%}."
+            f"Accuracy {accuracy:.1%} on {counted(len(true), 'held-out row')}; always guessing {common!r}, the most common "
+            f"class, would reach {(true == common).mean():.1%}."
         )
 
-    def tell(self) -> str:
-        """Return in words what the outputs are."""
-        return f"a net for each class of {self.name!r}, the largest for the likeliest: {quoted(self.classes)}"
+    def describe(self) -> str:
+        """Say what the outputs are."""
+        return f"one net per class of {self.name!r}, the largest for the most likely class: {quoted(self.classes)}"
 
 
 @dataclass(frozen=True)
 class NumberTarget:
-    """Numbers, standardized.
-
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    mean, scale : float
-        In its own units.
-    """
+    """Numbers, standardized."""
 
     name: str
     mean: float
@@ -87,59 +72,51 @@ class NumberTarget:
     loss = "squared_error"
     outputs = 1
 
-    def prepare(self, series: Any) -> np.ndarray:
-        """Return what the outputs should be, float64 of shape (rows, 1)."""
+    def encode(self, series: Any) -> np.ndarray:
+        """Return the standardized numbers, float64 of shape (rows, 1)."""
         return ((series.cast(float).to_numpy() - self.mean) / self.scale)[:, None]
 
-    def restore(self, outputs: np.ndarray) -> dict[str, list[Any]]:
-        """Return what outputs of shape (rows, 1) say, in the target's own units, under its name."""
+    def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
+        """Return the numbers that outputs of shape (rows, 1) predict, in the target's units, as a column by name."""
         return {self.name: (outputs[:, 0].astype(np.float64) * self.scale + self.mean).tolist()}
 
-    def score(self, outputs: np.ndarray, true: Any, seen: Any) -> str:
-        """Return how good outputs are."""
+    def score(self, outputs: np.ndarray, true: Any, training: Any) -> str:
+        """Return R2 and the RMSE of outputs as a sentence; the training rows do not matter."""
         numbers = true.cast(float).to_numpy()
-        squares = ((np.array(self.restore(outputs)[self.name]) - numbers) ** 2).sum()
+        squares = ((np.array(self.decode(outputs)[self.name]) - numbers) ** 2).sum()
         spread = ((numbers - numbers.mean()) ** 2).sum()
         error = np.sqrt(squares / len(numbers))
-        r2 = f"R2 {1.0 - squares / spread:.3f}" if spread > 0.0 else "R2 not defined, since they have one value,"
-        written = f"{error:,.0f}" if 1e4 <= error < 1e15 else f"{error:.4g}"
-        return f"{r2} and RMSE {written} (in the units of {self.name!r}) on {len(numbers):,} held-out rows."
+        r2 = f"R2 {1.0 - squares / spread:.3f}" if spread > 0.0 else "R2 undefined (all values are equal)"
+        rmse = f"{error:,.0f}" if 1e4 <= error < 1e15 else f"{error:.4g}"
+        return f"{r2} and RMSE {rmse} (in the units of {self.name!r}) on {counted(len(numbers), 'held-out row')}."
 
-    def tell(self) -> str:
-        """Return in words what the output is."""
+    def describe(self) -> str:
+        """Say what the output is."""
         return f"({self.name!r} - {self.mean!r}) / {self.scale!r}"
 
 
-def learn_target(series: Any, task: str) -> ClassTarget | NumberTarget:
-    """Return what a network learns of a target, from the rows that it is trained with, none of them missing."""
+def fit_target(series: Any, task: str) -> ClassTarget | NumberTarget:
+    """Return what a network learns of a target, from rows in which it is not missing."""
     if task == "regression":
-        spread = measure_spread(series.cast(float).to_numpy()[:, None])
-        return NumberTarget(series.name, spread.mean.item(), spread.scale.item())
+        statistics = compute_statistics(series.cast(float).to_numpy()[:, None])
+        return NumberTarget(series.name, statistics.mean.item(), statistics.scale.item())
     return ClassTarget(series.name, tuple(series.unique().sort().to_list()))
 
 
 def choose_task(series: Any, wanted: str | None) -> tuple[str, str]:
-    """Return what a target asks for, "classification" or "regression", and why, as the end of a sentence.
+    """Return the task of a target without missing values, and the reason as the end of a sentence.
 
-    Parameters
-    ----------
-    series : polars.Series
-        The target, none of it missing.
-    wanted : {"classification", "regression"} or None
-        What the user says.
-
-    Raises
-    ------
-    ValueError
-        If the target is constant, has too many classes, or is not what the user says.
+    Raises ValueError if the target is constant, has too many classes, or does not suit the wanted task.
     """
-    name, kind, values = series.name, find_kind(series), series.n_unique()
+    name, kind, values = series.name, kind_of(series.dtype), series.n_unique()
     if values == 1:
-        raise ValueError(f"the target {name!r} has one value, {series[0]!r}, in every row: there is nothing to learn of it.")
-    task, reason = (wanted, "as you said") if wanted else _infer(series, kind, values)
+        raise ValueError(f"the target {name!r} has one value, {series[0]!r}, in all rows: give a target with different values.")
+    task, reason = (wanted, "as requested") if wanted else _infer_task(series, kind, values)
     if task == "regression" and kind != "number":
-        raise ValueError(f"the target {name!r} is {kind}, and regression is of numbers: leave --task out, or convert it.")
-    if task == "classification" and (values > MOST_CLASSES or 2 * values > len(series)):
+        raise ValueError(
+            f"the target {name!r} is {kind}, but regression needs numbers: leave out --task, or convert the target to numbers."
+        )
+    if task == "classification" and (values > MAX_CLASSES or 2 * values > len(series)):
         raise ValueError(
             f"the target {name!r} has {values:,} different values in {len(series):,} rows, too many for classes: give another "
             "target" + (", or --task regression." if kind == "number" else ".")
@@ -147,10 +124,10 @@ def choose_task(series: Any, wanted: str | None) -> tuple[str, str]:
     return task, reason
 
 
-def _infer(series: Any, kind: str, values: int) -> tuple[str, str]:
+def _infer_task(series: Any, kind: str, values: int) -> tuple[str, str]:
     if kind != "number":
         return "classification", f"since {series.name!r} is {kind}"
     if not (series == series.floor()).all():
         return "regression", f"since {series.name!r} holds numbers with fractions"
-    few = values <= max(2, min(FEW, len(series) // ROWS_EACH))
+    few = values <= max(2, min(MAX_WHOLE_CLASSES, len(series) // MIN_ROWS_PER_CLASS))
     return TASKS[not few], f"since {series.name!r} holds {values:,} different whole numbers in {len(series):,} rows"

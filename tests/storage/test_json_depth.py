@@ -96,7 +96,7 @@ def test_files_that_are_too_deep_are_refused(tmp_path, depth, kind):
 def test_a_recipe_that_is_too_deep_is_refused(depth):
     network = bp.Network([2, 1], backend="numpy", seed=0)
     network.notes["table"] = nested(depth)
-    with pytest.raises(bp.ModelFileError, match="a recipe of a table that cannot be true: .*more than 100"):
+    with pytest.raises(bp.ModelFileError, match="an invalid recipe for tables: .*more than 100"):
         find_recipe("model", network)
 
 

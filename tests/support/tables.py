@@ -30,14 +30,14 @@ def prices(rows=80, seed=0):
     return polars.DataFrame({"size": size, "town": [["Bonn", "Kiel"][number] for number in town], "price": cost})
 
 
-def skip_without_what_train_needs(*options):
+def skip_without_training_packages(*options):
     for library in ("safetensors", "matplotlib", *(() if "--quiet" in options else ("tqdm",))):
         pytest.importorskip(library)
 
 
 def train(folder, table, target, *more, ending="csv"):
     """Write a table to a file, train on it and return the exit code."""
-    skip_without_what_train_needs(*more)
+    skip_without_training_packages(*more)
     path = folder / f"data.{ending}"
     getattr(table, f"write_{ending}")(path)
     fixed = ["--target", target, "-o", str(folder / "model.safetensors"), "--hidden", "16", "--learning-rate", "0.01"]

@@ -13,11 +13,11 @@ import portable_bp as bp
 from portable_bp.tables import encoding, find_recipe, write_recipe
 from portable_bp.tables.columns import CategoryColumn
 from portable_bp.tables.encoding import encode
-from tests.support.tables import predict, prices, skip_without_what_train_needs, train
+from tests.support.tables import predict, prices, skip_without_training_packages, train
 
 
 def wide(columns, rows=20, name="gene"):
-    """Return a table of numbers, of which the last is the target."""
+    """Return a table of random numbers, whose last column is the target."""
     numbers = np.random.default_rng(0).normal(size=(rows, columns + 1))
     return polars.DataFrame(numbers, schema=[*(f"{name} {k}" for k in range(columns)), "y"], orient="row")
 
@@ -26,8 +26,8 @@ def train_wide(folder, table, *more):
     return train(folder, table, "y", "--hidden", "3", "--epochs", "1", "--quiet", *more, ending="parquet")
 
 
-def test_a_recipe_longer_than_a_header(tmp_path):
-    """What a safetensors file says of itself may have 4 MiB: with names as they usually are, of 32,000 columns."""
+def test_recipe_may_be_longer_than_a_header(tmp_path):
+    """The header of a model file is at most 4 MiB, enough for about 32,000 columns with names of usual length."""
     table = wide(6_000, name=700 * "n")
     assert train_wide(tmp_path, table) == 0
     assert len(write_recipe(find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy")))) > 2**22
@@ -39,21 +39,21 @@ def test_a_recipe_longer_than_a_header(tmp_path):
     assert predict(tmp_path, table.select(reversed(table.columns)), name="new.parquet") == 0
     numbers = table.drop("y").to_numpy()
     mean, scale = (np.array([getattr(column, name) for column in recipe.columns]) for name in ("mean", "scale"))
-    expected = recipe.target.restore(np.asarray(network.predict((numbers - mean) / scale)))
+    expected = recipe.target.decode(np.asarray(network.predict((numbers - mean) / scale)))
     np.testing.assert_allclose(polars.read_csv(tmp_path / "out.csv")["y"], expected["y"], rtol=1e-5)
 
 
-def test_what_is_said_of_many_columns_is_one_readable_sentence(tmp_path, capsys):
+def test_messages_about_many_columns_stay_short(tmp_path, capsys):
     table = wide(300)
     assert train_wide(tmp_path, table) == 0
     names = table.columns
     few, ignored = table.select("y", *names[200:300]), ["--ignore", ",".join(names[:280])]
     texts = table.with_columns(polars.col(names[:100]).cast(str))
     other = {"lacks": few, "more": wide(400), "kinds": texts, "far": table.with_columns(polars.col(names[:100]) * 1e80)}
-    told = {}
+    printed = {}
     for name, new in other.items():
         assert predict(tmp_path, new, name="new.parquet") == 2
-        told[name] = capsys.readouterr().err
+        printed[name] = capsys.readouterr().err
     constants = table.with_columns(polars.lit(1).alias(name) for name in names[:200])
     for name, new, more in (
         ("unknown", table, ["--ignore", "gnee 1"]),
@@ -65,10 +65,10 @@ def test_what_is_said_of_many_columns_is_one_readable_sentence(tmp_path, capsys)
     ):
         code = train_wide(tmp_path, new, *more)
         assert code == 2 or name == "texts"
-        told[name] = capsys.readouterr().err
-    for name, line in told.items():
+        printed[name] = capsys.readouterr().err
+    for name, line in printed.items():
         assert line.count("\n") <= 1 and len(line) < 1500, (name, len(line))
-    assert "and 180 more" in told["lacks"] and "and 281 more" in told["unknown"]
+    assert "and 180 more" in printed["lacks"] and "and 281 more" in printed["unknown"]
     assert train(tmp_path, constants, "y", *ignored, "--epochs", "1", ending="parquet") == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) < 1500
     assert train_wide(tmp_path, constants.with_columns(polars.lit(None).alias(name) for name in names[:9])) == 0
@@ -77,28 +77,30 @@ def test_what_is_said_of_many_columns_is_one_readable_sentence(tmp_path, capsys)
     assert error.count("\n") == 1 and len(error) < 2500 and "and 180 more" in error
 
 
-def test_many_missing_values_are_told_in_few_lines(tmp_path, capsys):
+def test_many_columns_with_missing_values_share_lines(tmp_path, capsys):
     table = wide(50, 40)
     table = table.with_columns(polars.col("y").gt(0.5).alias("large"), polars.lit("x").alias("text"))
     holes = table.with_columns(polars.when(polars.col("y") > 0).then(polars.exclude("y")).name.keep())
     assert train(tmp_path, holes, "y", "--epochs", "1") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "Missing in" in line or "missing in" in line]
     count = (table["y"] <= 0).sum()
-    start = "Missing in some of 40 rows, taken as"
-    assert lines[0].startswith(f"{start} the mean: {table.columns[0]!r} (in {count}), {table.columns[1]!r} (in {count}), ")
+    start = "Missing in some of 40 rows,"
+    assert lines[0].startswith(
+        f"{start} replaced by the mean: {table.columns[0]!r} (in {count}), {table.columns[1]!r} (in {count}), "
+    )
     assert lines[0].endswith(" and 30 more.")
     assert lines[1:] == [
-        f"{start} the share of true: 'large' (in {count}).",
-        f"{start} a category by itself: 'text' (in {count}).",
+        f"{start} replaced by the share of true values: 'large' (in {count}).",
+        f"{start} treated as a category of its own: 'text' (in {count}).",
     ]
 
 
-@pytest.mark.parametrize("rows", [3, encoding.FEW, encoding.FEW + 1])
+@pytest.mark.parametrize("rows", [3, encoding.MAX_PYTHON_ROWS, encoding.MAX_PYTHON_ROWS + 1])
 def test_few_and_many_rows_are_encoded_alike(rows):
     texts = [["red", None, "blue", "green"][row % 4] for row in range(rows)]
     frame = polars.DataFrame({"a": texts, "flag": [row % 2 == 0 for row in range(rows)], "none": [None] * rows})
     known = {"a": (None, "blue", "red"), "flag": ("true",), "none": (None, "x")}
-    made = encode([CategoryColumn(name, categories) for name, categories in known.items()], frame, "float32").all()
+    made = encode([CategoryColumn(name, categories) for name, categories in known.items()], frame, "float32").all_inputs()
     theirs = OneHotEncoder(categories=[list(known["a"][1:]) + [None]], handle_unknown="ignore", sparse_output=False)
     expected = theirs.fit_transform(np.array([texts], object).T)[:, [2, 0, 1]]
     np.testing.assert_array_equal(made[:, :3], expected)
@@ -106,7 +108,7 @@ def test_few_and_many_rows_are_encoded_alike(rows):
 
 
 def cities(rows=400, categories=40):
-    """Return a table with two columns of many categories, and a price that these tell."""
+    """Return a table with two columns of many categories, and a price that depends on them."""
     generator = np.random.default_rng(0)
     worth, (town, street) = generator.normal(size=categories), generator.integers(0, categories, (2, rows))
     return polars.DataFrame(
@@ -119,23 +121,23 @@ def cities(rows=400, categories=40):
     )
 
 
-def test_rows_on_demand_are_those_of_scikit_learn():
+def test_rows_encoded_on_demand_match_scikit_learn():
     table = cities()
     columns = tuple(CategoryColumn(name, tuple(table[name].unique().sort().to_list())) for name in ("street", "town"))
     encoded = encode(columns, table, "float32")
     encoder = OneHotEncoder(categories=[list(column.categories) for column in columns], sparse_output=False)
     expected = encoder.fit_transform(table.select("street", "town").to_numpy())
     rows = np.random.default_rng(1).permutation(table.height)[:50]
-    np.testing.assert_array_equal(encoded.make(rows), expected[rows])
-    assert encoded.make(slice(5, 9)).dtype == np.float32
-    np.testing.assert_array_equal(encoded.make(slice(5, 9)), expected[5:9])
+    np.testing.assert_array_equal(encoded.inputs(rows), expected[rows])
+    assert encoded.inputs(slice(5, 9)).dtype == np.float32
+    np.testing.assert_array_equal(encoded.inputs(slice(5, 9)), expected[5:9])
 
 
 @pytest.mark.parametrize("target", ["price", "size"])
-def test_training_on_demand_is_training_on_all_at_once(tmp_path, monkeypatch, capsys, target):
+def test_training_on_rows_encoded_on_demand_gives_the_same_model(tmp_path, monkeypatch, capsys, target):
     models = []
-    for most in (encoding.MOST_INPUTS, 0):
-        monkeypatch.setattr(encoding, "MOST_INPUTS", most)
+    for most in (encoding.MAX_DENSE_INPUTS, 0):
+        monkeypatch.setattr(encoding, "MAX_DENSE_INPUTS", most)
         assert train(tmp_path, cities(), target, "--epochs", "5", "--quiet") == 0
         models.append((bp.load(tmp_path / "model.safetensors", "numpy"), capsys.readouterr().out))
     assert models[0][1] == models[1][1]
@@ -145,8 +147,8 @@ def test_training_on_demand_is_training_on_all_at_once(tmp_path, monkeypatch, ca
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how much memory a process took by itself")
 def test_many_categories_take_little_memory(tmp_path):
-    """Of 40,000 rows, as float64 the inputs would take 320 MB, and as float32 half of it."""
-    skip_without_what_train_needs("--quiet")
+    """The inputs of all 40,000 rows would take 160 MB as float32, and 320 MB as float64."""
+    skip_without_training_packages("--quiet")
     generator = np.random.default_rng(0)
     table = polars.DataFrame({name: generator.integers(0, 500, 40_000) for name in "ab"}).with_columns(
         polars.format("{}{}", polars.lit(name), polars.col(name)).alias(name) for name in "ab"
@@ -170,8 +172,8 @@ print(json.dumps([codes, trained, peak() - before]))
     assert codes == [0, 0] and max(megabytes) < 150
 
 
-def test_a_model_that_cannot_be_saved_is_found_before_training(tmp_path, monkeypatch, capsys):
+def test_model_that_cannot_be_saved_fails_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bp.Network, "fit", None)
-    monkeypatch.setattr("portable_bp.storage.named_arrays.LONGEST_HEADER", 1000)
+    monkeypatch.setattr("portable_bp.storage.named_arrays.MAX_HEADER", 1000)
     assert train(tmp_path, prices(), "price") == 2
     assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err

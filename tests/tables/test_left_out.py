@@ -1,4 +1,4 @@
-"""Columns that are no inputs: an index, what was ignored, what is constant. Without them, all is as if they were not there."""
+"""Columns that are left out, since they are an index, ignored or constant, have no effect at all."""
 
 import datetime
 import json
@@ -9,15 +9,15 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.tables import find_recipe
-from portable_bp.tables.files import read_table
-from portable_bp.tables.index import find_counting, find_index, name_index
+from portable_bp.tables.index import find_index, find_row_numbers, name_index
+from portable_bp.tables.table import read_table
 from tests.support.networks import bits
 from tests.support.tables import predict, prices, train
-from tests.tables.test_training import prepared
+from tests.tables.test_train import prepared
 
 ROWS = 80
 COUNT = list(range(ROWS))
-# The columns that are added; what the line of `train` says of them; more arguments.
+# The columns that are added, a part of the line that `train` prints about them, and more arguments.
 ADDED = {
     "an index of pandas": ({"__index_level_0__": COUNT[::-1]}, "as an index of the rows", []),
     "an index read back": ({"Unnamed: 0": COUNT, "Unnamed: 0.1": COUNT}, "as an index of the rows", []),
@@ -25,27 +25,27 @@ ADDED = {
     "an index made a column": ({"index": COUNT, "level_1": [3 * k for k in COUNT]}, "as an index of the rows", []),
     "ignored": (
         {"id": [f"id {k}" for k in COUNT], "day": [datetime.date(2024, 1, 1 + k % 30) for k in COUNT], "c, d": COUNT},
-        "as you said: 'id', 'day', 'c, d'.",
+        "as requested: 'id', 'day', 'c, d'.",
         ["--ignore", "id,day", "--ignore", "c, d"],
     ),
     "constant": (
         {"year": 2020, "rate": 0.1, "land": "007", "open": True, "day": datetime.date(2024, 5, 1)},
-        "since it has one value in every row to learn from: 'day' ('2024-05-01'), 'year' (2020), 'rate' (0.1), 'land' ('007'), "
+        "with one value in all training rows: 'day' ('2024-05-01'), 'year' (2020), 'rate' (0.1), 'land' ('007'), "
         "'open' (True).",
         [],
     ),
-    "rounded": ({"sum": [0.3, 0.1 + 0.2] * 40}, "since it has one value in every row", []),
+    "rounded": ({"sum": [0.3, 0.1 + 0.2] * 40}, "with one value in all training rows", []),
     "one value or missing": (
         {"number": [7, None] * 40, "flag": [None, True] * 40},
-        "besides missing ones (fill these to learn from it, such as with 0): 'number' (7), 'flag' (True).",
+        "apart from missing ones (fill these to use it, such as with 0): 'number' (7), 'flag' (True).",
         [],
     ),
-    "empty": ({"none": None, "nothing": None}, "since it has no value in any row to learn from: 'none', 'nothing'.", []),
+    "empty": ({"none": None, "nothing": None}, "with no value in any training row: 'none', 'nothing'.", []),
 }
 
 
 def added(table, columns):
-    """Return a table with columns before its own."""
+    """Return a table with columns added before its own."""
     values = [polars.Series(name, value if isinstance(value, list) else [value] * ROWS) for name, value in columns.items()]
     return polars.DataFrame(values).hstack(table)
 
@@ -65,13 +65,13 @@ def without(tmp_path_factory):
     return model, polars.read_csv(folder / "out.csv")
 
 
-@pytest.mark.parametrize(("columns", "said", "more"), ADDED.values(), ids=ADDED)
-def test_what_is_left_out_changes_nothing(tmp_path, capsys, without, columns, said, more):
-    """Not the weights, bit for bit, and not what is predicted, whether a table has the columns or not."""
+@pytest.mark.parametrize(("columns", "message", "more"), ADDED.values(), ids=ADDED)
+def test_left_out_columns_do_not_change_the_model_or_predictions(tmp_path, capsys, without, columns, message, more):
+    """The weights are equal bit for bit, and so are predictions of tables with and without the columns."""
     model, expected = without
     assert bits(train_parquet(tmp_path, added(prices(), columns), *more)) == bits(model)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Left out")]
-    assert len(lines) == 1 and said in lines[0] and all(repr(name) in lines[0] for name in columns)
+    assert len(lines) == 1 and message in lines[0] and all(repr(name) in lines[0] for name in columns)
     some = dict(list(columns.items())[:1])
     for name in ("new.csv", "new.parquet"):
         for table in (prices(), added(prices(), columns), added(prices(), some)):
@@ -82,7 +82,7 @@ def test_what_is_left_out_changes_nothing(tmp_path, capsys, without, columns, sa
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"year": 2021}, "'year' (such as 2021; 2020 in training)"),
         ({"year": 1e9}, "'year' (such as 1000000000.0; 2020 in training)"),
@@ -97,7 +97,7 @@ def test_what_is_left_out_changes_nothing(tmp_path, capsys, without, columns, sa
     ],
     ids=str,
 )
-def test_a_constant_that_changes_is_told_and_has_no_effect(tmp_path_factory, capsys, without, value, said):
+def test_changed_constant_is_reported_and_has_no_effect(tmp_path_factory, capsys, without, value, message):
     folder = tmp_path_factory.getbasetemp() / "constants"
     columns = ADDED["constant"][0] | {"none": None}
     if not folder.exists():
@@ -112,17 +112,19 @@ def test_a_constant_that_changes_is_told_and_has_no_effect(tmp_path_factory, cap
         assert predict(folder, table, name=name) == 0
         assert polars.read_csv(folder / "out.csv").equals(without[1])
         error = capsys.readouterr().err
-        assert error.count("\n") == 1 and len(error) < 400 and said in error
-        assert error.startswith("portable-bp: columns that were constant in training differ, which changes no prediction: ")
+        assert error.count("\n") == 1 and len(error) < 400 and message in error
+        assert error.startswith(
+            "portable-bp: columns that were constant in training have other values, which does not affect predictions: "
+        )
 
 
-def test_what_is_constant_in_the_rows_to_learn_from_is_left_out(tmp_path, capsys, without):
-    """Though it is not so in the others, of which training must not know."""
+def test_column_constant_in_the_training_rows_is_left_out(tmp_path, capsys, without):
+    """The other rows, which training must not use, have different values."""
     held_out = prepared_prices(tmp_path).held_out["size"].to_list()
     table = prices().with_columns(x=polars.when(polars.col("size").is_in(held_out)).then(5).otherwise(1), y=None)
     table = table.with_columns(y=polars.when(polars.col("size").is_in(held_out)).then(polars.lit("a")))
     assert bits(train_parquet(tmp_path, table)) == bits(without[0])
-    assert "since it has one value in every row to learn from: 'x' (1).\n" in capsys.readouterr().out
+    assert "with one value in all training rows: 'x' (1).\n" in capsys.readouterr().out
 
 
 def prepared_prices(tmp_path):
@@ -130,8 +132,8 @@ def prepared_prices(tmp_path):
     return prepared(tmp_path, "price")
 
 
-def test_nearly_constant_columns_are_learned_from(tmp_path, capsys):
-    """And what is far outside of what training had is told."""
+def test_nearly_constant_columns_are_inputs(tmp_path, capsys):
+    """Values far outside the range of training are reported."""
     table = prices().with_columns(year=polars.Series([2020] * 40 + [2021] * 40), rare=polars.Series([0.0, 1.0] + [0.0] * 78))
     train_parquet(tmp_path, table)
     recipe = find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy"))
@@ -146,7 +148,7 @@ def test_nearly_constant_columns_are_learned_from(tmp_path, capsys):
     )
 
 
-def test_an_index_that_training_had_not_is_told(tmp_path, capsys, without):
+def test_new_index_is_left_out_and_reported(tmp_path, capsys, without):
     train_parquet(tmp_path, prices())
     capsys.readouterr()
     assert predict(tmp_path, prices().with_row_index("")) == 0
@@ -158,7 +160,7 @@ def test_an_index_that_training_had_not_is_told(tmp_path, capsys, without):
     assert "index" not in capsys.readouterr().err
 
 
-def test_what_pandas_writes_is_found(tmp_path):
+def test_index_written_by_pandas_is_found(tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.5, 2.5, 3.5], "b": list("xyz")})
     frames = {
@@ -182,7 +184,7 @@ def test_what_pandas_writes_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("message", "expected"),
     [
         ({"index_columns": ["town", "__index_level_1__"]}, ["town", "__index_level_1__"]),
         ({"index_columns": [{"kind": "range", "name": None, "start": 0, "stop": 2, "step": 1}]}, ["__index_level_1__"]),
@@ -192,9 +194,9 @@ def test_what_pandas_writes_is_found(tmp_path):
     ],
     ids=str,
 )
-def test_what_a_parquet_file_says_of_its_index(tmp_path, said, expected):
+def test_index_recorded_in_a_parquet_file_is_found(tmp_path, message, expected):
     frame = polars.DataFrame({"town": ["a", "b"], "__index_level_1__": [5, 5], "x": [1, 2]})
-    text = said if isinstance(said, str) else json.dumps(said)
+    text = message if isinstance(message, str) else json.dumps(message)
     frame.write_parquet(tmp_path / "data.parquet", metadata={"pandas": text})
     assert find_index(str(tmp_path / "data.parquet"), frame) == expected
 
@@ -209,7 +211,7 @@ def test_what_a_parquet_file_says_of_its_index(tmp_path, said, expected):
         ([], []),
     ],
 )
-def test_columns_without_a_name_are_called_as_pandas_calls_them(names, expected):
+def test_unnamed_columns_get_the_names_that_pandas_gives(names, expected):
     assert name_index(names) == expected
 
 
@@ -228,24 +230,24 @@ def test_columns_without_a_name_are_called_as_pandas_calls_them(names, expected)
     ],
     ids=str,
 )
-def test_columns_that_count_the_rows(values, counts, is_index):
+def test_columns_that_number_the_rows_are_found(values, counts, is_index):
     frame = polars.DataFrame({"index": polars.Series(values, strict=False), "id": polars.Series(values, strict=False)})
-    assert find_counting(frame) == (["index", "id"] if counts else [])
+    assert find_row_numbers(frame) == (["index", "id"] if counts else [])
     assert find_index("data.csv", frame) == (["index"] if is_index else [])
 
 
-def test_an_identifier_that_counts_the_rows_is_told(tmp_path, capsys):
+def test_identifier_that_numbers_the_rows_is_reported(tmp_path, capsys):
     train_parquet(tmp_path, prices().with_columns(id=np.arange(1, ROWS + 1)))
-    assert "Learned from, though it counts the rows: 'id'; if that is an identifier, leave it out with --ignore 'id'." in (
+    assert "Used as an input, although it numbers the rows: 'id'; if it is an identifier, leave it out with --ignore 'id'." in (
         capsys.readouterr().out
     )
 
 
-def test_an_index_may_be_the_target(tmp_path):
+def test_index_may_be_the_target(tmp_path):
     train_parquet(tmp_path, prices().rename({"price": "Unnamed: 0"}).with_columns(price=polars.col("size")))
     assert train(tmp_path, prices().rename({"price": "Unnamed: 0"}), "Unnamed: 0", "--epochs", "1") == 0
 
 
-def test_nothing_but_an_index_is_refused(tmp_path, capsys):
+def test_table_of_an_index_and_a_target_is_refused(tmp_path, capsys):
     assert train(tmp_path, prices().select("price").with_row_index("Unnamed: 0"), "price") == 2
-    assert "has no column besides the target 'price' and 'Unnamed: 0', left out, to learn from" in capsys.readouterr().err
+    assert "has no column to learn from besides the target 'price' (left out: 'Unnamed: 0')" in capsys.readouterr().err

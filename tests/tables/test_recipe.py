@@ -1,3 +1,5 @@
+"""Recipes: fitted to columns as scikit-learn does it, written as JSON, and read back from JSON that may be wrong."""
+
 import json
 import math
 
@@ -12,12 +14,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import portable_bp as bp
 from portable_bp.tables import find_recipe, read_recipe, write_recipe
 from portable_bp.tables.columns import CategoryColumn, LeftOut, NumberColumn
+from portable_bp.tables.csv import ColumnFormat
 from portable_bp.tables.encoding import encode
-from portable_bp.tables.files import read_table
-from portable_bp.tables.learning import learn_columns
-from portable_bp.tables.reading import Reading
+from portable_bp.tables.fitting import fit_columns
 from portable_bp.tables.recipe import Recipe
-from portable_bp.tables.targets import ClassTarget, NumberTarget, learn_target
+from portable_bp.tables.table import read_table
+from portable_bp.tables.targets import ClassTarget, NumberTarget, fit_target
 
 NUMBERS = strategies.none() | strategies.floats(-1e6, 1e6).filter(lambda number: number == 0 or abs(number) > 1e-6)
 WORDS = strategies.none() | strategies.text("abz19 .,;é\"'\n-", max_size=3)
@@ -34,8 +36,8 @@ def series(*values, dtype=None):
 
 
 def prepare(columns, *new):
-    """Return the inputs that columns make of a series or a frame."""
-    return encode(columns, polars.DataFrame(*new), "float64").make(slice(None))
+    """Return the inputs that columns make of the data of a frame."""
+    return encode(columns, polars.DataFrame(*new), "float64").inputs(slice(None))
 
 
 @strategies.composite
@@ -52,8 +54,8 @@ def frames(draw):
 
 @EXAMPLES
 @hypothesis.given(hypothesis.extra.numpy.arrays(float, strategies.integers(2, 30), elements=strategies.integers(-1000, 1000)))
-def test_numbers_are_scikit_learns(values):
-    columns, left_out = learn_columns(polars.DataFrame(series(*values)))
+def test_numbers_match_scikit_learn(values):
+    columns, left_out = fit_columns(polars.DataFrame(series(*values)))
     if len(set(values)) == 1:
         assert columns == () and left_out == (LeftOut("a", "constant", "number", values[0]),)
         return
@@ -61,15 +63,15 @@ def test_numbers_are_scikit_learns(values):
     np.testing.assert_allclose(prepare(columns, series(*values)), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_missing_number_is_the_mean():
-    columns, left_out = learn_columns(polars.DataFrame(series(1, None, 3)))
+def test_missing_number_becomes_the_mean():
+    columns, left_out = fit_columns(polars.DataFrame(series(1, None, 3)))
     assert columns == (NumberColumn("a", "number", 2.0, 1.0, 1.0, 3.0),) and left_out == ()
     assert prepare(columns, series(None, 4)).tolist() == [[0.0], [2.0]]
 
 
 @pytest.mark.parametrize("values", [[0.1] * 7, [1e100], [-5e-324, -5e-324], [0.1 + 0.2, 0.3], [1e-300, 3e-300], [7, None], [0]])
-def test_a_constant_is_left_out(values):
-    learned = learn_columns(polars.DataFrame(series(*values)))
+def test_constant_column_is_left_out(values):
+    learned = fit_columns(polars.DataFrame(series(*values)))
     assert learned == ((), (LeftOut("a", "constant", "number", values[0]),))
 
 
@@ -84,23 +86,23 @@ def test_a_constant_is_left_out(values):
         ([10**15, 10**15 + 2], NumberColumn("a", "number", 1e15 + 1.0, 1.0, 1e15, 1e15 + 2.0)),
     ],
 )
-def test_what_is_constant_and_what_is_not(values, expected):
-    """A text that is missing is a category by itself; a number is not."""
-    columns, left_out = learn_columns(polars.DataFrame(series(*values)))
+def test_missing_text_is_a_category_but_a_missing_number_is_not_a_value(values, expected):
+    """A missing text is a category of its own; a missing number becomes the mean."""
+    columns, left_out = fit_columns(polars.DataFrame(series(*values)))
     (learned,) = (*columns, *left_out)
     assert learned == expected
 
 
 def test_booleans_are_0_and_1():
-    columns, _ = learn_columns(polars.DataFrame(series(True, False, None, True, False)))
+    columns, _ = fit_columns(polars.DataFrame(series(True, False, None, True, False)))
     assert columns == (NumberColumn("a", "boolean", 0.5, 0.5, 0.0, 1.0),)
     assert prepare(columns, series(True, False, None)).tolist() == [[1.0], [-1.0], [0.0]]
 
 
 @EXAMPLES
 @hypothesis.given(strategies.lists(WORDS, min_size=1, max_size=20), strategies.lists(WORDS, min_size=1, max_size=20))
-def test_categories_are_scikit_learns(seen, new):
-    columns, _ = learn_columns(polars.DataFrame(series(*seen, dtype=str)))
+def test_categories_match_scikit_learn(seen, new):
+    columns, _ = fit_columns(polars.DataFrame(series(*seen, dtype=str)))
     if len(set(seen)) == 1:
         assert columns == ()
         return
@@ -115,12 +117,12 @@ def test_categories_are_scikit_learns(seen, new):
 
 @EXAMPLES
 @hypothesis.given(frames(), strategies.sampled_from(["csv", "parquet"]), strategies.randoms())
-def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, frame, ending, random):
+def test_predicting_encodes_rows_as_training_did(tmp_path_factory, frame, ending, random):
     folder = tmp_path_factory.mktemp("round")
     path = str(folder / f"data.{ending}")
     getattr(frame, f"write_{ending}")(path)
     table = read_table(path).frame
-    columns, left_out = learn_columns(table)
+    columns, left_out = fit_columns(table)
     hypothesis.assume(columns)
     recipe = Recipe(columns, NumberTarget("price", 0.1, 1 / 3), left_out)
     network = bp.Network([recipe.inputs, 1], backend="numpy")
@@ -131,42 +133,42 @@ def test_what_predicting_prepares_is_what_training_prepared(tmp_path_factory, fr
 
     names = random.sample(table.columns, table.width)
     getattr(frame.select(names), f"write_{ending}")(path)
-    other = read_table(path, found.known).frame
-    found.refuse(path, other.select(column.name for column in columns))
+    other = read_table(path, found.known_formats).frame
+    found.check_columns(path, other.select(column.name for column in columns))
     encoded = found.encode(other, "float64")
     assert not found.find_unseen(other, encoded) and not found.find_changed(other) and not found.find_far(other)
-    prepared = encoded.make(slice(None))
+    prepared = encoded.inputs(slice(None))
     np.testing.assert_array_equal(prepared, prepare(columns, table))
     assert np.isfinite(prepared).all()
     some = np.arange(table.height)[::-2]
-    np.testing.assert_array_equal(encoded.make(some), prepared[some])
+    np.testing.assert_array_equal(encoded.inputs(some), prepared[some])
 
 
-def test_a_row_alone_is_prepared_as_it_was_among_others():
+def test_single_row_is_encoded_as_it_was_among_others():
     table = polars.DataFrame({"a": ["1", "b", None], "n": [1.0, 2.0, None]})
-    columns, _ = learn_columns(table)
+    columns, _ = fit_columns(table)
     np.testing.assert_array_equal(prepare(columns, {"n": [None], "a": [None]}), prepare(columns, table)[2:])
 
 
-def test_numbers_too_far_are_refused_by_name():
-    with pytest.raises(ValueError, match="column 'a' holds -1e\\+31, too far from the mean"):
+def test_number_too_far_from_the_mean_is_refused():
+    with pytest.raises(ValueError, match="column 'a' has -1e\\+31, too far from the mean"):
         prepare([NumberColumn("b", "number", 0.0, 1.0), NumberColumn("a", "number", 0.0, 1.0)], {"a": [1.0, -1e31], "b": 0.0})
-    with pytest.raises(ValueError, match="column 'a' holds 1e\\+100, too far"):
+    with pytest.raises(ValueError, match="column 'a' has 1e\\+100, too far"):
         prepare([NumberColumn("a", "number", -1e100, 1e-100)], series(1e100))
 
 
 @pytest.mark.parametrize("classes", [("a", "b"), (-1, 3), (0.5, 1.5), (False, True)])
-def test_classes_come_back_as_they_were(classes):
+def test_classes_survive_encoding_decoding_and_json(classes):
     values = series(classes[1], classes[0], classes[1])
-    target = learn_target(values, "classification")
+    target = fit_target(values, "classification")
     assert target == ClassTarget("a", classes)
     assert [type(label) for label in target.classes] == [type(label) for label in classes]
-    restored = target.restore(10.0 * np.eye(2, dtype=np.float32)[target.prepare(values)])
+    restored = target.decode(10.0 * np.eye(2, dtype=np.float32)[target.encode(values)])
     assert restored["a"] == values.to_list()
     names = [f"a_probability_{str(label).lower() if label in (False, True) else label}" for label in classes]
     assert list(restored) == ["a", *names]
     np.testing.assert_allclose(np.sum([restored[name] for name in names], axis=0), 1.0)
-    assert target.restore(np.array([[3e38, -3e38]], dtype=np.float32))[names[0]] == [1.0]
+    assert target.decode(np.array([[3e38, -3e38]], dtype=np.float32))[names[0]] == [1.0]
     assert read_recipe(write_recipe(Recipe((NumberColumn("x", "boolean", 0.5, 0.5),), target)), 1, 2).target == target
 
 
@@ -186,7 +188,7 @@ RECIPE = Recipe(
         LeftOut("day", "constant", "", "2024-01-02"),
         LeftOut("so", "constant", "boolean", False),
     ),
-    (Reading("age", "number", ",", ".", "%", ("?", "none")), Reading("land", "text", missing=("-",))),
+    (ColumnFormat("age", "number", ",", ".", "%", ("?", "none")), ColumnFormat("land", "text", missing=("-",))),
 )
 REGRESSION = Recipe((NumberColumn("age", "number", 40.0, 12.5, 18.0, 99.0), *RECIPE.columns[1:]), NumberTarget("y", 1e5, 1e4))
 JSON = strategies.recursive(
@@ -221,7 +223,7 @@ def put(tree, path, value):
 
 @hypothesis.settings(EXAMPLES, max_examples=250)
 @hypothesis.given(strategies.data())
-def test_a_lying_recipe_is_refused_or_does_no_harm(data):
+def test_corrupted_recipe_is_refused_or_harmless(data):
     facts = json.loads(write_recipe(data.draw(strategies.sampled_from([RECIPE, REGRESSION]))))
     outputs = len(facts["target"].get("classes", "1"))
     path = data.draw(strategies.sampled_from(list(places(facts))))
@@ -241,10 +243,10 @@ def test_a_lying_recipe_is_refused_or_does_no_harm(data):
         assert "too far" in str(error)
     cells = {"number": 1e99, "boolean": True, "text": "a\nb", "missing": None, "": "2024-01-02"}
     text = polars.Series("age", ["1", "?", "1.234,5 %"])
-    assert all(len(reading.to_numbers(text)) == 3 for reading in recipe.known.values())
+    assert all(len(reading.to_numbers(text)) == 3 for reading in recipe.known_formats.values())
     recipe.find_changed(polars.DataFrame({column.name: [cells[column.kind]] for column in recipe.left_out}))
     recipe.find_far(polars.DataFrame({column.name: rows[column.kind] for column in recipe.columns}))
-    restored = recipe.target.restore(np.full((2, outputs), 3e38, dtype=np.float32))
+    restored = recipe.target.decode(np.full((2, outputs), 3e38, dtype=np.float32))
     assert all(math.isfinite(value) for name in list(restored)[1:] for value in restored[name])
     assert len(polars.DataFrame(restored).write_csv()) > 0
 
@@ -253,8 +255,8 @@ def replaced(*path, by):
     return json.dumps(put(json.loads(write_recipe(RECIPE)), path, by))
 
 
-LIES = {
-    "no JSON": "{",
+INVALID = {
+    "not JSON": "{",
     "a list": "[]",
     "nested": "[" * 100_000,
     "many digits": '{"version": ' + "1" * 5000 + "}",
@@ -262,65 +264,65 @@ LIES = {
     "no columns": replaced("columns", by=[]),
     "a column twice": replaced("columns", 1, "name", by="age"),
     "the target as a column": replaced("columns", 1, "name", by="y"),
-    "no scale": replaced("columns", 0, "scale", by=0.0),
+    "a scale of zero": replaced("columns", 0, "scale", by=0.0),
     "an infinite scale": replaced("columns", 0, "scale", by=math.inf),
     "NaN": replaced("columns", 0, "mean", by=math.nan),
     "text for a number": replaced("columns", 0, "mean", by="40"),
     "a number beyond float64": replaced("columns", 0, "mean", by=10**400),
-    "a scale below": replaced("columns", 0, "scale", by=-1.0),
+    "a negative scale": replaced("columns", 0, "scale", by=-1.0),
     "a tiny scale": replaced("columns", 0, "scale", by=1e-310),
     "a mean too large": replaced("columns", 1, "mean", by=1e101),
-    "a true mean": replaced("columns", 1, "mean", by=True),
+    "a boolean mean": replaced("columns", 1, "mean", by=True),
     "a scale too large": replaced("columns", 1, "scale", by=1e101),
-    "a category twice": replaced("columns", 2, "categories", by=["a", "a", "b"]),
+    "a repeated category": replaced("columns", 2, "categories", by=["a", "a", "b"]),
     "missing last": replaced("columns", 2, "categories", by=["a", "b", None]),
     "categories of lists": replaced("columns", 2, "categories", by=[["a"], ["b"], ["c"]]),
-    "half a character": replaced("columns", 2, "name", by="\ud800"),
+    "a lone surrogate": replaced("columns", 2, "name", by="\ud800"),
     "more inputs": replaced("columns", 2, "categories", by=["a", "b", "c", "d"]),
     "more classes": replaced("target", "classes", by=["a", "b", "c"]),
     "one class": replaced("target", "classes", by=["a"]),
-    "classes of two kinds": replaced("target", "classes", by=["1", 2]),
-    "a kind that is none": replaced("columns", 0, "kind", by=["number"]),
-    "a true class among whole ones": replaced("target", "classes", by=[True, 0]),
+    "classes of two types": replaced("target", "classes", by=["1", 2]),
+    "an invalid kind": replaced("columns", 0, "kind", by=["number"]),
+    "a boolean among integer classes": replaced("target", "classes", by=[True, 0]),
     "an infinite class": replaced("target", "classes", by=[0.5, math.inf]),
-    "classes twice": replaced("target", "classes", by=["a", "a"]),
+    "repeated classes": replaced("target", "classes", by=["a", "a"]),
     "classes of lists": replaced("target", "classes", by=[["a"], ["b"]]),
-    "wholes too large": replaced("target", "classes", by=[2**63, 0]),
+    "integers beyond int64": replaced("target", "classes", by=[2**63, 0]),
     "bounds in the wrong order": replaced("columns", 0, "low", by=1.0),
     "one bound": replaced("columns", 1, "high", by=1.0),
-    "left out is no list": replaced("left_out", by={}),
+    "left_out is not a list": replaced("left_out", by={}),
     "a column left out twice": replaced("left_out", 0, "name", by="year"),
     "the target left out": replaced("left_out", 0, "name", by="y"),
-    "a column of the inputs left out": replaced("left_out", 0, "name", by="age"),
-    "a reason that is none": replaced("left_out", 0, "reason", by="tired"),
+    "an input column left out": replaced("left_out", 0, "name", by="age"),
+    "an invalid reason": replaced("left_out", 0, "reason", by="tired"),
     "a constant of another kind": replaced("left_out", 2, "value", by="2020"),
-    "a constant without an end": replaced("left_out", 2, "value", by=10**400),
-    "a true constant": replaced("left_out", 2, "value", by=True),
-    "readings are no list": replaced("readings", by={}),
+    "an infinite constant": replaced("left_out", 2, "value", by=10**400),
+    "a boolean constant for a number": replaced("left_out", 2, "value", by=True),
+    "readings is not a list": replaced("readings", by={}),
     "a reading of another column": replaced("readings", 0, "name", by="y"),
     "a reading of another kind": replaced("readings", 0, "kind", by="text"),
-    "a decimal mark that is none": replaced("readings", 0, "decimal", by="[0-9]*"),
-    "two marks alike": replaced("readings", 0, "thousands", by=","),
-    "marks of thousands that are none": replaced("readings", 0, "thousands", by="(" * 1000),
-    "a unit that is none": replaced("readings", 0, "unit", by="."),
-    "a missing number": replaced("readings", 0, "missing", by=[1]),
-    "missing that is no list": replaced("readings", 0, "missing", by="NA"),
+    "an invalid decimal mark": replaced("readings", 0, "decimal", by="[0-9]*"),
+    "two equal marks": replaced("readings", 0, "thousands", by=","),
+    "an invalid thousands separator": replaced("readings", 0, "thousands", by="(" * 1000),
+    "an invalid unit": replaced("readings", 0, "unit", by="."),
+    "a number as missing-value marker": replaced("readings", 0, "missing", by=[1]),
+    "missing is not a list": replaced("readings", 0, "missing", by="NA"),
     "another task": replaced("target", "task", by="regression"),
 }
 
 
-@pytest.mark.parametrize("text", LIES.values(), ids=LIES)
-def test_what_cannot_be_true_of_a_recipe_is_said(tmp_path, text):
+@pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
+def test_invalid_recipe_is_refused(tmp_path, text):
     network = bp.Network([5, 2], backend="numpy")
     network.notes["table"] = text
     network.save(tmp_path / "model.safetensors")
     loaded = bp.load(tmp_path / "model.safetensors", "numpy")
-    with pytest.raises(bp.ModelFileError, match="^model has a recipe of a table that cannot be true: ") as caught:
+    with pytest.raises(bp.ModelFileError, match="^model has an invalid recipe for tables: ") as caught:
         find_recipe("model", loaded)
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
-def test_the_recipe_itself_is_taken():
+def test_valid_recipes_of_all_versions_are_read():
     assert read_recipe(write_recipe(RECIPE), 5, 2) == RECIPE
     # As the first version wrote it, without bounds, what was left out, and how columns are read.
     facts = json.loads(write_recipe(RECIPE))

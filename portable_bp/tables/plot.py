@@ -1,4 +1,4 @@
-"""A picture of how the losses fell."""
+"""A plot of the training and validation losses."""
 
 from __future__ import annotations
 
@@ -11,47 +11,28 @@ from portable_bp.common.lookup import require
 from portable_bp.storage import replace_file
 from portable_bp.training import History
 
-PICTURES = (".png", ".svg", ".pdf")
-LOSSES = {"classification": "cross-entropy", "regression": "half the squared error, standardized"}
+PLOT_EXTENSIONS = (".png", ".svg", ".pdf")
+LOSS_LABELS = {"classification": "cross-entropy", "regression": "half the squared error, standardized"}
 
 
-def draw_losses(history: History, title: str, task: str, path: str) -> None:
-    """Save a picture of the losses of every epoch.
-
-    Parameters
-    ----------
-    history : History
-        Of at least one epoch.
-    title : str
-        What stands above it.
-    task : {"classification", "regression"}
-        Which loss it was.
-    path : str
-        A file that ends in .png, .svg or .pdf; it is replaced once the new one is whole.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    OSError
-        If it cannot be written.
-    """
+def plot_losses(history: History, title: str, task: str, path: str) -> None:
+    """Plot the losses of every epoch as a .png, .svg or .pdf file, which is replaced only once the new one is complete."""
     figure = require("matplotlib.figure", "plot").Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    _draw_curves(axes, history)
+    _plot_curves(axes, history)
     axes.set_title(title, loc="left", parse_math=False)
-    axes.set(xlabel="epoch", ylabel=LOSSES[task])
+    axes.set(xlabel="epoch", ylabel=LOSS_LABELS[task])
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     with io.BytesIO() as buffer, warnings.catch_warnings():
-        # Of signs that the font does not have.
+        # The font may lack characters of the title.
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(buffer, dpi=150, format=os.path.splitext(path)[1][1:].lower())
         replace_file(path, buffer.getvalue())
 
 
-def _draw_curves(axes: Any, history: History) -> None:
+def _plot_curves(axes: Any, history: History) -> None:
     epochs = range(1, len(history.loss) + 1)
     marker = "o" if len(epochs) == 1 else None
     axes.plot(epochs, history.loss, label="training, with dropout", marker=marker)

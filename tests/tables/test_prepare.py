@@ -1,10 +1,12 @@
+"""Splitting rows, and choosing the task of a target."""
+
 import hypothesis
 import numpy as np
 import polars
 import pytest
 from hypothesis import strategies
 
-from portable_bp.tables.preparation import split_rows
+from portable_bp.tables.prepare import split_rows
 from portable_bp.tables.targets import choose_task
 
 
@@ -13,12 +15,12 @@ from portable_bp.tables.targets import choose_task
     strategies.floats(0.05, 0.8),
     strategies.integers(0, 99),
 )
-def test_rows_are_shared_out_alike(counts, share, seed):
+def test_split_has_the_same_shares_of_every_label(counts, share, seed):
     labels = np.repeat([f"label {k}" for k in range(len(counts))], counts)
     try:
         training, validation, held_out = split_rows(labels, share, np.random.default_rng(seed))
     except ValueError as error:
-        assert "cannot be shared out" in str(error)
+        assert "cannot be split" in str(error)
         assert sum(counts) * (1 - share) * 0.9 < len(counts) + 2
         return
     assert sorted(np.concatenate([training, validation, held_out])) == list(range(len(labels)))
@@ -31,8 +33,8 @@ def test_rows_are_shared_out_alike(counts, share, seed):
 
 
 @pytest.mark.parametrize("count", [2, 50])
-def test_no_row_is_favored(count):
-    """Every row is held out as often as others are, and not in the order of the file."""
+def test_every_row_is_held_out_equally_often(count):
+    """Neither the label nor the position in the file matters."""
     labels = np.repeat([0, 1], [count, 100 - count])
     often = np.zeros(100)
     for seed in range(2000):
@@ -41,7 +43,7 @@ def test_no_row_is_favored(count):
     assert often.min() > 300 and often.max() < 500
 
 
-def test_rows_are_drawn_by_the_seed():
+def test_split_depends_only_on_the_seed():
     first, again, other = (split_rows(np.zeros(100), 0.2, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert [len(rows) for rows in first] == [72, 8, 20]
     assert all(map(np.array_equal, first, again))
@@ -66,27 +68,27 @@ def target(*values):
         (target(*[0.5, 1.0] * 50), "regression", "fractions"),
     ],
 )
-def test_the_task_is_inferred_with_a_reason(series, task, reason):
+def test_task_is_inferred_with_a_reason(series, task, reason):
     chosen = choose_task(series, None)
     assert chosen[0] == task and reason in chosen[1]
 
 
 @pytest.mark.parametrize(
-    ("series", "wanted", "said"),
+    ("series", "wanted", "message"),
     [
-        (target(*[3.0] * 20), None, "the target 'y' has one value, 3.0, in every row"),
-        (target(*["a", "b"] * 10), "regression", "is text, and regression is of numbers"),
+        (target(*[3.0] * 20), None, "the target 'y' has one value, 3.0, in all rows"),
+        (target(*["a", "b"] * 10), "regression", "is text, but regression needs numbers"),
         (target(*map(str, range(30))), None, "30 different values in 30 rows"),
         (target(*[k / 3.0 for k in range(60)]), "classification", "or --task regression"),
         (target(*[*range(1001)] * 3), "classification", "1,001 different values"),
     ],
 )
-def test_what_cannot_be_the_target_is_refused(series, wanted, said):
+def test_unsuitable_target_is_refused(series, wanted, message):
     with pytest.raises(ValueError, match="^the target 'y' ") as caught:
         choose_task(series, wanted)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_the_user_may_say_otherwise():
-    assert choose_task(target(*[0, 1] * 20), "regression") == ("regression", "as you said")
-    assert choose_task(target(*[0.5, 1.5] * 20), "classification") == ("classification", "as you said")
+def test_requested_task_overrides_the_inferred_one():
+    assert choose_task(target(*[0, 1] * 20), "regression") == ("regression", "as requested")
+    assert choose_task(target(*[0.5, 1.5] * 20), "classification") == ("classification", "as requested")

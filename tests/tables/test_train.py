@@ -1,4 +1,4 @@
-"""Training on tables, as a user calls it."""
+"""The command `portable-bp train`."""
 
 import importlib
 import os
@@ -16,19 +16,19 @@ from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 import portable_bp as bp
 from portable_bp.cli import main
-from portable_bp.tables import Settings, find_recipe
-from portable_bp.tables.preparation import prepare_table
-from tests.support.tables import flowers, predict, prices, skip_without_what_train_needs, train
+from portable_bp.tables import TrainingOptions, find_recipe
+from portable_bp.tables.prepare import prepare_table
+from tests.support.tables import flowers, predict, prices, skip_without_training_packages, train
 from tests.support.targets import why_unusable
 
 
 def prepared(tmp_path, target, **chosen):
-    """Return data.csv as it is prepared, of which the rows held out are of interest here."""
-    return prepare_table(Settings(str(tmp_path / "data.csv"), target, "", "", **chosen), lambda line: None)
+    """Return data.csv as `portable-bp train` prepares it, split into the same rows."""
+    return prepare_table(TrainingOptions(str(tmp_path / "data.csv"), target, "", "", **chosen), lambda line: None)
 
 
 @pytest.mark.parametrize("more", [[], ["--seed", "3", "--held-out", "0.4"]])
-def test_the_accuracy_is_scikit_learns(tmp_path, capsys, more):
+def test_accuracy_matches_scikit_learn(tmp_path, capsys, more):
     assert train(tmp_path, flowers(100), "species", *more) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     table = prepared(tmp_path, "species", **({"seed": 3, "held_out": 0.4} if more else {}))
@@ -47,7 +47,7 @@ def test_the_accuracy_is_scikit_learns(tmp_path, capsys, more):
     assert likeliest.tolist() == predicted["species"].to_list()
 
 
-def test_r2_and_rmse_are_scikit_learns(tmp_path, capsys):
+def test_r2_and_rmse_match_scikit_learn(tmp_path, capsys):
     assert train(tmp_path, prices(), "price", "--activation", "tanh", "--batch-size", "16") == 0
     last = capsys.readouterr().out.splitlines()[-1]
     true = prepared(tmp_path, "price").held_out
@@ -59,8 +59,8 @@ def test_r2_and_rmse_are_scikit_learns(tmp_path, capsys):
     assert r2 > 0.9
 
 
-def test_what_is_held_out_teaches_nothing(tmp_path):
-    """What stands in the rows held out changes neither the weights nor the recipe."""
+def test_held_out_rows_do_not_influence_training(tmp_path):
+    """Values of the held-out rows change neither the weights nor the recipe."""
     table = prices()
     assert train(tmp_path, table, "price", "--epochs", "5", "--quiet") == 0
     model = bp.load(tmp_path / "model.safetensors", "numpy")
@@ -77,61 +77,62 @@ def test_what_is_held_out_teaches_nothing(tmp_path):
         np.testing.assert_array_equal(before.weight, after.weight)
 
 
-def test_all_is_said_and_drawn(tmp_path, capsys):
+def test_training_is_reported_and_plotted(tmp_path, capsys):
     table = flowers().to_dict(as_series=False)
     table["length"][3] = table["color"][4] = table["fresh"][5] = table["fresh"][6] = table["species"][7] = None
     table["same"] = [7] * 60
     assert train(tmp_path, polars.DataFrame(table), "species", "--epochs", "3") == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     for line in (
-        "data.csv: 60 rows, 1 of them without a target left out.",
-        "Column 'length': missing in 1 of 59 rows, taken as the mean.",
-        "Column 'color': missing in 1 of 59 rows, taken as a category by itself.",
-        "Column 'fresh': missing in 2 of 59 rows, taken as the share of true.",
+        "data.csv: 60 rows; skipped 1 without a target.",
+        "Column 'length': missing in 1 of 59 rows, replaced by the mean.",
+        "Column 'color': missing in 1 of 59 rows, treated as a category of its own.",
+        "Column 'fresh': missing in 2 of 59 rows, replaced by the share of true values.",
         "Task: classification into 3 classes, since 'species' is text.",
-        "Ended after epoch 3, all that --epochs allows; the model is that of epoch",
+        "Stopped after epoch 3, the most that --epochs allows; the model has the weights of epoch",
     ):
-        assert line in told.out
-    assert "batch" in told.err
+        assert line in printed.out
+    assert "batch" in printed.err
     assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(os.listdir(tmp_path)) == ["data.csv", "model.png", "model.safetensors"]
     recipe = find_recipe("", bp.load(tmp_path / "model.safetensors", "numpy"))
     assert [column.width for column in recipe.columns] in ([1, 3, 1], [1, 2, 1])
 
 
-def test_training_ends_when_validation_gets_no_better(tmp_path, capsys):
+def test_training_stops_early_without_improvement(tmp_path, capsys):
     noise = prices().with_columns(price=np.random.default_rng(0).normal(size=80))
     assert train(tmp_path, noise, "price") == 0
     ended = re.search(
-        r"Ended after epoch (\d+), since .* 30 epochs; the model is that of epoch (\d+), the best", capsys.readouterr().out
+        r"Stopped after epoch (\d+), since .* 30 epochs; the model has the weights of epoch (\d+), the best",
+        capsys.readouterr().out,
     )
     assert ended and int(ended[1]) == int(ended[2]) + 30
 
 
-def test_quiet_says_the_score_alone(tmp_path, capsys):
+def test_quiet_prints_only_the_score(tmp_path, capsys):
     picture = tmp_path / "a$b$.svg"
     table = flowers().rename({"species": "sp$\\frac$\n\u82b1"})
     assert train(tmp_path, table, "sp$\\frac$\n\u82b1", "--quiet", "--picture", str(picture)) == 0
-    told = capsys.readouterr()
-    assert told.out.startswith("Accuracy ") and told.out.count("\n") == 1 and told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out.startswith("Accuracy ") and printed.out.count("\n") == 1 and printed.err == ""
     assert b"<svg" in picture.read_bytes() and not (tmp_path / "model.png").exists()
 
 
 @pytest.mark.parametrize("backend", ["torch", "strict"])
-def test_any_backend_will_do(tmp_path, backend, capsys):
+def test_backends_agree(tmp_path, backend, capsys):
     if reason := why_unusable(backend):
         pytest.skip(reason)
-    said = []
+    message = []
     for chosen in ("numpy", backend):
         assert train(tmp_path, flowers(), "species", "--backend", chosen, "--epochs", "5", "--quiet") == 0
         assert predict(tmp_path, flowers(), "--backend", chosen) == 0
-        said.append((capsys.readouterr().out, polars.read_csv(tmp_path / "out.csv").drop("species").to_numpy()))
-    assert said[0][0] == said[1][0]
-    np.testing.assert_allclose(said[0][1], said[1][1], atol=1e-4)
+        message.append((capsys.readouterr().out, polars.read_csv(tmp_path / "out.csv").drop("species").to_numpy()))
+    assert message[0][0] == message[1][0]
+    np.testing.assert_allclose(message[0][1], message[1][1], atol=1e-4)
 
 
 @pytest.mark.parametrize("target", ["whole", "truth", "half"])
-def test_labels_come_back_in_their_kind(tmp_path, target):
+def test_predicted_labels_keep_their_dtype(tmp_path, target):
     rows = np.arange(40) % 2
     table = polars.DataFrame({"x": rows + 0.5, "whole": 3 * rows, "truth": rows == 1, "half": rows + 0.5})
     table = table.select("x", target)
@@ -142,21 +143,21 @@ def test_labels_come_back_in_their_kind(tmp_path, target):
 
 
 @pytest.mark.parametrize(
-    ("change", "more", "said"),
+    ("change", "more", "message"),
     [
         (None, ["--target", "specie"], "did you mean 'species'?"),
         (None, ["--ignore", "colour"], "did you mean 'color'?"),
         (None, ["--ignore", "species"], "is the target and cannot be ignored"),
-        (None, ["--ignore", "color,length", "--ignore", "fresh"], "no column besides the target"),
+        (None, ["--ignore", "color,length", "--ignore", "fresh"], "no column to learn from besides the target"),
         (None, ["--backend", "nunpy"], "unknown backend 'nunpy'"),
         (None, ["--learning-rate", "1e30"], "training stopped in epoch 1"),
-        (None, ["--held-out", "0.999"], "cannot be shared out"),
-        (lambda table: table.head(9), [], "has 9 rows with a value of 'species', and 10 are the fewest"),
+        (None, ["--held-out", "0.999"], "cannot be split"),
+        (lambda table: table.head(9), [], "has 9 rows with a value of 'species', but training needs at least 10"),
         (lambda table: table.with_columns(name=polars.Series(map(str, range(60))) + "n"), [], "too many different texts"),
         (
             lambda table: table.select("species", length=1, empty=None),
             [],
-            "'length', 'empty' have one value, or none, in every",
+            "'length', 'empty' have one value, or none, in all",
         ),
         (lambda table: table.with_columns(species=None), [], "0 rows with a value of 'species'"),
         (
@@ -164,22 +165,22 @@ def test_labels_come_back_in_their_kind(tmp_path, target):
             [],
             "'day' (Date)",
         ),
-        (lambda table: table.select("species"), [], "no column besides the target"),
+        (lambda table: table.select("species"), [], "no column to learn from besides the target"),
     ],
 )
-def test_what_cannot_be_learned_leaves_everything_as_it_was(tmp_path, capsys, change, more, said):
+def test_failed_training_leaves_existing_files_alone(tmp_path, capsys, change, more, message):
     kept = {name: f"{name} of old".encode() for name in ("model.safetensors", "model.png")}
     for name, content in kept.items():
         (tmp_path / name).write_bytes(content)
     assert train(tmp_path, change(flowers()) if change else flowers(), "species", *more) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("portable-bp: ") and said in error
+    assert error.startswith("portable-bp: ") and message in error
     assert sorted(os.listdir(tmp_path)) == ["data.csv", *sorted(kept)]
     assert all((tmp_path / name).read_bytes() == content for name, content in kept.items())
 
 
 @pytest.mark.parametrize(
-    ("output", "more", "said"),
+    ("output", "more", "message"),
     [
         ("data.csv", [], "should end in .safetensors"),
         ("none/model.safetensors", [], "none/model.safetensors cannot be written"),
@@ -189,20 +190,20 @@ def test_what_cannot_be_learned_leaves_everything_as_it_was(tmp_path, capsys, ch
         ("data.csv/model.safetensors", [], "model.safetensors cannot be written"),
     ],
 )
-def test_what_cannot_be_written_is_found_before_training(tmp_path, monkeypatch, capsys, output, more, said):
+def test_output_that_cannot_be_written_fails_before_training(tmp_path, monkeypatch, capsys, output, more, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bp.Network, "fit", None)
     (tmp_path / "folder.safetensors").mkdir()
     flowers().write_csv("data.csv")
     assert main(["train", "data.csv", "--target", "species", "-o", output, *more]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and said in error
+    assert error.count("\n") == 1 and message in error
     assert sorted(os.listdir(tmp_path)) == ["data.csv", "folder.safetensors"]
 
 
-def test_a_recipe_too_long_for_a_model_file_is_found_before_training(tmp_path, monkeypatch, capsys):
+def test_recipe_too_long_for_a_model_file_fails_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bp.Network, "fit", None)
-    monkeypatch.setattr("portable_bp.storage.named_arrays.LONGEST_HEADER", 1000)
+    monkeypatch.setattr("portable_bp.storage.named_arrays.MAX_HEADER", 1000)
     assert train(tmp_path, flowers(), "species") == 2
     assert "would have a header of more than 1,000 bytes" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["data.csv"]
@@ -213,7 +214,7 @@ WRONG = """--hidden 8,0 | --hidden eight | --held-out 1 | --held-out nan | --epo
 
 
 @pytest.mark.parametrize("wrong", [part.split() for part in WRONG.split("|")], ids=" ".join)
-def test_wrong_options_are_refused(tmp_path, capsys, wrong):
+def test_invalid_options_are_refused(tmp_path, capsys, wrong):
     with pytest.raises(SystemExit) as caught:
         train(tmp_path, flowers(), "species", *wrong)
     assert caught.value.code == 2
@@ -221,7 +222,7 @@ def test_wrong_options_are_refused(tmp_path, capsys, wrong):
 
 
 def run(tmp_path, *more):
-    skip_without_what_train_needs(*more)
+    skip_without_training_packages(*more)
     flowers(300).write_csv(tmp_path / "data.csv")
     command = [sys.executable, "-m", "portable_bp", "train", "data.csv", "--target", "species", "-o", "model.safetensors"]
     return subprocess.Popen([*command, *more], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -241,26 +242,26 @@ def test_ctrl_c_keeps_the_last_finished_epoch(tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in error
     lines = out.splitlines()
-    assert re.fullmatch(r"Interrupted: the model is that of epoch \d+, the last that was finished\.", lines[-3])
+    assert re.fullmatch(r"Interrupted: the model has the weights of epoch \d+, the last one that was finished\.", lines[-3])
     assert lines[-1].startswith("Accuracy ")
     assert sorted(os.listdir(tmp_path)) == ["data.csv", "model.png", "model.safetensors"]
     assert predict(tmp_path, flowers()) == 0
 
 
-def test_interrupted_before_an_epoch_writes_nothing(tmp_path, monkeypatch, capsys):
+def test_interruption_before_the_first_epoch_writes_nothing(tmp_path, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bp.Network, "fit", interrupt)
     assert train(tmp_path, flowers(), "species") == 130
     assert "nothing is written" in capsys.readouterr().out
-    monkeypatch.setattr("portable_bp.tables.trainer.prepare_table", interrupt)
+    monkeypatch.setattr("portable_bp.tables.train.prepare_table", interrupt)
     assert train(tmp_path, flowers(), "species") == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["data.csv"]
 
 
-def test_what_is_needed_is_told_before_training(tmp_path, monkeypatch, capsys):
+def test_missing_packages_are_named_before_training(tmp_path, monkeypatch, capsys):
     real = importlib.import_module
     for package, extra in (("polars", "table"), ("matplotlib", "plot"), ("tqdm", "progress"), ("safetensors", "files")):
 
@@ -278,7 +279,7 @@ def test_what_is_needed_is_told_before_training(tmp_path, monkeypatch, capsys):
         assert os.listdir(tmp_path) == ["data.csv"]
 
 
-def test_nothing_is_imported_before_it_is_asked_for():
+def test_optional_packages_are_imported_on_demand():
     script = (
         "import sys, portable_bp, portable_bp.cli; print({'polars', 'matplotlib', 'tqdm', 'safetensors'} & set(sys.modules))"
     )

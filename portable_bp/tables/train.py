@@ -1,0 +1,135 @@
+"""Train a network on a table, and write a model file and a plot of its losses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from portable_bp.common.lookup import require
+from portable_bp.network import Network
+from portable_bp.tables.files import check_output
+from portable_bp.tables.options import TrainingOptions
+from portable_bp.tables.plot import PLOT_EXTENSIONS, plot_losses
+from portable_bp.tables.predict import dtype_of, run_network
+from portable_bp.tables.prepare import PreparedTable, prepare_table
+from portable_bp.tables.recipe_json import NOTE, write_recipe
+from portable_bp.training import EarlyStopping, History
+
+PATIENCE = 30
+# These pass on about half of their input, which larger initial weights make up for.
+HALVING_ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "softplus")
+# Dropout keeps a network from memorizing rows; regression tolerates less of this noise than classification.
+DROPOUT = {"classification": 0.2, "regression": 0.1}
+
+
+class TrainingResult(NamedTuple):
+    """How training ended."""
+
+    score: str  # a line with the score on the held-out rows; empty if no epoch was finished, and so nothing was written
+    interrupted: bool
+
+
+def train_table(options: TrainingOptions, report: Callable[[str], None]) -> TrainingResult:
+    """Train a network on a table, and write the model and a plot of its losses.
+
+    Ctrl-C ends training; the weights of the last finished epoch are then written.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+        The table and the target, the network and how to train it, and where to write the model.
+    report : callable
+        Called with each line about what is done and why.
+
+    Raises
+    ------
+    ValueError
+        If a network cannot learn from the table, or an option is not possible; nothing is written then.
+    ImportError
+        If an optional package is not installed.
+    OSError
+        If a file cannot be read or written.
+    DivergenceError
+        If the loss is no longer finite; nothing is written then.
+    """
+    _check(options)
+    prepared = prepare_table(options, report)
+    network = _build_network(options, prepared, report)
+    interrupted = _fit(options, prepared, network)
+    if network.history is None or not network.history.loss:
+        report("Interrupted before the first epoch was finished: nothing is written.")
+        return TrainingResult("", interrupted)
+    network.save(options.model)
+    report(_describe_end(network.history, interrupted))
+    title = f"{os.path.basename(options.table)}: learning {options.target} ({'-'.join(map(str, network.sizes))})"
+    plot_losses(network.history, title, prepared.recipe.target.task, options.picture)
+    report(f"Written: {options.model}, and a plot of its losses, {options.picture}.")
+    return TrainingResult(_score(prepared, network), interrupted)
+
+
+def _check(options: TrainingOptions) -> None:
+    """Raise an error if a file cannot be written, or a package is not installed, before any work is done."""
+    check_output(options.model, [".safetensors"], [options.table])
+    check_output(options.picture, PLOT_EXTENSIONS, [options.table, options.model])
+    require("matplotlib.figure", "plot")
+    if options.progress:
+        require("tqdm", "progress")
+
+
+def _build_network(options: TrainingOptions, prepared: PreparedTable, report: Callable[[str], None]) -> Network:
+    network = Network(
+        [prepared.recipe.inputs, *options.hidden, prepared.recipe.target.outputs],
+        options.activation,
+        "identity",
+        backend=options.backend,
+        seed=options.seed,
+        initializer="he_uniform" if options.activation in HALVING_ACTIVATIONS else "glorot_uniform",
+    )
+    network.notes[NOTE] = write_recipe(prepared.recipe)
+    dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
+    report(f"Network: {'-'.join(map(str, network.sizes))}, {options.activation}, {dropout}, on {network.backend.name}.")
+    # Saved once as a trial: the disk may be full, or the recipe too long for a model file.
+    trial = f"{os.path.realpath(options.model)}.trial"
+    network.save(trial)
+    os.remove(trial)
+    return network
+
+
+def _fit(options: TrainingOptions, prepared: PreparedTable, network: Network) -> bool:
+    """Train the network, and return whether the user interrupted it."""
+    recipe = prepared.recipe
+    training, validation = (
+        (recipe.encode(rows, dtype_of(network)).all_inputs(), recipe.target.encode(rows[options.target]))
+        for rows in (prepared.training, prepared.validation)
+    )
+    try:
+        network.fit(
+            *training,
+            loss=recipe.target.loss,
+            optimizer="adam",
+            learning_rate=options.learning_rate,
+            epochs=options.epochs,
+            batch_size=options.batch_size or min(max(prepared.training.height // 100, 32), 256),
+            validation_data=validation,
+            callbacks=[EarlyStopping(patience=PATIENCE)],
+            progress=options.progress,
+            dropout=DROPOUT[recipe.target.task],
+        )
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _describe_end(history: History, interrupted: bool) -> str:
+    epochs = len(history.loss)
+    if interrupted:
+        return f"Interrupted: the model has the weights of epoch {epochs}, the last one that was finished."
+    reason = f"since {history.stop_reason}" if history.stop_reason else "the most that --epochs allows"
+    return f"Stopped after epoch {epochs}, {reason}; the model has the weights of epoch {history.best_epoch}, the best one."
+
+
+def _score(prepared: PreparedTable, network: Network) -> str:
+    target = prepared.recipe.target
+    outputs = run_network(network, prepared.recipe.encode(prepared.held_out, dtype_of(network)))
+    return target.score(outputs, prepared.held_out[target.name], prepared.training[target.name])
