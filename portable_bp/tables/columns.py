@@ -15,7 +15,7 @@ MAX_NUMBER = 1e100
 # Numbers whose relative difference is smaller are one number, rounded differently.
 ROUNDING = 4 * np.finfo(float).eps
 # Numbers that are converted at a time: 8 MiB of float64.
-CHUNK_SIZE = 2**20
+MAX_CONVERTED = 2**20
 NUMERIC_KINDS = ("number", "boolean")
 
 
@@ -27,7 +27,7 @@ def kind_of(dtype: Any) -> str:
 
 def iter_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield slices of `names` and these numeric columns, as float64 of shape (rows, columns); NaN is a missing value."""
-    width = max(1, CHUNK_SIZE // max(frame.height, 1))
+    width = max(1, MAX_CONVERTED // max(frame.height, 1))
     for start in range(0, len(names), width):
         span = slice(start, min(start + width, len(names)))
         # Indexing costs less per column than an expression in select.

@@ -84,9 +84,10 @@ def _find_hot(texts: Sequence[tuple[CategoryColumn, int]], frame: Any) -> np.nda
         return np.empty((frame.height, 0), np.int32)
     if frame.height <= MAX_PYTHON_ROWS:
         hot = np.empty((len(texts), frame.height), np.int32)
-        for index, (column, first) in enumerate(texts):
+        selected = frame[[column.name for column, _ in texts]]
+        for index, (series, (column, first)) in enumerate(zip(selected, texts, strict=True)):
             indices = {category: first + number for number, category in enumerate(column.categories)}
-            hot[index] = [indices.get(cell, -1) for cell in frame[column.name].cast(str).to_list()]
+            hot[index] = [indices.get(cell, -1) for cell in series.cast(str).to_list()]
         return hot.T
     expressions = [
         polars.col(column.name)

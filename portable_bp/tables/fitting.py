@@ -75,12 +75,13 @@ def leave_out_constant(frame: Any, names: list[str]) -> list[LeftOut]:
     if not names:
         return []
     chosen = frame[names]
-    plain = [name for name, dtype in chosen.schema.items() if kind_of(dtype)]
+    kinds = {name: kind_of(dtype) for name, dtype in chosen.schema.items()}
+    plain = [name for name, kind in kinds.items() if kind]
     # Dates become text.
     readable = chosen.with_columns(polars.exclude(plain).cast(str)) if len(plain) < len(names) else chosen
     values = readable.select(polars.all().drop_nulls().first()).row(0)
     # A column without a value may have any dtype.
     return [
-        LeftOut(name, "constant", "missing" if value is None else kind_of(chosen.schema[name]), value)
+        LeftOut(name, "constant", "missing" if value is None else kinds[name], value)
         for name, value in zip(names, values, strict=True)
     ]

@@ -105,7 +105,7 @@ def _choose_columns(options: TrainingOptions, table: Table) -> tuple[Any, list[L
     if frame.width < 2:
         besides = f" (left out: {quoted([column.name for column in left_out])})" if left_out else ""
         raise ValueError(f"{table.path} has no column to learn from besides the target {target!r}{besides}: add columns.")
-    return table.select(frame.columns, [target]), [*left_out, *constant]
+    return table.select(frame.columns, needed=[target]), [*left_out, *constant]
 
 
 def _check_rows(options: TrainingOptions, frame: Any) -> None:

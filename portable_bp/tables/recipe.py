@@ -107,14 +107,15 @@ class Recipe:
     def find_changed(self, frame: Any) -> dict[str, tuple[Any, Any]]:
         """Return the columns that were constant in training and have another value now, each with both values, by name."""
         polars = require("polars", "table")
+        schema = frame.schema
         constant = {column.name: column for column in self.left_out if column.reason == "constant"}
-        columns = [constant[name] for name in frame.columns if name in constant]
+        columns = [constant[name] for name in schema if name in constant]
         if not columns:
             return {}
         others = []
         for column in columns:
             cell = polars.col(column.name)
-            if column.kind != kind_of(frame.schema[column.name]):
+            if column.kind != kind_of(schema[column.name]):
                 differs = cell.is_not_null()
             elif column.kind in ("number", "boolean"):
                 differs = (cell.cast(float) - float(column.value)).abs() > ROUNDING * abs(column.value)

@@ -42,10 +42,11 @@ def describe_rows(table: Table, frame: Any, target: str) -> Iterator[str]:
 def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
     """Say what the columns of a recipe hold, what was left out, and what is missing; `frame` has the rows with a target."""
     names = [column.name for column in recipe.columns]
-    constant = [column.name for column in recipe.left_out if column.reason == "constant"]
+    inputs = set(frame.columns)
+    constant = [column.name for column in recipe.left_out if column.reason == "constant" and column.name in inputs]
     yield from table.describe_kinds([*names, recipe.target.name])
     yield from _describe_left_out(recipe.left_out, table.frame)
-    yield from table.describe_assumptions([name for name in constant if name in frame.columns], ["missing"])
+    yield from table.describe_assumptions(constant, ["missing"])
     yield from _describe_missing(table, frame[names])
     if numbering := find_row_numbers(table.frame[names]):
         yield (
@@ -55,12 +56,13 @@ def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
 
 
 def _describe_left_out(columns: Sequence[LeftOut], frame: Any) -> Iterator[str]:
+    missing = {series.name for series in frame if series.null_count()}
     by_reason: dict[str, list[str]] = {}
     for column in columns:
         reason = column.reason
         if reason == "constant" and column.value is None:
             reason = "empty"
-        elif reason == "constant" and column.kind and frame[column.name].null_count():  # not of dates, which are no inputs
+        elif reason == "constant" and column.kind and column.name in missing:  # not of dates, which are no inputs
             reason = "constant or missing"
         value = f" ({shortened(column.value)})" if column.value is not None else ""
         by_reason.setdefault(reason, []).append(repr(column.name) + value)

@@ -42,16 +42,18 @@ class Table(NamedTuple):
         """
         self.check_readable(names)
         chosen = self.frame[names]
-        unusable = [name for name, dtype in chosen.schema.items() if not kind_of(dtype)]
+        schema = chosen.schema
+        unusable = [name for name, dtype in schema.items() if not kind_of(dtype)]
         if unusable:
-            spare = [name for name in unusable if name not in needed]
-            leave_out = f"leave {'them' if spare == unusable else 'what is not needed'} out with {ignore_option(spare)}, or "
+            optional = [name for name in unusable if name not in needed]
+            what = "them" if optional == unusable else "what is not needed"
+            leave_out = f"leave {what} out with {ignore_option(optional)}, or " if optional else ""
             raise ValueError(
                 f"{self.path} has columns that are not numbers, booleans or text: "
-                f"{listed([f'{name!r} ({chosen.schema[name]})' for name in unusable])}; {leave_out if spare else ''}"
+                f"{listed([f'{name!r} ({schema[name]})' for name in unusable])}; {leave_out}"
                 "convert them to numbers, such as the year and month of a date."
             )
-        numbers = [name for name, dtype in chosen.schema.items() if kind_of(dtype) == "number"]
+        numbers = [name for name, dtype in schema.items() if kind_of(dtype) == "number"]
         large = []
         for span, values in iter_numbers(chosen, numbers):
             large += [numbers[span][index] for index in np.nonzero((np.abs(values) > MAX_NUMBER).any(axis=0))[0]]
@@ -69,8 +71,10 @@ class Table(NamedTuple):
 
     def describe_kinds(self, names: Sequence[str]) -> Iterator[str]:
         """Say which columns hold numbers, booleans and text."""
+        # polars builds a schema anew at every access.
+        schema = self.frame.schema
         for kind, title in KINDS.items():
-            if found := [name for name in names if kind_of(self.frame.schema[name]) == kind]:
+            if found := [name for name in names if kind_of(schema[name]) == kind]:
                 yield f"{title}: {quoted(found)}."
 
     def describe_assumptions(self, names: Sequence[str], kinds: Collection[str] = tuple(ASSUMPTIONS)) -> Iterator[str]:

@@ -365,10 +365,9 @@ def test_changed_number_format_is_reported(tmp_path, content, known, values, mes
 @pytest.mark.parametrize(
     ("unit", "cell", "expected"), [("", "50%", ""), ("", "$5", ""), ("%", "0.5", " with '%'"), ("$", "5€", " with '$'")]
 )
-def test_unit_that_training_did_not_have_is_refused(tmp_path, unit, cell, message):
-    with pytest.raises(
-        ValueError, match=re.escape(f"has {cell!r} in column 'a', line 3, where training had numbers{message}: ")
-    ):
+def test_unit_that_training_did_not_have_is_refused(tmp_path, unit, cell, expected):
+    message = f"has {cell!r} in column 'a', line 3, where training had numbers{expected}: "
+    with pytest.raises(ValueError, match=re.escape(message)):
         read(tmp_path, f"a,b\n\n{cell},x\n", known={"a": ColumnFormat("a", "number", unit=unit)})
 
 

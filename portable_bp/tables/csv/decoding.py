@@ -32,6 +32,6 @@ def decode(path: str, raw: bytes) -> tuple[str, list[str]]:
 
 
 def _is_damaged(raw: bytes) -> bool:
-    """Return whether bytes are damaged UTF-8, or of mixed encodings: text of another one hardly ever contains valid UTF-8."""
+    """Return whether bytes are damaged UTF-8 or mix encodings; text of another encoding rarely contains valid UTF-8."""
     text = raw.decode("utf-8", errors="replace")
     return 2 * text.count("\ufffd") < sum(not character.isascii() for character in text)

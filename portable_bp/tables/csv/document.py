@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# The first one that splits all lines alike is taken: numbers and texts contain commas, but hardly ever the others.
+# In order of preference: numbers and texts often contain commas, but rarely the others.
 CANDIDATES = "\t;|,"
-# Splits nothing: where the header is a single name, commas belong to the numbers or texts.
+# Never found in a text: if the header is a single name, commas belong to the numbers or texts below it.
 NO_SEPARATOR = "\x1f"
 SAMPLE_LINES = 20
 

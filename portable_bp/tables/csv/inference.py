@@ -32,7 +32,7 @@ from portable_bp.tables.options import CsvOptions
 
 # If so many cells are numbers, the others are mistakes; if so many are, the user should know why the column is text.
 MISTAKE_SHARE, MIXED_SHARE = 0.9, 0.5
-# What may be assumed of a column, and how it is told: each line ends with the columns and an example of each.
+# What may be assumed of a column, as the beginning of a line that goes on with the columns and an example of each.
 ASSUMPTIONS = {
     "format": "Numbers with a decimal comma or thousands separators",
     "ambiguous": "Ambiguous numbers, read as shown (--decimal overrides this)",

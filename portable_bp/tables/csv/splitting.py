@@ -1,4 +1,4 @@
-"""CSV files split into cells: regular ones by polars, and what spreadsheets and pandas write and read besides by Python."""
+"""CSV files split into cells: regular files by polars, all others by Python's csv module, as pandas reads them."""
 
 from __future__ import annotations
 
