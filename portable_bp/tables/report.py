@@ -42,8 +42,8 @@ def describe_rows(table: Table, frame: Any, target: str) -> Iterator[str]:
 def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
     """Say what the columns of a recipe hold, what was left out, and what is missing; `frame` has the rows with a target."""
     names = [column.name for column in recipe.columns]
-    inputs = set(frame.columns)
-    constant = [column.name for column in recipe.left_out if column.reason == "constant" and column.name in inputs]
+    selected = set(frame.columns)
+    constant = [column.name for column in recipe.left_out if column.reason == "constant" and column.name in selected]
     yield from table.describe_kinds([*names, recipe.target.name])
     yield from _describe_left_out(recipe.left_out, table.frame)
     yield from table.describe_assumptions(constant, ["missing"])
@@ -62,7 +62,7 @@ def _describe_left_out(columns: Sequence[LeftOut], frame: Any) -> Iterator[str]:
         reason = column.reason
         if reason == "constant" and column.value is None:
             reason = "empty"
-        elif reason == "constant" and column.kind and column.name in missing:  # not of dates, which are no inputs
+        elif reason == "constant" and column.kind and column.name in missing:  # not dates, which cannot be inputs
             reason = "constant or missing"
         value = f" ({shortened(column.value)})" if column.value is not None else ""
         by_reason.setdefault(reason, []).append(repr(column.name) + value)

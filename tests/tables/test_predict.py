@@ -193,7 +193,7 @@ def test_model_without_a_valid_recipe_is_refused(folder, capsys):
     network.notes["table"] = "[" * 100_000
     network.save(folder / "model.safetensors")
     assert predict(folder, flowers(4)) == 2
-    assert "has an invalid recipe for tables: its lists and dicts are nested 100,000 deep" in capsys.readouterr().err
+    assert "has an invalid recipe for tables: its lists and dicts are nested 100,000 levels deep" in capsys.readouterr().err
     (folder / "model.safetensors").write_bytes(b"nothing")
     assert predict(folder, flowers(4)) == 2
     (folder / "model.safetensors").unlink()
