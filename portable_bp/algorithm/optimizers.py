@@ -1,8 +1,11 @@
 """Optimizers: each is a pair (init, update) of pure functions over a list of layers.
 
-``init(layers)`` returns a state, ``update(gradient, state, layers)`` returns the new layers and the new state. Nothing given
-is changed. A user's own optimizer is any object with the two methods, or a pair of functions. The ones here are built from
-`map_parameters`, and `Penalized` and `Clipped` go around any of them.
+``init(layers)`` returns a state, and ``update(gradient, state, layers)`` returns the new layers and the new state; neither
+changes its arguments. A user's own optimizer is any object with these two methods, or a pair of functions. `Penalized`,
+`Steered` and `Clipped` wrap another optimizer.
+
+The state of an optimizer is a named tuple. Its first field, ``count``, is the number of updates so far: an int32 array of shape
+(), so that a step that was traced or recorded once goes on counting.
 """
 
 from __future__ import annotations
@@ -37,52 +40,55 @@ class Optimizer(NamedTuple):
     update: Callable[[Layers, Any, Layers], tuple[Layers, Any]]
 
 
-class State(NamedTuple):
-    """What an optimizer remembers.
-
-    Attributes
-    ----------
-    count : array, shape (), int32
-        How many updates were made: an array, so that a traced or captured step goes on counting.
-    averages : tuple of list of Layer
-        Whatever else is kept for each parameter: velocities, mean squares, sums.
-    """
-
-    count: Array
-    averages: tuple[Layers, ...] = ()
+def _zero_count(layers: Layers) -> Array:
+    weight = layers[0].weight
+    xp = namespace(weight)
+    return xp.zeros((), dtype=xp.int32, device=array_api_compat.device(weight))
 
 
 def _zeros(layers: Layers) -> list[Layer]:
     return map_parameters(lambda parameter: namespace(parameter).zeros_like(parameter), layers)
 
 
-def _start(layers: Layers, averages: int = 0) -> State:
-    weight = layers[0].weight
-    xp = namespace(weight)
-    count = xp.zeros((), dtype=xp.int32, device=array_api_compat.device(weight))
-    return State(count, tuple(_zeros(layers) for _ in range(averages)))
-
-
 def _as_parameter(count: Array, layers: Layers) -> Array:
-    """Return a count in the parameters' dtype, for arithmetic with them."""
+    """Return a count in the dtype of the parameters, for arithmetic with them."""
     return namespace(count).astype(count, layers[0].weight.dtype)
 
 
 def _check_inner(outer: Any) -> None:
     if isinstance(outer.optimizer, type) or not has_methods(outer.optimizer, Optimizer):
         raise TypeError(
-            f"{type(outer).__name__} goes around {outer.optimizer!r}, and should go around an optimizer, such as SGD(0.1)."
+            f"{type(outer).__name__} was given {outer.optimizer!r}, and wraps an optimizer: give it one, such as SGD(0.1)."
         )
+
+
+class SGDState(NamedTuple):
+    """The state of `SGD`.
+
+    Attributes
+    ----------
+    count : array, shape (), int32
+        The number of updates so far.
+    """
+
+    count: Array
 
 
 @dataclass(frozen=True)
 class SGD:
-    """Gradient descent: parameter - rate * slope.
+    """Stochastic gradient descent (Robbins and Monro 1951, doi:10.1214/aoms/1177729586).
+
+    ``parameter - rate * slope``, where the slope is the derivative of the error with respect to the parameter.
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
+    learning_rate : float or schedule, default 0.1
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+
+    Raises
+    ------
+    ValueError
+        If the learning rate is not above 0.
     """
 
     learning_rate: Any = 0.1
@@ -90,26 +96,48 @@ class SGD:
     def __post_init__(self) -> None:
         validate_fields(self, learning_rate=RATE)
 
-    def init(self, layers: Layers) -> State:
-        """Return the count at zero."""
-        return _start(layers)
+    def init(self, layers: Layers) -> SGDState:
+        """Return a count of zero."""
+        return SGDState(_zero_count(layers))
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
+    def update(self, gradient: Layers, state: SGDState, layers: Layers) -> tuple[Layers, SGDState]:
         """Step down the gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        return map_parameters(lambda parameter, slope: parameter - rate * slope, layers, gradient), State(state.count + 1)
+        return map_parameters(lambda parameter, slope: parameter - rate * slope, layers, gradient), SGDState(state.count + 1)
+
+
+class MomentumState(NamedTuple):
+    """The state of `Momentum` and `Nesterov`.
+
+    Attributes
+    ----------
+    count : array, shape (), int32
+        The number of updates so far.
+    velocity : list of Layer
+        The last change of each parameter.
+    """
+
+    count: Array
+    velocity: Layers
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """Gradient descent with a velocity (Polyak, doi:10.1016/0041-5553(64)90137-5).
+    """Gradient descent with momentum (Polyak 1964, doi:10.1016/0041-5553(64)90137-5).
+
+    ``velocity = momentum * velocity - rate * slope``, which is added to the parameter.
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
-    momentum : float
+    learning_rate : float or schedule, default 0.1
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+    momentum : float, default 0.9
         The share of the velocity that is kept at each update, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     learning_rate: Any = 0.1
@@ -118,54 +146,83 @@ class Momentum:
     def __post_init__(self) -> None:
         validate_fields(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
 
-    def init(self, layers: Layers) -> State:
+    def init(self, layers: Layers) -> MomentumState:
         """Return velocities of zero."""
-        return _start(layers, averages=1)
+        return MomentumState(_zero_count(layers), _zeros(layers))
 
-    def _velocity(self, gradient: Layers, state: State, layers: Layers) -> tuple[Array | float, Layers]:
+    def _rate_and_velocity(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Array | float, Layers]:
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        (velocity,) = state.averages
-        return rate, map_parameters(lambda speed, slope: self.momentum * speed - rate * slope, velocity, gradient)
+        return rate, map_parameters(lambda speed, slope: self.momentum * speed - rate * slope, state.velocity, gradient)
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
+    def update(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Layers, MomentumState]:
         """Step along the new velocity."""
-        _, velocity = self._velocity(gradient, state, layers)
-        return map_parameters(lambda parameter, speed: parameter + speed, layers, velocity), State(state.count + 1, (velocity,))
+        _, velocity = self._rate_and_velocity(gradient, state, layers)
+        moved = map_parameters(lambda parameter, speed: parameter + speed, layers, velocity)
+        return moved, MomentumState(state.count + 1, velocity)
 
 
 @dataclass(frozen=True)
 class Nesterov(Momentum):
-    """Momentum that looks ahead (Nesterov 1983, in the form of Bengio et al., arXiv:1212.0901).
+    """Momentum with a look-ahead (Nesterov 1983, in the form of Bengio et al., arXiv:1212.0901).
+
+    ``momentum * velocity - rate * slope`` is added to the parameter, where the velocity is the new one of `Momentum`.
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
-    momentum : float
+    learning_rate : float or schedule, default 0.1
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+    momentum : float, default 0.9
         The share of the velocity that is kept at each update, from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
-        """Step along the velocity that comes after the new one."""
-        rate, velocity = self._velocity(gradient, state, layers)
-        ahead = map_parameters(
+    def update(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Layers, MomentumState]:
+        """Step along the velocity that would follow the new one if the gradient stayed the same."""
+        rate, velocity = self._rate_and_velocity(gradient, state, layers)
+        moved = map_parameters(
             lambda parameter, speed, slope: parameter + self.momentum * speed - rate * slope, layers, velocity, gradient
         )
-        return ahead, State(state.count + 1, (velocity,))
+        return moved, MomentumState(state.count + 1, velocity)
+
+
+class RMSPropState(NamedTuple):
+    """The state of `RMSProp`.
+
+    Attributes
+    ----------
+    count : array, shape (), int32
+        The number of updates so far.
+    mean_square : list of Layer
+        The exponentially weighted mean of the squared slopes of each parameter.
+    """
+
+    count: Array
+    mean_square: Layers
 
 
 @dataclass(frozen=True)
 class RMSProp:
-    """Each slope is divided by the root of its running mean square (Tieleman and Hinton, lecture 6.5, 2012).
+    """Slopes divided by the root of their running mean square (Tieleman and Hinton 2012, lecture 6.5; see arXiv:1308.0850).
+
+    ``parameter - rate * slope / (sqrt(mean_square) + epsilon)``
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
-    decay : float
-        The share of the running mean square that is kept at each update.
-    epsilon : float
-        Added to the root, against division by zero.
+    learning_rate : float or schedule, default 0.01
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+    decay : float, default 0.99
+        The share of the running mean square that is kept at each update, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Added to the root, to prevent a division by zero.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     learning_rate: Any = 0.01
@@ -175,39 +232,65 @@ class RMSProp:
     def __post_init__(self) -> None:
         validate_fields(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
 
-    def init(self, layers: Layers) -> State:
+    def init(self, layers: Layers) -> RMSPropState:
         """Return mean squares of zero."""
-        return _start(layers, averages=1)
+        return RMSPropState(_zero_count(layers), _zeros(layers))
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
+    def update(self, gradient: Layers, state: RMSPropState, layers: Layers) -> tuple[Layers, RMSPropState]:
         """Step down the scaled gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        (square,) = state.averages
-        square = map_parameters(lambda mean, slope: self.decay * mean + (1.0 - self.decay) * slope * slope, square, gradient)
+        mean_square = map_parameters(
+            lambda mean, slope: self.decay * mean + (1.0 - self.decay) * slope * slope, state.mean_square, gradient
+        )
 
         def step(parameter: Array, slope: Array, mean: Array) -> Array:
             return parameter - rate * slope / (namespace(mean).sqrt(mean) + self.epsilon)
 
-        return map_parameters(step, layers, gradient, square), State(state.count + 1, (square,))
+        return map_parameters(step, layers, gradient, mean_square), RMSPropState(state.count + 1, mean_square)
+
+
+class AdamState(NamedTuple):
+    """The state of `Adam` and `AdamW`.
+
+    The running means of the paper are these sums divided by the sum of their weights.
+
+    Attributes
+    ----------
+    count : array, shape (), int32
+        The number of updates so far.
+    slope_sum : list of Layer
+        The exponentially weighted sum of the slopes of each parameter.
+    square_sum : list of Layer
+        The exponentially weighted sum of its squared slopes.
+    """
+
+    count: Array
+    slope_sum: Layers
+    square_sum: Layers
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Fading means of slope and squared slope, both corrected for their start at zero (arXiv:1412.6980, algorithm 1).
+    """Running means of the slopes and of their squares, corrected for their start at zero (arXiv:1412.6980, algorithm 1).
 
-    The state holds fading sums, which are these means times the sum of their weights.
+    ``parameter - rate * mean / (sqrt(mean_square) + epsilon)``
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
-    beta_1, beta_2 : float
-        The shares of the two running means that are kept at each update.
-    epsilon : float
-        Added to the root, against division by zero.
-    epsilon_corrected : bool
-        Whether it is added to the root of the corrected mean square, as in algorithm 1 and in PyTorch, or to that of the
-        mean square as it stands, as at the end of the paper's section 2, in scikit-learn and in TensorFlow.
+    learning_rate : float or schedule, default 0.001
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        The shares of the running means of the slopes and of their squares that are kept at each update, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Added to the root, to prevent a division by zero.
+    epsilon_corrected : bool, default True
+        Whether epsilon is added to the root of the corrected mean square, as in algorithm 1 and in PyTorch, or to the root of
+        the uncorrected one, as at the end of the paper's section 2, in scikit-learn and in TensorFlow.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     learning_rate: Any = 0.001
@@ -219,49 +302,53 @@ class Adam:
     def __post_init__(self) -> None:
         validate_fields(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
-    def init(self, layers: Layers) -> State:
+    def init(self, layers: Layers) -> AdamState:
         """Return sums of zero."""
-        return _start(layers, averages=2)
+        return AdamState(_zero_count(layers), _zeros(layers), _zeros(layers))
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
-        """Step down the corrected mean slope, scaled by the root of the corrected mean square."""
+    def update(self, gradient: Layers, state: AdamState, layers: Layers) -> tuple[Layers, AdamState]:
+        """Step along the corrected mean slope, scaled by the root of the corrected mean square."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
         count = state.count + 1
-        made = _as_parameter(count, layers)
-        slopes, squares = state.averages
-        slopes = map_parameters(lambda total, slope: self.beta_1 * total + slope, slopes, gradient)
-        squares = map_parameters(lambda total, slope: self.beta_2 * total + slope * slope, squares, gradient)
+        updates = _as_parameter(count, layers)
+        slope_sum = map_parameters(lambda total, slope: self.beta_1 * total + slope, state.slope_sum, gradient)
+        square_sum = map_parameters(lambda total, slope: self.beta_2 * total + slope * slope, state.square_sum, gradient)
 
-        # A mean is a fading sum divided by the sum of its fading weights. The divisions are taken out of the arrays, to cost
-        # one number each: rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
-        # Without the correction of what epsilon is added to, d in the last factor is that of a mean whose weights sum to one.
-        slope_weights = (1.0 - self.beta_1**made) / (1.0 - self.beta_1)
-        root_weights = namespace(made).sqrt((1.0 - self.beta_2**made) / (1.0 - self.beta_2))
+        # A mean is a sum divided by the sum of its weights. These divisions are moved from the arrays to single numbers:
+        # rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
+        # Where epsilon is added to the uncorrected root, d in the last term is that of a mean whose weights sum to one.
+        slope_weights = (1.0 - self.beta_1**updates) / (1.0 - self.beta_1)
+        root_weights = namespace(updates).sqrt((1.0 - self.beta_2**updates) / (1.0 - self.beta_2))
         step_size = rate * root_weights / slope_weights
         floor = self.epsilon * (root_weights if self.epsilon_corrected else (1.0 - self.beta_2) ** -0.5)
 
         def step(parameter: Array, slope_total: Array, square_total: Array) -> Array:
             return parameter - step_size * slope_total / (namespace(square_total).sqrt(square_total) + floor)
 
-        return map_parameters(step, layers, slopes, squares), State(count, (slopes, squares))
+        return map_parameters(step, layers, slope_sum, square_sum), AdamState(count, slope_sum, square_sum)
 
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam whose weights, not biases, also shrink at every update (arXiv:1711.05101).
+    """Adam with decoupled weight decay: weights, not biases, shrink before each of its steps (arXiv:1711.05101).
 
     Parameters
     ----------
-    learning_rate : float or schedule
-        The size of a step.
-    beta_1, beta_2 : float
-        The shares of the two running means that are kept at each update.
-    epsilon : float
-        Added to the root, against division by zero.
-    epsilon_corrected : bool
-        As `Adam` takes it.
-    weight_decay : float
-        The share of a weight, times the learning rate, that is taken off at each update.
+    learning_rate : float or schedule, default 0.001
+        The step size: a number above 0, or a function of the number of updates so far, as in `schedules`.
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        The shares of the running means of the slopes and of their squares that are kept at each update, from 0 to below 1.
+    epsilon : float, default 1e-8
+        Added to the root, to prevent a division by zero.
+    weight_decay : float, default 0.01
+        Times the learning rate, the share by which a weight shrinks at each update.
+    epsilon_corrected : bool, default True
+        As in `Adam`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     weight_decay: float = 0.01
@@ -270,7 +357,7 @@ class AdamW(Adam):
         super().__post_init__()
         validate_fields(self, weight_decay=NOT_NEGATIVE)
 
-    def update(self, gradient: Layers, state: State, layers: Layers) -> tuple[Layers, State]:
+    def update(self, gradient: Layers, state: AdamState, layers: Layers) -> tuple[Layers, AdamState]:
         """Shrink the weights, then step as Adam does."""
         kept = 1.0 - self.weight_decay * rate_at(self.learning_rate, _as_parameter(state.count, layers))
         shrunk = [Layer(kept * layer.weight, layer.bias) for layer in layers]
@@ -279,16 +366,23 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class Penalized:
-    """An optimizer that also keeps weights, not biases, small: it descends E + l1 sum abs(w) + l2/2 sum w^2.
+    """An optimizer with penalties on weights, not biases (elastic net, doi:10.1111/j.1467-9868.2005.00503.x).
 
-    The loss that is reported stays E.
+    It minimizes E + l1 * sum(abs(weight)) + l2 / 2 * sum(weight^2); the loss that is reported is E alone.
 
     Parameters
     ----------
     optimizer : optimizer
-        The one that is given the penalized gradient.
-    l1, l2 : float
-        What the penalties count for.
+        What is given the penalized gradient.
+    l1, l2 : float, default 0.0
+        The factors of the penalties, from 0 up.
+
+    Raises
+    ------
+    TypeError
+        If it does not wrap an optimizer.
+    ValueError
+        If a factor is negative.
     """
 
     optimizer: Any
@@ -300,7 +394,7 @@ class Penalized:
         validate_fields(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
 
     def init(self, layers: Layers) -> Any:
-        """Return the state of the optimizer inside."""
+        """Return the state of the wrapped optimizer."""
         return self.optimizer.init(layers)
 
     def update(self, gradient: Layers, state: Any, layers: Layers) -> tuple[Layers, Any]:
@@ -313,14 +407,14 @@ class Penalized:
 
 
 class SteeredState(NamedTuple):
-    """What a steered optimizer remembers.
+    """The state of `Steered`.
 
     Attributes
     ----------
     rate : array, shape ()
         The learning rate.
     inner : object
-        The state of the optimizer inside.
+        The state of the wrapped optimizer.
     """
 
     rate: Array
@@ -329,12 +423,19 @@ class SteeredState(NamedTuple):
 
 @dataclass(frozen=True)
 class Steered:
-    """An optimizer whose learning rate is part of its state, so that it may be changed between epochs.
+    """An optimizer whose learning rate is a part of its state, so that a callback can change it between epochs.
+
+    A callback does so with ``training.state = training.state._replace(rate=...)``.
 
     Parameters
     ----------
     optimizer : optimizer
-        One of this module's with a ``learning_rate`` that is a number: the rate at the start.
+        One of this module with a ``learning_rate`` that is a number, which is the rate at the start.
+
+    Raises
+    ------
+    TypeError
+        If it does not wrap an optimizer.
     """
 
     optimizer: Any
@@ -343,14 +444,14 @@ class Steered:
         _check_inner(self)
 
     def init(self, layers: Layers) -> SteeredState:
-        """Return the rate and the state of the optimizer inside."""
+        """Return the learning rate and the state of the wrapped optimizer."""
         weight = layers[0].weight
         xp = namespace(weight)
         rate = xp.full((), self.optimizer.learning_rate, dtype=weight.dtype, device=array_api_compat.device(weight))
         return SteeredState(rate, self.optimizer.init(layers))
 
     def update(self, gradient: Layers, state: SteeredState, layers: Layers) -> tuple[Layers, SteeredState]:
-        """Update with the rate of the state."""
+        """Update with the learning rate of the state."""
         steered = dataclasses.replace(self.optimizer, learning_rate=lambda count: state.rate)
         updated, inner = steered.update(gradient, state.inner, layers)
         return updated, SteeredState(state.rate, inner)
@@ -358,14 +459,21 @@ class Steered:
 
 @dataclass(frozen=True)
 class Clipped:
-    """An optimizer whose gradient is scaled down to a norm where it is longer (arXiv:1211.5063).
+    """An optimizer whose gradient is scaled down where its norm is too large (arXiv:1211.5063).
 
     Parameters
     ----------
     optimizer : optimizer
-        The one that is given the clipped gradient.
-    norm : float
-        The greatest Euclidean norm of the whole gradient, all layers together.
+        What is given the clipped gradient.
+    norm : float, default 1.0
+        The largest Euclidean norm of the whole gradient, all layers together: a number above 0.
+
+    Raises
+    ------
+    TypeError
+        If it does not wrap an optimizer.
+    ValueError
+        If the norm is not above 0.
     """
 
     optimizer: Any
@@ -376,7 +484,7 @@ class Clipped:
         validate_fields(self, norm=POSITIVE)
 
     def init(self, layers: Layers) -> Any:
-        """Return the state of the optimizer inside."""
+        """Return the state of the wrapped optimizer."""
         return self.optimizer.init(layers)
 
     def update(self, gradient: Layers, state: Any, layers: Layers) -> tuple[Layers, Any]:
@@ -393,22 +501,19 @@ class Clipped:
 
 
 def gradient_norm(gradient: Layers) -> Array:
-    """Return the Euclidean norm of a whole gradient.
-
-    Parameters
-    ----------
-    gradient : sequence of Layer
-        Weights and biases of every layer.
-
-    Returns
-    -------
-    array, shape (...)
-        One norm, or one for each network of a population.
-    """
+    """Return the Euclidean norm of a whole gradient: of shape (), or one for each network of a population."""
     xp = namespace(gradient[0].weight)
     squares = [xp.sum(slope.weight * slope.weight, axis=(-2, -1)) for slope in gradient]
     squares += [xp.sum(slope.bias * slope.bias, axis=-1) for slope in gradient if slope.bias is not None]
     return xp.sqrt(sum(squares[1:], start=squares[0]))
+
+
+class State:
+    """What older versions pickled as the state of an estimator's optimizer; unpickling it gives a state of today."""
+
+    def __new__(cls, count: Array, averages: tuple[Layers, ...]) -> Any:
+        """Return the state with these averages: estimators train with Momentum, Nesterov or Adam."""
+        return AdamState(count, *averages) if len(averages) == 2 else MomentumState(count, *averages)
 
 
 OPTIMIZERS: dict[str, Callable[[], Any]] = {

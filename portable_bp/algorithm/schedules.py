@@ -1,7 +1,7 @@
-"""Learning-rate schedules: functions of how many updates have been made.
+"""Learning-rate schedules: functions of the number of updates so far.
 
-``count`` is a floating-point array of shape (), so that a step that was traced or captured once goes on following the
-schedule. A user's own schedule is any function of it.
+``count`` is a floating-point array of shape (), so that a step that was traced or recorded once goes on following the schedule.
+A user's own schedule is any such function. Every schedule returns an array of the shape and dtype of ``count``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE, va
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate at every update.
+    """The same learning rate at every update.
 
     Parameters
     ----------
     rate : float
-        The learning rate.
+        The learning rate, above 0.
+
+    Raises
+    ------
+    ValueError
+        If the rate is not above 0.
     """
 
     rate: float
@@ -36,16 +41,21 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """The rate is multiplied by a factor every so many updates.
+    """A learning rate that is multiplied by a factor at regular intervals (step decay, as in arXiv:1512.03385).
 
     Parameters
     ----------
     rate : float
-        The learning rate at the start.
+        The learning rate at the start, above 0.
     every : int
-        After how many updates it changes.
-    factor : float
-        What it is multiplied by.
+        The number of updates between one change and the next, from 1 up.
+    factor : float, default 0.1
+        What the rate is multiplied by, above 0.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     rate: float
@@ -63,16 +73,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Exponential:
-    """The rate shrinks by the same factor at every update.
+    """A learning rate that is multiplied by the same factor at every update (doi:10.1109/ICASSP.2013.6638963).
 
     Parameters
     ----------
     rate : float
-        The learning rate at the start.
+        The learning rate at the start, above 0.
     factor : float
-        What it is multiplied by, over so many updates.
-    over : int
-        How many updates the factor stands for.
+        What the rate is multiplied by in ``over`` updates, above 0.
+    over : int, default 1
+        The number of updates that the factor stands for, from 1 up.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     rate: float
@@ -89,16 +104,21 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cosine:
-    """The rate falls along half a cosine, then stays (arXiv:1608.03983, without restarts).
+    """A learning rate that falls along half a cosine and then stays the same (arXiv:1608.03983, without restarts).
 
     Parameters
     ----------
     rate : float
-        The learning rate at the start.
+        The learning rate at the start, above 0.
     over : int
-        In how many updates it falls.
-    final : float
-        The learning rate at the end.
+        The number of updates in which it falls, from 1 up.
+    final : float, default 0.0
+        The learning rate from then on, from 0 up.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     rate: float
@@ -109,7 +129,7 @@ class Cosine:
         validate_fields(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
 
     def __call__(self, count: Array) -> Array:
-        """Return the rate at a point of the half-cosine."""
+        """Return final + (rate - final) * (1 + cos(pi * min(count / over, 1))) / 2."""
         xp = namespace(count)
         progress = xp.minimum(count / self.over, 1.0)
         return self.final + (self.rate - self.final) * 0.5 * (1.0 + xp.cos(math.pi * progress))
@@ -117,14 +137,19 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Another schedule, reached in equal steps over the first updates.
+    """Another schedule, whose rate is scaled up linearly over the first updates (gradual warmup, arXiv:1706.02677).
 
     Parameters
     ----------
     schedule : float or schedule
-        What to warm up to.
+        The learning rate to warm up to: a number above 0, or a schedule, which counts the updates of the warmup too.
     over : int
-        How many updates the way takes; the last of them has the full rate.
+        The number of updates that the warmup takes, from 1 up; the last of them has the full rate.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     schedule: Any
@@ -134,18 +159,10 @@ class WarmUp:
         validate_fields(self, schedule=RATE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
-        """Return the schedule's rate, scaled down during the first updates."""
+        """Return the schedule's rate * min((count + 1) / over, 1)."""
         return rate_at(self.schedule, count) * namespace(count).minimum((count + 1.0) / self.over, 1.0)
 
 
 def rate_at(learning_rate: Any, count: Array) -> Array | float:
-    """Return the learning rate of an update.
-
-    Parameters
-    ----------
-    learning_rate : float or schedule
-        A number, or a function of the count.
-    count : array, shape ()
-        How many updates were made before this one.
-    """
+    """Return the learning rate, a number or a function of the count, after so many updates."""
     return learning_rate(count) if callable(learning_rate) else learning_rate

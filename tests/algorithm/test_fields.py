@@ -49,7 +49,7 @@ def test_wrong_settings(make, said):
 @pytest.mark.parametrize("outer", [optimizers.Penalized, optimizers.Clipped])
 @pytest.mark.parametrize("inner", ["sgd", optimizers.SGD, None])
 def test_only_optimizers_can_be_wrapped(outer, inner):
-    with pytest.raises(TypeError, match=f"{outer.__name__} goes around .*, and should go around an optimizer"):
+    with pytest.raises(TypeError, match=f"{outer.__name__} was given .*, and wraps an optimizer: give it one, such as SGD"):
         outer(inner)
 
 
