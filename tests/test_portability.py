@@ -66,7 +66,7 @@ def test_the_wrapper_has_nothing_beyond_the_standard():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_training_step_on_arrays_without_values(torch, loss, optimizer):
     """PyTorch's meta device has shapes and dtypes only, and raises when anything asks for a value."""
-    from portable_bp.training.step import Batch, MeanLoss, Progress, begin_state, step, summary, zero_error
+    from portable_bp.training.step import Batch, MeanLoss, Pieces, Progress, begin_state, step, summary, zero_error
 
     backend = bp.select_backend("torch:meta")
     activations = [BY_NAME[name]() for name in [*ACTIVATIONS, "exp"]]
@@ -80,9 +80,10 @@ def test_a_training_step_on_arrays_without_values(torch, loss, optimizer):
     batch = Batch(backend.asarray([0, 3, 5], "int32"), (backend.asarray(np.ones((3, 4))),) * (len(layers) - 1))
     schedule = bp.schedules.WarmUp(bp.schedules.Step(0.1, every=5), over=3)
     chosen = bp.optimizers.Clipped(bp.optimizers.Penalized(OPTIMIZERS[optimizer](schedule), l2=0.1))
+    pieces = Pieces(tuple(activations), MeanLoss(LOSS_BY_NAME[loss]()), chosen)
     progress = Progress(list(layers), begin_state(chosen, layers), zero_error(layers))
     for _ in range(2):
-        progress = step(activations, MeanLoss(LOSS_BY_NAME[loss]()), chosen, progress, data, batch)
+        progress = step(pieces, progress, data, batch)
     numbers = summary(progress.layers, progress.total, 9.0, None)
     assert numbers.device.type == "meta" and numbers.shape == (1,)
     for layer in progress.layers:

@@ -73,7 +73,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Exponential:
-    """A learning rate that is multiplied by the same factor at every update (doi:10.1109/ICASSP.2013.6638963).
+    """A learning rate that is multiplied by the same factor at every update (exponential decay, as in arXiv:1512.00567).
 
     Parameters
     ----------

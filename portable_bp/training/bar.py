@@ -1,4 +1,4 @@
-"""A progress bar, where one is asked for."""
+"""A progress bar, where one is wanted."""
 
 from __future__ import annotations
 
@@ -9,31 +9,16 @@ from portable_bp.common.lookup import require
 
 
 @contextlib.contextmanager
-def bar(shown: bool, steps: int, unit: str) -> Iterator[Callable[..., None]]:
-    """Show a bar while the block runs.
-
-    Parameters
-    ----------
-    shown : bool
-        Without it nothing is shown, and tqdm need not be there.
-    steps : int
-        How many there will be.
-    unit : str
-        What a step is called.
-
-    Yields
-    ------
-    callable
-        ``tell(made, loss=None)`` moves the bar on and shows a loss beside it.
-    """
-    if not shown:
-        yield lambda made, loss=None: None
+def progress_bar(wanted: bool, batches: int) -> Iterator[Callable[..., None]]:
+    """Show a bar while the block runs, and yield ``show(done, loss=None)``, which moves it; tqdm is needed only if wanted."""
+    if not wanted:
+        yield lambda done, loss=None: None
         return
-    with require("tqdm", "progress").tqdm(total=steps, unit=unit) as line:
+    with require("tqdm", "progress").tqdm(total=batches, unit="batch") as line:
 
-        def tell(made: int, loss: float | None = None) -> None:
-            line.update(made)
+        def show(done: int, loss: float | None = None) -> None:
+            line.update(done - line.n)
             if loss is not None:
                 line.set_postfix(loss=f"{loss:.4g}", refresh=False)
 
-        yield tell
+        yield show

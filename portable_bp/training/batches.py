@@ -1,100 +1,114 @@
-"""Which samples each step learns from: drawn on the host by NumPy, so that a seed gives the same batches everywhere."""
+"""Batches, drawn on the host by NumPy, so that a seed gives the same ones on every backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.arrays import Array
+from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.dropout import draw_mask
+from portable_bp.training.settings import Settings
 from portable_bp.training.step import Batch
 
+# The limits of a chunk: a number of batches, of products (some seconds on one core), and of drawn numbers (64 MiB of float64).
+MAX_BATCHES, MAX_PRODUCTS, MAX_NUMBERS = 256, 4e11, 2**23
 
-def draw_order(generator: np.random.Generator, samples: int, batch_size: int) -> np.ndarray | None:
-    """Draw an epoch's order of the samples; None where one batch holds them all.
 
-    Parameters
+class Chunk(NamedTuple):
+    """Consecutive batches of one size.
+
+    Attributes
     ----------
-    generator : numpy.random.Generator
-        Where the random numbers come from.
-    samples : int
-        How many samples there are.
-    batch_size : int
-        How many a batch holds.
+    batches : Batch
+        All of them, along a leading axis.
+    steps : int
+        How many there are.
+    same_size : int
+        How many batches of this size the epoch has.
     """
-    return generator.permutation(samples) if batch_size < samples else None
+
+    batches: Batch
+    steps: int
+    same_size: int
 
 
-def draw_batches(
-    backend: Any,
-    generator: Any,
-    order: np.ndarray | None,
-    samples: int,
-    batch_size: int,
-    widths: Sequence[int],
-    rates: Sequence[float],
-    at_once: int,
-    rows: Callable[..., Array] | None = None,
-    made: int = 0,
-    every: int | None = None,
-) -> Iterator[tuple[Batch, int, int]]:
-    """Draw the batches of one epoch: every sample once.
+@dataclass(frozen=True)
+class Batches:
+    """The batches of an epoch: every sample once, with a dropout mask for each hidden layer that has a rate.
 
     Parameters
     ----------
-    backend : Backend
-        Where the indices and masks go.
-    generator : numpy.random.Generator or numpy.random.RandomState
-        Where the random numbers of the masks come from.
-    order : numpy.ndarray, shape (samples,), or None
-        The order in which samples come; None where one batch holds them all.
+    settings : Settings
+        Of the training.
     samples : int
-        How many samples there are.
-    batch_size : int
-        How many a batch holds; the last one holds what is left.
-    widths : sequence of int
+        The number of samples.
+    hidden : sequence of int
         The number of neurons of each hidden layer.
-    rates : sequence of float
-        The dropout rate of each hidden layer; zero draws no mask.
-    at_once : int
-        How many batches are drawn together, at most.
-    rows : callable, optional
-        Gives inputs by their numbers, where they are not on the device.
-    made : int
-        How many batches were learned from before: they are drawn again, and not given.
-    every : int, optional
-        Batches before and after one whose number is a multiple of this are not given together.
-
-    Yields
-    ------
-    Batch
-        Some batches of one size, along a leading axis.
-    int
-        How many.
-    int
-        How many of this size the epoch has.
+    chunk : int
+        How many batches are drawn and learned from together, at most.
     """
-    if order is None and rows is not None:
-        order = np.arange(samples)
-    layers = list(zip(widths, rates, strict=True))
-    start = number = 0
-    while start < samples:
-        size = min(batch_size, samples - start)
-        until = made if number < made else number + every - number % every if every else samples
-        steps = min(at_once, (samples - start) // size, until - number)
-        stop = start + steps * size
-        # Step by step, so that it does not matter how many are drawn at once.
-        drawn = [[_draw_mask(generator, rate, (size, width)) for width, rate in layers] for _ in range(steps)]
-        if number >= made:
-            masks = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*drawn, strict=True))
-            numbers = None if order is None else order[start:stop].reshape(steps, size)
-            indices = None if numbers is None else backend.asarray(numbers, "int32")
-            alike = samples // batch_size if size == batch_size else 1
-            yield Batch(indices, masks, None if rows is None else rows(numbers)), steps, alike
-        start, number = stop, number + steps
 
+    settings: Settings
+    samples: int
+    hidden: Sequence[int]
+    chunk: int
 
-def _draw_mask(generator: Any, rate: float, shape: tuple[int, int]) -> np.ndarray | None:
-    return draw_mask(generator, rate, shape) if rate else None
+    @classmethod
+    def of(cls, settings: Settings, layers: Sequence[Layer], samples: int) -> Batches:
+        """Return the batches of a training, in chunks that suit the size of its network."""
+        products = settings.batch_size * sum(math.prod(layer.weight.shape) for layer in layers)
+        numbers = settings.batch_size * settings.numbers_per_sample(layers)
+        chunk = min(MAX_BATCHES, MAX_PRODUCTS // products, MAX_NUMBERS // (numbers or 1))
+        return cls(settings, samples, sizes_of(layers)[1:-1], max(1, int(chunk)))
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return math.ceil(self.samples / self.settings.batch_size)
+
+    def draw(self, generator: Any, skip: int = 0) -> Iterator[Chunk]:
+        """Yield the batches of an epoch, but for the first few, from which a training before a checkpoint has learned."""
+        order = self.settings.draw_order(generator, self.samples, self.settings.batch_size)
+        if order is None and self.settings.rows is not None:
+            order = np.arange(self.samples)
+        number = 0
+        while number < len(self):
+            chunk = range(number, self._end_of_chunk(number, skip))
+            # Masks are drawn batch by batch, for skipped ones too, so that the random numbers do not depend on the chunks.
+            masks = [self._draw_masks(generator, self._size_of(number)) for _ in chunk]
+            if number >= skip:
+                yield self._stack(chunk, order, masks)
+            number = chunk.stop
+
+    def _size_of(self, number: int) -> int:
+        batch_size = self.settings.batch_size
+        return min(batch_size, self.samples - number * batch_size)
+
+    def _end_of_chunk(self, number: int, skip: int) -> int:
+        """Return where the chunk from this batch on ends: where skipping ends, the size changes, or a checkpoint is due."""
+        whole = self.samples // self.settings.batch_size
+        ends = [number + self.chunk, whole if number < whole else len(self)]
+        every = self.settings.checkpoint and self.settings.checkpoint.every
+        if number < skip:
+            ends.append(skip)
+        elif every:
+            ends.append(number + every - number % every)
+        return min(ends)
+
+    def _draw_masks(self, generator: Any, size: int) -> list[Any]:
+        layers = zip(self.hidden, self.settings.rates, strict=True)
+        return [draw_mask(generator, rate, (size, width)) if rate else None for width, rate in layers]
+
+    def _stack(self, chunk: range, order: np.ndarray | None, masks: list[list[Any]]) -> Chunk:
+        """Send consecutive batches to the device, along a leading axis."""
+        backend, batch_size, size = self.settings.backend, self.settings.batch_size, self._size_of(chunk.start)
+        start = chunk.start * batch_size
+        rows = None if order is None else order[start : start + len(chunk) * size].reshape(len(chunk), size)
+        indices = None if rows is None else backend.asarray(rows, "int32")
+        stacked = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*masks, strict=True))
+        inputs = None if self.settings.rows is None else self.settings.rows(rows)
+        same_size = self.samples // batch_size if size == batch_size else 1
+        return Chunk(Batch(indices, stacked, inputs), len(chunk), same_size)

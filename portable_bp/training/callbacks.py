@@ -1,7 +1,7 @@
-"""What may watch training and stop it: any function of a `Training`, called after every epoch.
+"""Callbacks: functions of a `Training` that are called after every epoch, to watch it, change it or stop it.
 
-A callback that has a method ``finish`` is given the training once more at its end, unless an error ended it. One that has
-the methods ``state_dict`` and ``load_state_dict`` has what the first returns kept in checkpoints, and given to the second.
+A callback with a method ``finish`` is called through it once more at the end of the training, unless an error ended it. A
+checkpoint stores what a callback's method ``state_dict`` returns; ``load_state_dict`` is given it on resuming.
 """
 
 from __future__ import annotations
@@ -18,22 +18,38 @@ from portable_bp.training.history import Training
 
 @dataclass
 class EarlyStopping:
-    """Stop when the loss has not improved for a while, and bring back the weights of the lowest loss.
+    """Stop when the loss has not improved for a while, and restore the weights with the lowest loss.
 
-    The loss is that of the validation data where there are any, after each epoch. Without them it is the training loss, which
-    is measured before each step: where one batch holds all samples, it is exactly that of the weights before the epoch; where
-    there are several, it is an average over the epoch and stands for the weights after it. If the last epoch has the lowest
-    loss, the last weights stay.
+    Prechelt (doi:10.1007/3-540-49430-8_3) compares this way of stopping with others.
 
-    Every training begins anew: what was the best in an earlier one, such as an earlier `partial_fit`, is forgotten.
+    The loss is the one on the validation data after each epoch, if there are such data. If not, it is the training loss, which
+    is measured before each step: where one batch holds all samples, it is exactly the loss of the weights before the epoch;
+    where there are several batches, it is an average over the epoch and stands for the weights after it. If the last epoch has
+    the lowest loss, the last weights stay.
+
+    Each training starts afresh: the best loss of an earlier one, such as an earlier `partial_fit`, is forgotten.
 
     Parameters
     ----------
-    patience : int
-        How many epochs without an improvement end the training.
-    min_delta : float
-        By how much the loss must fall below that of the last improvement to count as another one. Falls that are smaller still
-        give the weights that are brought back.
+    patience : int, default 10
+        How many epochs without an improvement end the training, from 1 up.
+    min_delta : float, default 0.0
+        By how much the loss must fall below that of the last improvement to count as another one, from 0 up. The weights with
+        the lowest loss are restored even if it fell by less.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import portable_bp as bp
+    >>> network = bp.Network([2, 4, 1], backend="numpy", seed=0)
+    >>> stopping = bp.EarlyStopping(patience=3)
+    >>> history = network.fit([[0.0, 1.0]], [1.0], epochs=1000, callbacks=[stopping])
+    >>> history.stop_reason
+    'the loss has not improved for 3 epochs'
     """
 
     patience: int = 10
@@ -48,7 +64,7 @@ class EarlyStopping:
         validate_fields(self, patience=COUNT, min_delta=NOT_NEGATIVE)
 
     def __call__(self, training: Training) -> None:
-        """Remember the weights if they are the best so far, or stop if there was no improvement for too long."""
+        """Remember the weights if they are the best so far; stop if there was no improvement for too long."""
         if training.epoch == 1:
             self._best_loss = self._improved_loss = math.inf
             self._improved_epoch = 0
@@ -63,7 +79,7 @@ class EarlyStopping:
             training.stop(f"the loss {what} for {self.patience} epochs")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what it remembers, for a checkpoint."""
+        """Return what a checkpoint has to store."""
         return {
             "best_loss": self._best_loss,
             "best_layers": [tuple(layer) for layer in self._best_layers],
@@ -73,19 +89,13 @@ class EarlyStopping:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what it remembered when a checkpoint was written.
-
-        Parameters
-        ----------
-        state : dict
-            As `state_dict` gave it.
-        """
+        """Restore what `state_dict` returned when the checkpoint was written."""
         self._best_layers = [Layer(*layer) for layer in state["best_layers"]]
         self._best_loss, self._best_epoch = float(state["best_loss"]), int(state["best_epoch"])
         self._improved_loss, self._improved_epoch = float(state["improved_loss"]), int(state["improved_epoch"])
 
     def finish(self, training: Training) -> None:
-        """Bring back the best weights, unless the last epoch had the lowest loss."""
+        """Restore the best weights, unless the last epoch had the lowest loss."""
         if training.epoch == 0 or not math.isfinite(self._best_loss):
             return
         training.history.best_epoch = training.epoch
@@ -94,14 +104,20 @@ class EarlyStopping:
 
 
 def _measured_epoch(training: Training) -> int:
-    """Return the epoch after which the network had the weights that the last loss belongs to."""
+    """Return the epoch after which the network had the weights whose loss was measured last."""
     return training.epoch - (training.one_step and not training.history.validation_loss)
 
 
+def finish(callbacks: Iterable[Callable[[Training], Any]], training: Training) -> None:
+    """Call the method ``finish`` of those callbacks that have it."""
+    for callback in callbacks:
+        getattr(callback, "finish", lambda _: None)(training)
+
+
 def check_callbacks(callbacks: Iterable[Callable[[Training], Any]]) -> tuple[Callable[[Training], Any], ...]:
-    """Return callbacks as a tuple, or raise a TypeError if one is no function of a training."""
+    """Return callbacks as a tuple, or raise a TypeError if one of them cannot be called with a training."""
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks is {callbacks!r}, and should be a list of functions of a training.")
+        raise TypeError(f"callbacks is {callbacks!r}, and should be a list of functions of a training: put it into a list.")
     given = tuple(callbacks)
     for callback in given:
         if not callable(callback) or isinstance(callback, type):

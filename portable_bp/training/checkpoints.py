@@ -1,4 +1,4 @@
-"""Checkpoints: the whole of a training in a file, so that one that was killed goes on as if it had not been."""
+"""Checkpoints: the whole state of a training in a file, from which it resumes as if it had never been interrupted."""
 
 from __future__ import annotations
 
@@ -28,41 +28,39 @@ class Epoch(NamedTuple):
     Attributes
     ----------
     progress : Progress
-        After the batches that were made.
-    drawn_before : dict
-        The state of the random numbers before the epoch drew any.
+        After the batches that were learned from.
+    generator_state : dict or None
+        The state of the random numbers before the epoch drew any; None where training may diverge, and is not repeated.
     batches : int
-        How many of its batches were made.
-    initial : str
-        The fingerprint of the weights that the training began with; empty without a checkpoint.
+        How many batches were learned from.
     """
 
     progress: Progress
-    drawn_before: Any
+    generator_state: Any
     batches: int = 0
-    initial: str = ""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training is kept, and when.
+    """Where and when a training is saved, and what must be the same where it resumes.
 
     Parameters
     ----------
     path : path
         The file.
     backend : Backend
-        Where the training's arrays are.
+        Where the arrays of the training are.
     run : dict
-        What JSON can say of all that must be the same when a training goes on: sizes, optimizer, batches, and so on.
+        The settings that must be the same, as JSON has them: sizes, optimizer, batch size, and so on.
     data : dict of str to str or None
-        Fingerprints of the data, by what the message calls them.
+        Fingerprints of the data that must be the same, by the names that messages give them.
     left : dict of str to str
-        Of the weights that a training left the network with, the fingerprint, and that of those it began with; kept up to date.
+        The fingerprint of the weights that the network's last training with a checkpoint left, and that of its initial weights.
+        It is updated as a training ends, so that the network can resume from its own checkpoint.
     every : int, optional
-        After how many batches of an epoch it is written; without it, after every epoch.
+        Save after every so many batches of an epoch too; without it, only after every epoch.
     resume : bool
-        Whether a training goes on from a file that is there.
+        Whether to resume from the file, if it exists.
     """
 
     path: str | os.PathLike[str]
@@ -73,164 +71,126 @@ class Checkpoint:
     every: int | None = None
     resume: bool = False
 
-    def begin(self, training: Training, begun: Epoch, callbacks: Sequence[Any]) -> Epoch:
-        """Return the epoch to go on with: that of the file, or the first, having written it.
 
-        What cannot be written is so found out before the first step, and not after an hour.
+class Saver:
+    """Saves a training to its checkpoint, and restores it from there."""
 
-        Parameters
-        ----------
-        training : Training
-            At its very start; brought to where the file left it.
-        begun : Epoch
-            Its first epoch.
-        callbacks : sequence of callable
-            As `write` and `read` take them.
+    def __init__(self, checkpoint: Checkpoint, training: Training, callbacks: Sequence[Any]) -> None:
+        self.checkpoint, self.training, self.callbacks = checkpoint, training, callbacks
+        self.backend = checkpoint.backend
+        self.dtype = np.dtype(dtype_name(self.backend.dtype))
+        self.initial = fingerprint_layers(self.backend, training.layers)
+
+    def begin(self, epoch: Epoch) -> Epoch:
+        """Return the epoch to resume, or the first one, which is written now: an error in writing is found before training."""
+        if self.checkpoint.resume and os.path.exists(self.checkpoint.path):
+            return self._read(epoch)
+        self.write(epoch)
+        return epoch
+
+    def leave(self) -> None:
+        """Remember the weights that the training leaves: an error or a callback may have made them others than the file's."""
+        left = self.checkpoint.left
+        left.clear()
+        with contextlib.suppress(Exception):  # the error that ended the training must not be hidden by another
+            left[fingerprint_layers(self.backend, self.training.layers)] = self.initial
+
+    def write_if_due(self, epoch: Epoch) -> None:
+        """Write the training within an epoch, if so many batches were learned from that it is time."""
+        if self.checkpoint.every is not None and epoch.batches % self.checkpoint.every == 0:
+            self.write(epoch)
+
+    def write(self, epoch: Epoch) -> None:
+        """Write the training, with the epoch that is under way or comes next.
+
+        If it cannot be written, an existing file is left as it is.
         """
-        begun = begun._replace(initial=fingerprint_layers(self.backend, training.layers))
-        if self.resume and os.path.exists(self.path):
-            return self.read(training, begun, callbacks)
-        self.write(training, begun, callbacks)
-        return begun
-
-    def leave(self, training: Training, initial: str) -> None:
-        """Remember a training by the weights that it leaves, which an error or a callback may have made others than the file's.
-
-        Parameters
-        ----------
-        training : Training
-            As it ends, for whatever reason.
-        initial : str
-            The fingerprint of the weights that it began with.
-        """
-        self.left.clear()
-        with contextlib.suppress(Exception):  # the error that ended the training is the one to be seen
-            self.left[fingerprint_layers(self.backend, training.layers)] = initial
-
-    def is_due(self, batches: int) -> bool:
-        """Return whether it is to be written within an epoch.
-
-        Parameters
-        ----------
-        batches : int
-            How many batches of the epoch were made.
-        """
-        return self.every is not None and batches % self.every == 0
-
-    def write(self, training: Training, epoch: Epoch, callbacks: Sequence[Any]) -> None:
-        """Write the training as it is now.
-
-        Parameters
-        ----------
-        training : Training
-            As the last finished epoch left it.
-        epoch : Epoch
-            The one that is under way, or is next.
-        callbacks : sequence of callable
-            One with a method ``state_dict`` has what that returns kept.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written; the one that was there is as it was.
-        TypeError
-            If an optimizer or a callback remembers what a file cannot keep.
-        """
-        history = training.history
+        history = self.training.history
         arrays = {name: np.asarray(getattr(history, name), "float64") for name in ("loss", "validation_loss")}
         tree = {
             **epoch.progress._asdict(),
-            "finished": training.layers if epoch.batches else None,
-            "callbacks": [[callback.state_dict()] if hasattr(callback, "state_dict") else None for callback in callbacks],
+            "finished": self.training.layers if epoch.batches else None,
+            "callbacks": [[callback.state_dict()] if hasattr(callback, "state_dict") else None for callback in self.callbacks],
         }
         if any(isinstance(leaf, dict) for leaf in leaves(epoch.progress.state)):
-            raise TypeError("the optimizer's state holds a dict, which a checkpoint does not keep: use tuples or lists.")
+            raise TypeError("the optimizer's state holds a dict, which a checkpoint cannot store: use tuples or lists.")
         facts = take_apart(tree, self._fetch, arrays)
         learned = (array for name, array in arrays.items() if name.startswith(("layers.", "total")))
         if epoch.batches and not all(np.isfinite(array).all() for array in learned):
-            return  # the end of the epoch will tell, and the file that is there has the last finite weights
-        facts |= {"run": self.run, "data": self.data, "initial": epoch.initial}
-        facts |= {"batches": epoch.batches, "drawn_before": epoch.drawn_before}
+            return  # the existing file has the last finite weights, and the end of the epoch raises the error
+        facts |= {"run": self.checkpoint.run, "data": self.checkpoint.data, "initial": self.initial}
+        facts |= {"batches": epoch.batches, "drawn_before": epoch.generator_state}
         facts |= {"best_epoch": history.best_epoch, "stop_reason": history.stop_reason}
-        write_arrays(self.path, "checkpoint", arrays, facts)
+        write_arrays(self.checkpoint.path, "checkpoint", arrays, facts)
 
-    def read(self, training: Training, begun: Epoch, callbacks: Sequence[Any]) -> Epoch:
-        """Bring a training to where the file left it.
+    def _read(self, begun: Epoch) -> Epoch:
+        """Restore the training as it was when the file was written, and return the epoch that was under way or came next.
 
-        Parameters
-        ----------
-        training : Training
-            Its layers, history and state are those of the last finished epoch then.
-        begun : Epoch
-            The first epoch of this training, whose arrays have the shapes that those of the file must have.
-        callbacks : sequence of callable
-            One with a method ``load_state_dict`` is given what the file kept of it.
-
-        Returns
-        -------
-        Epoch
-            The one that was under way, or is next.
-
-        Raises
-        ------
-        ModelFileError
-            If the file is damaged, or no checkpoint.
-        ValueError
-            If it is one of another training.
+        The arrays of the file must have the shapes and dtypes of those of the epoch that is begun.
         """
-        arrays, facts = read_arrays(self.path, "checkpoint")
-        with self._told_of_the_file():
+        arrays, facts = read_arrays(self.checkpoint.path, "checkpoint")
+        with self._naming_the_file():
             _check_facts(facts)
-        self._refuse_another_training(facts["run"], callbacks, facts["callbacks"])
-        self._refuse_other_data(facts["data"])
-        most = math.ceil(self.run["number of samples"] / self.run["batch_size"])
-        with self._told_of_the_file():
-            if facts["batches"] > most:
-                raise ValueError(f"it has made {facts['batches']} batches of an epoch of {most}")
+        self._refuse_other_settings(facts)
+        self._refuse_other_data(facts)
+        with self._naming_the_file():
             sent = {name: self._send(array) for name, array in arrays.items()}
-            progress = self._filled(begun.progress, [put_together(facts[name], sent) for name in Progress._fields])
-            epoch = Epoch(progress, facts["drawn_before"], facts["batches"], facts["initial"])
-            np.random.default_rng().bit_generator.state = epoch.drawn_before  # raises if it is none
+            epoch = self._restore_epoch(begun, facts, sent)
             finished = put_together(facts["finished"], sent)
-            layers = self._filled(progress.layers, finished if epoch.batches else progress.layers)
+            layers = self._fill(epoch.progress.layers, finished if epoch.batches else epoch.progress.layers)
             losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
             history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
             states = [None if state is None else put_together(state, sent) for state in facts["callbacks"]]
-            known = {epoch.initial, *self._weights_left(layers, states)}
-        if known.isdisjoint({begun.initial, self.left.get(begun.initial)}):
-            raise self._another(
-                "initial weights are not those of this network; make the network as it was made then, with the same seed"
-            )
-        with self._told_of_the_file():
-            for callback, state in zip(callbacks, states, strict=True):
+            known = {facts["initial"], *self._weights_left(layers, states)}
+        self._refuse_other_weights(known)
+        with self._naming_the_file():
+            for callback, state in zip(self.callbacks, states, strict=True):
                 if state is not None:
                     callback.load_state_dict(*state)
-        training.layers, training.state, training.history = layers, progress.state, history
+        training, self.initial = self.training, facts["initial"]
+        training.layers, training.state, training.history = layers, epoch.progress.state, history
         return epoch
 
+    def _restore_epoch(self, begun: Epoch, facts: Mapping[str, Any], sent: Mapping[str, Array]) -> Epoch:
+        batches = math.ceil(self.checkpoint.run["number of samples"] / self.checkpoint.run["batch_size"])
+        if facts["batches"] > batches:
+            raise ValueError(f"it is {facts['batches']} batches into an epoch of {batches}")
+        progress = self._fill(begun.progress, [put_together(facts[name], sent) for name in Progress._fields])
+        np.random.default_rng().bit_generator.state = facts["drawn_before"]  # raises an error if it is not a state
+        return Epoch(progress, facts["drawn_before"], facts["batches"])
+
     @contextlib.contextmanager
-    def _told_of_the_file(self) -> Iterator[None]:
+    def _naming_the_file(self) -> Iterator[None]:
         try:
             yield
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelFileError(
-                f"{os.fspath(self.path)} does not hold what a checkpoint does: {str(error)[:300]}."
-            ) from error  # it may be a callback's own
+                f"{os.fspath(self.checkpoint.path)} is not a valid checkpoint ({str(error)[:300]}): name another file, or "
+                "delete it to start anew."
+            ) from error  # which a callback's load_state_dict may have raised
 
-    def _refuse_another_training(self, run: Mapping[str, Any], callbacks: Sequence[Any], kept: Sequence[Any]) -> None:
-        mine = {**self.run, "callbacks with a state": [hasattr(callback, "state_dict") for callback in callbacks]}
-        theirs = {**run, "callbacks with a state": [state is not None for state in kept]}
+    def _refuse_other_settings(self, facts: Mapping[str, Any]) -> None:
+        stateful = "callbacks with a state"
+        mine = {**self.checkpoint.run, stateful: [hasattr(callback, "state_dict") for callback in self.callbacks]}
+        theirs = {**facts["run"], stateful: [state is not None for state in facts["callbacks"]]}
         for name in mine:
             if mine[name] != theirs.get(name):
-                raise self._another(f"{name} is {str(theirs.get(name))[:200]}, and here it is {mine[name]}; train as it did")
+                raise self._another(
+                    f"{name} is {str(theirs.get(name))[:200]}, and here it is {mine[name]}; train with the same settings"
+                )
 
-    def _refuse_other_data(self, data: Mapping[str, Any]) -> None:
-        for name, fingerprint in self.data.items():
-            if fingerprint != data.get(name):
+    def _refuse_other_data(self, facts: Mapping[str, Any]) -> None:
+        for name, fingerprint in self.checkpoint.data.items():
+            if fingerprint != facts["data"].get(name):
                 raise self._another(f"{name} are not those given here; train on the same data, in the same order")
 
+    def _refuse_other_weights(self, known: set[str]) -> None:
+        """Refuse a network that has neither the initial weights of the training nor weights that it may have left."""
+        if known.isdisjoint({self.initial, self.checkpoint.left.get(self.initial)}):
+            raise self._another("initial weights are not those of this network; make the network as then, with the same seed")
+
     def _weights_left(self, layers: Sequence[Any], states: Sequence[Any]) -> Iterator[str]:
-        """Yield fingerprints of weights that the training may have left a network with: the last, and those callbacks keep."""
+        """Yield fingerprints of the weights that a training may have left: its last ones, and those that callbacks keep."""
         dicts = [state[0] for state in states if state is not None and isinstance(state[0], dict)]
         kept = [part for found in dicts for part in found.values()]
         for part in [layers, *kept]:
@@ -238,26 +198,31 @@ class Checkpoint:
                 yield fingerprint_layers(self.backend, [Layer(*layer) for layer in part])
 
     def _another(self, what: str) -> ValueError:
-        return ValueError(f"{os.fspath(self.path)} is the checkpoint of another training: its {what}, or name another path.")
+        return ValueError(
+            f"{os.fspath(self.checkpoint.path)} is the checkpoint of another training: its {what}, or name another path."
+        )
 
     def _fetch(self, array: Array) -> np.ndarray:
         if isinstance(array, np.ndarray | np.generic):
             return np.asarray(array)
         fetched = np.asarray(self.backend.to_numpy(array))
-        if fetched.dtype not in (np.int32, self._dtype):
-            raise TypeError(f"a checkpoint keeps arrays of {self._dtype} and int32, and was given {fetched.dtype}.")
+        if fetched.dtype not in (np.int32, self.dtype):
+            raise TypeError(
+                f"a checkpoint stores arrays of {self.dtype} and int32, and the training holds one of {fetched.dtype}: "
+                "convert it to one of these."
+            )
         return fetched
 
     def _send(self, array: np.ndarray) -> Array:
-        # A copy, since what is read may lie anywhere in memory, and where an array lies can change the last bits of sums.
-        if array.dtype not in (np.int32, self._dtype):
-            return array.copy()  # a callback's own, of NumPy
+        # A copy, since the arrays of a file may be unaligned, which can change the last bits of sums.
+        if array.dtype not in (np.int32, self.dtype):
+            return array.copy()  # NumPy's, of a callback
         return self.backend.asarray(array.copy(), "int32" if array.dtype == np.int32 else None)
 
-    def _filled(self, like: Any, kept: Any) -> Any:
-        """Return a tree with the arrays of another one, which must be of the same shapes and dtypes."""
+    def _fill(self, like: Any, kept: Any) -> Any:
+        """Return a tree with the arrays of another one, which must have the same shapes and dtypes in the same order."""
         found, wanted = leaves(kept), leaves(like)
-        # A callback may have put a number in the place of an array of one, such as a learning rate.
+        # A callback may have replaced an array of one number, such as a learning rate, by a float.
         found = [
             self.backend.asarray(leaf) if type(leaf) is float and getattr(array, "shape", None) == () else leaf
             for leaf, array in zip(found, wanted, strict=True)
@@ -266,10 +231,6 @@ class Checkpoint:
             raise ValueError(f"it has arrays of {list(map(_form, found))}, not of {list(map(_form, wanted))}")
         taken = iter(found)
         return map_leaves(lambda _: next(taken), like)
-
-    @property
-    def _dtype(self) -> np.dtype:
-        return np.dtype(dtype_name(self.backend.dtype))
 
 
 def _check_facts(facts: Mapping[str, Any]) -> None:
@@ -284,7 +245,7 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
     }
     for name, held in holds.items():
         if not held:
-            raise ValueError(f"its {name} is {str(facts.get(name))[:40]}")
+            raise ValueError(f"its {name} is {str(facts.get(name))[:40]!r}")
 
 
 def _form(array: Any) -> tuple[Any, ...]:
@@ -299,12 +260,12 @@ def check_checkpoint(
     if checkpoint is None:
         if resume or every:
             raise ValueError(
-                "resume and checkpoint_every need a checkpoint: name the file, as in checkpoint='run.safetensors'."
+                "resume and checkpoint_every need a checkpoint: name its file, as in checkpoint='run.safetensors'."
             )
         return None, None
     path = os.path.abspath(checkpoint)
     if os.path.exists(path) and not resume:
         raise FileExistsError(
-            f"{path} is there already: give resume=True to go on from it, or delete it, or name another file as checkpoint."
+            f"{path} already exists: give resume=True to resume from it, delete it, or name another file as checkpoint."
         )
     return path, every

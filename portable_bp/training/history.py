@@ -1,4 +1,4 @@
-"""What training leaves behind, and what a callback sees of it under way."""
+"""The history that training leaves, and the training under way, as callbacks see it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from portable_bp.algorithm.arrays import Layer
 
 @dataclass
 class History:
-    """What training left behind.
+    """The losses of a training, and how it ended.
 
     Attributes
     ----------
     loss : list of float
-        The mean loss of each epoch's samples, each taken before the step that learned from it.
+        The mean loss of each epoch's samples, measured on each batch before the step that learned from it.
     validation_loss : list of float
         The loss on the validation data after each epoch; empty without such data.
     best_epoch : int or None
-        The epoch after which the network had the weights that `EarlyStopping` left it with, 0 for those at the start; None
-        without it.
+        The epoch after which the network had the weights that `EarlyStopping` left, 0 for the initial weights; None without it.
     stop_reason : str or None
-        Why training ended early; None where it did not.
+        Why training ended before the last epoch; None if it did not.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -33,26 +32,28 @@ class History:
 
     @property
     def monitored(self) -> float:
-        """The last validation loss where there is one, else the last loss."""
+        """The last validation loss if there are validation data, else the last training loss."""
         return (self.validation_loss or self.loss)[-1]
 
 
 @dataclass
 class Training:
-    """Training under way, as a callback sees it.
+    """A training under way, as a callback is given it.
+
+    A callback may assign other layers of the same shapes, or another state, with which training continues.
 
     Attributes
     ----------
     layers : sequence of Layer
-        The parameters after the last finished epoch.
+        The parameters after the last finished epoch: arrays of the network's backend, not to be changed in place.
     layers_before_epoch : sequence of Layer
-        The parameters before it.
+        The parameters before that epoch.
     history : History
         The losses so far.
     state : object
-        What the optimizer remembers; None before the first epoch.
+        The state of the optimizer; None before the first epoch.
     one_step : bool
-        Whether an epoch is a single step: its training loss is then that of `layers_before_epoch`.
+        Whether an epoch is a single step: its training loss is then the loss of `layers_before_epoch`.
     """
 
     layers: Sequence[Layer]
@@ -63,7 +64,7 @@ class Training:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are finished."""
+        """The number of finished epochs."""
         return len(self.history.loss)
 
     def stop(self, reason: str = "a callback stopped it") -> None:
@@ -72,6 +73,6 @@ class Training:
         Parameters
         ----------
         reason : str
-            Kept in the history.
+            What `History.stop_reason` says.
         """
         self.history.stop_reason = str(reason)

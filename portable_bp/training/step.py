@@ -1,16 +1,20 @@
-"""One step of training, as a pure function of arrays that a backend may compile whole."""
+"""One step of training: pure functions of arrays, which a backend compiles or records whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.dropout import Dropout
 from portable_bp.algorithm.propagation import measure_error, propagate
+
+# Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,): a `Dataset`.
+# The inputs are None where each batch brings its own.
+Arrays: TypeAlias = tuple[Array, Array, Array]
 
 
 class Progress(NamedTuple):
@@ -21,9 +25,9 @@ class Progress(NamedTuple):
     layers : sequence of Layer
         The parameters.
     state : object
-        What the optimizer remembers.
+        The state of the optimizer.
     total : array, shape ()
-        The errors of the epoch's samples so far, added up.
+        The sum of the errors of the epoch's samples so far.
     """
 
     layers: Sequence[Layer]
@@ -32,16 +36,16 @@ class Progress(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The samples that a step learns from, by number; with one more leading axis, those of many steps.
+    """The samples of a step; with one more leading axis, those of several steps.
 
     Attributes
     ----------
     indices : array, shape (samples,), or None
-        Rows of the data; None for all of them, in their order.
+        Row numbers of the data; None for all rows, in their order.
     masks : tuple of array or None
-        A dropout mask, of shape (samples, fan_out), for each hidden layer, where it has one.
+        The dropout mask of each hidden layer, of shape (samples, fan_out), or None.
     inputs : array, shape (samples, features), or None
-        The inputs themselves, where they are not on the device with the rest of the data.
+        The inputs, where they are not on the device with the rest of the data.
     """
 
     indices: Array | None
@@ -49,16 +53,29 @@ class Batch(NamedTuple):
     inputs: Array | None = None
 
 
+class Pieces(NamedTuple):
+    """What a step is made of besides arrays.
+
+    Attributes
+    ----------
+    activations : tuple of activation
+        One for each layer above the inputs.
+    objective : objective
+        Returns the error of a batch and its gradient, as `MeanLoss` does.
+    optimizer : optimizer
+        Updates the parameters.
+    """
+
+    activations: tuple[Any, ...]
+    objective: Any
+    optimizer: Any
+
+
 @dataclass(frozen=True)
 class MeanLoss:
-    """What training makes small: the mean over a batch of a loss.
+    """The objective to minimize: the mean of a loss over a batch.
 
-    Another such piece, with this call, may add to it or weigh it otherwise.
-
-    Parameters
-    ----------
-    loss : loss
-        Of every sample.
+    Another objective, with the same call and a field ``loss``, may add a penalty or weigh samples otherwise.
     """
 
     loss: Any
@@ -71,104 +88,57 @@ class MeanLoss:
         target: Array,
         sample_weight: Array | None,
     ) -> tuple[Array, list[Layer]]:
-        """Return a batch's error and its gradient."""
+        """Return the error of a batch and its gradient."""
         passed = propagate(activations, self.loss, layers, inputs, target, sample_weight)
         return passed.error, passed.gradient
 
 
 def begin_state(optimizer: Any, layers: Sequence[Layer]) -> Any:
-    """Return what an optimizer remembers before the first step.
-
-    Parameters
-    ----------
-    optimizer : optimizer
-        Its state is begun.
-    layers : sequence of Layer
-        The parameters to start from.
-    """
+    """Return the state of an optimizer before the first step."""
     return optimizer.init(layers)
 
 
 def zero_error(layers: Sequence[Layer]) -> Array:
-    """Return a total of nothing, where the layers are and in their dtype.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The parameters.
-    """
+    """Return a zero of shape (), in the dtype and on the device of the parameters."""
     weight = layers[0].weight
     return namespace(weight).zeros((), dtype=weight.dtype, device=array_api_compat.device(weight))
 
 
-def step(
-    activations: Sequence[Any],
-    objective: Any,
-    optimizer: Any,
-    progress: Progress,
-    data: tuple[Array | None, Array, Array | None],
-    batch: Batch,
-) -> Progress:
-    """Learn from one batch.
-
-    Parameters
-    ----------
-    activations, objective, optimizer
-        The pieces of the algorithm; no arrays. The objective gives a batch's error and gradient, as `MeanLoss` does.
-    progress : Progress
-        Before the step.
-    data : tuple of inputs, target and sample weight
-        All samples, of shape (all, features), (all, outputs) or (all,), and (all,) or None. The inputs are None where the
-        batch brings its own.
-    batch : Batch
-        Which of them to learn from.
-    """
-    inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
-    if batch.inputs is not None:
-        inputs = batch.inputs
-    hidden = [
-        activation if mask is None else Dropout(activation, mask)
-        for activation, mask in zip(activations[:-1], batch.masks, strict=True)
+def step(pieces: Pieces, progress: Progress, data: Arrays, batch: Batch) -> Progress:
+    """Learn from one batch: forward, error, backward, update."""
+    inputs, target, sample_weight = _take(data, batch)
+    *hidden, output = pieces.activations
+    dropped = [
+        activation if mask is None else Dropout(activation, mask) for activation, mask in zip(hidden, batch.masks, strict=True)
     ]
-    error, gradient = objective([*hidden, activations[-1]], progress.layers, inputs, target, sample_weight)
-    layers, state = optimizer.update(gradient, progress.state, progress.layers)
+    error, gradient = pieces.objective([*dropped, output], progress.layers, inputs, target, sample_weight)
+    layers, state = pieces.optimizer.update(gradient, progress.state, progress.layers)
     return Progress(list(layers), state, progress.total + inputs.shape[-2] * error)
 
 
-def add_error(
-    activations: Sequence[Any],
-    loss: Any,
-    layers: Sequence[Layer],
-    error: Array,
-    share: float,
-    inputs: Array,
-    indices: Array,
-    target: Array,
-    sample_weight: Array | None,
-) -> Array:
-    """Return an error with that of some samples added to it, of which the inputs are given, and the rows of the others."""
-    target, sample_weight = (_rows(array, indices) for array in (target, sample_weight))
-    return error + share * measure_error(activations, loss, layers, inputs, target, sample_weight)
+def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: Arrays, batch: Batch) -> Array:
+    """Return the total with the error of a batch added, weighted by the batch's share of all samples."""
+    inputs, target, sample_weight = _take(data, batch)
+    share = inputs.shape[-2] / data[1].shape[0]
+    return progress.total + share * measure_error(activations, loss, progress.layers, inputs, target, sample_weight)
 
 
-def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_error: Array | None) -> Array:
-    """Return an epoch's numbers in one array, so that they are fetched at once.
+def _take(data: Arrays, batch: Batch) -> Arrays:
+    """Return the inputs, target and sample weight of a batch."""
+    inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
+    return (inputs if batch.inputs is None else batch.inputs), target, sample_weight
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The parameters after the epoch.
-    total : array, shape ()
-        The errors of the epoch's samples, added up.
-    samples : float
-        How many there were.
-    validation_error : array, shape (), or None
-        The error on other data.
 
-    Returns
-    -------
-    array, shape (1,) or (2,)
-        The mean error, NaN where a parameter is not finite any more, and the validation error where there is one.
+def _rows(array: Array, indices: Array) -> Array:
+    if array is None or indices is None:
+        return array
+    return namespace(array).take(array, indices, axis=0)
+
+
+def summary(layers: Sequence[Layer], total: Array, samples: float, validation_error: Array | None) -> Array:
+    """Return an epoch's mean error and its validation error, if any, as one array, so that they are fetched at once.
+
+    The mean error is NaN where a parameter is not finite.
     """
     xp = namespace(total)
     error = xp.where(xp.isfinite(total) & are_finite(layers), total / samples, xp.nan)
@@ -176,24 +146,7 @@ def summary(layers: Sequence[Layer], total: Array, samples: Array, validation_er
 
 
 def are_finite(layers: Sequence[Layer]) -> Array:
-    """Return whether every parameter is finite.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The parameters.
-
-    Returns
-    -------
-    array, shape ()
-        Of a boolean.
-    """
+    """Return whether every parameter is finite, as a boolean array of shape ()."""
     parameters = [parameter for layer in layers for parameter in layer if parameter is not None]
     xp = namespace(parameters[0])
     return xp.all(xp.stack([xp.all(xp.isfinite(parameter)) for parameter in parameters]))
-
-
-def _rows(array: Array, indices: Array | None) -> Array:
-    if array is None or indices is None:
-        return array
-    return namespace(array).take(array, indices, axis=0)

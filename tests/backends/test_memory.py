@@ -17,7 +17,7 @@ from portable_bp.backends.loops import plain_loop
 from portable_bp.backends.strict import StrictBackend
 from portable_bp.common.trees import leaves
 from portable_bp.estimators import MLPClassifier, MLPRegressor
-from portable_bp.training.step import Batch, MeanLoss, Progress, step
+from portable_bp.training.step import Batch, MeanLoss, Pieces, Progress, step
 
 GENERATOR = np.random.default_rng(0)
 X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.normal(size=(3000, 2))
@@ -241,15 +241,10 @@ def test_a_step_takes_what_is_estimated(flag, sizes, case):
     activation, loss, optimizer, samples = case
     network = bp.Network(sizes, activation, "identity", backend=flag, seed=0)
     backend, layers = network.backend, list(network.layers)
-    function = backend.compile(
-        lambda *given: step(
-            resolve_activations(activation, "identity", len(layers)),
-            MeanLoss(resolve_loss(loss)),
-            resolve_optimizer(optimizer, None),
-            *given,
-        )
-    )
-    state = resolve_optimizer(optimizer, None).init(layers)
+    activations = resolve_activations(activation, "identity", len(layers))
+    pieces = Pieces(activations, MeanLoss(resolve_loss(loss)), resolve_optimizer(optimizer, None))
+    function = backend.compile(lambda *given: step(pieces, *given))
+    state = pieces.optimizer.init(layers)
     x, target = backend.asarray(np.zeros((samples, sizes[0]))), backend.asarray(np.zeros((samples, sizes[-1])))
     indices = backend.asarray(np.tile(np.arange(samples), (3, 1)), "int32")
     carry = Progress(layers, state, backend.asarray(0.0))

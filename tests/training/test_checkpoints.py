@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was killed at any moment goes on with the same bits."""
+"""Checkpoints: training that was killed at any moment resumes and ends with the same bits."""
 
 import concurrent.futures
 import contextlib
@@ -37,14 +37,14 @@ def ending_of(*arguments):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What the training of tests/support/killed_training.py ends with when it is left alone, without checkpoints."""
+    """The result of the training of tests/support/killed_training.py without checkpoints and without being killed."""
     result = tmp_path_factory.mktemp("undisturbed") / "result.safetensors"
     assert ending_of("none", result) == 0
     return result.read_bytes()
 
 
 def kill_at_random(folder, generator, times, undisturbed):
-    """Kill a training so often, and let it go on each time; return how often it came to its end."""
+    """Kill and resume training so many times; return how many times it ended by itself."""
     checkpoint, result = folder / "run.safetensors", folder / "result.safetensors"
     killed = ended = 0
     while killed < times or not ended:
@@ -84,7 +84,7 @@ def test_a_kill_within_a_write_changes_no_bit(tmp_path, undisturbed, moment):
 
 
 def begin(flag, seed, dtype="float64"):
-    """Return a network that always has the same weights, with the random numbers of a seed."""
+    """Return a network that always has the same weights, and the random numbers of a seed."""
     made = bp.Network([4, 6, 2], "tanh", backend="numpy", dtype=dtype, seed=0)
     weights, biases = zip(*made.layers, strict=True)
     return bp.Network.from_weights(weights, biases, made.activations, backend=flag, dtype=dtype, seed=seed)
@@ -104,8 +104,8 @@ def trained(way, path, epochs, seed, **options):
         {"optimizer": bp.optimizers.Steered(bp.optimizers.Momentum(0.05)), "loss": "huber"},
     ],
 )
-def test_two_halves_are_a_whole(way, tmp_path, epochs, options):
-    """On JAX a whole that was compiled for another number of batches may differ in the last bits."""
+def test_resumed_training_equals_uninterrupted_training(way, tmp_path, epochs, options):
+    """On JAX, code that was compiled for another number of batches may differ in the last bits."""
     whole, history = trained(way, None, 2 * epochs, 1, **options)
     trained(way, tmp_path / "run.safetensors", epochs, 1, **options)
     halves, their_history = trained(way, tmp_path / "run.safetensors", 2 * epochs, 2, **options)
@@ -122,7 +122,7 @@ class Interruption(Exception):
 
 
 def interrupt_after(writes, monkeypatch):
-    """Have training end by an error right after so many checkpoints."""
+    """Make training raise an error right after so many checkpoints."""
     from portable_bp.training import checkpoints
 
     count = itertools.count(1)
@@ -148,7 +148,7 @@ def interrupt_after(writes, monkeypatch):
     stopping=st.booleans(),
     validated=st.booleans(),
 )
-def test_a_training_goes_on_from_any_batch(
+def test_training_resumes_from_any_batch(
     tmp_path_factory, optimizer, batch_size, every, every_after, epochs, writes, dropout, dtype, stopping, validated
 ):
     path = tmp_path_factory.mktemp("runs") / "run.safetensors"
@@ -169,12 +169,12 @@ def test_a_training_goes_on_from_any_batch(
     resumed = fit(4, checkpoint=path, checkpoint_every=every_after, resume=True)
     assert bits(resumed) == bits(whole)
     assert resumed.history == whole.history
-    again = fit(5, checkpoint=path, resume=True)  # there is nothing left to do, and it does nothing else
+    again = fit(5, checkpoint=path, resume=True)  # nothing is left to do, and nothing changes
     assert bits(again) == bits(whole) and again.history == whole.history
     assert again._generator.bit_generator.state == whole._generator.bit_generator.state
 
 
-def test_a_training_moves_to_another_backend(way, tmp_path):
+def test_training_resumes_on_another_backend(way, tmp_path):
     options = {"optimizer": "adam", "batch_size": 5, "callbacks": [bp.EarlyStopping(patience=1)], "learning_rate": 0.2}
     whole = begin("numpy", 0)
     whole.fit(X, TARGET, epochs=30, **options)
@@ -205,7 +205,7 @@ class Counting:
         assert state["name"] == "counting" and state["nothing"] == [None, True, {"inside": 1}]
 
 
-def test_a_callback_of_one_s_own_goes_on(way, tmp_path):
+def test_state_of_a_user_callback_is_restored(way, tmp_path):
     whole, before, after = Counting(), Counting(), Counting()
     trained(way, None, 4, 0, callbacks=[whole])
     trained(way, tmp_path / "run", 2, 0, callbacks=[before, lambda training: None])
@@ -214,7 +214,7 @@ def test_a_callback_of_one_s_own_goes_on(way, tmp_path):
     way.assert_close(after.first, way.values(whole.first))
 
 
-def test_an_optimizer_of_one_s_own_goes_on(tmp_path):
+def test_state_of_a_user_optimizer_is_restored(tmp_path):
     def init(layers):
         return 0, [layer.weight * 0.0 for layer in layers]
 
@@ -273,7 +273,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path, change, said):
     assert path.read_bytes() == content
 
 
-def test_lies_are_refused(tmp_path):
+def test_tampered_checkpoints_are_refused(tmp_path):
     path = tmp_path / "run.safetensors"
 
     def fit(where):
@@ -296,13 +296,13 @@ def test_lies_are_refused(tmp_path):
     ]
     for lie in changed:
         write_arrays(tmp_path / "lie", "checkpoint", arrays, lie)
-        if lie != facts and type(lie.get("total")) is not float:  # which may stand for the array that it says
-            with pytest.raises(ValueError, match="lie (does not hold what a checkpoint does|is the checkpoint of another)"):
+        if lie != facts and type(lie.get("total")) is not float:  # a float may replace an array of one number
+            with pytest.raises(ValueError, match="lie is (not a valid checkpoint|the checkpoint of another training)"):
                 fit(tmp_path / "lie")
     for name in (name for name in arrays if not name.startswith("callbacks.")):
         for lie in ({**arrays, name: np.zeros((3, 3, 3))}, {other: arrays[other] for other in arrays if other != name}):
             write_arrays(tmp_path / "lie", "checkpoint", lie, facts)
-            with pytest.raises(bp.ModelFileError, match="does not hold what a checkpoint does"):
+            with pytest.raises(bp.ModelFileError, match="lie is not a valid checkpoint"):
                 fit(tmp_path / "lie")
 
 
@@ -316,13 +316,13 @@ def test_a_state_nested_too_deep_is_refused(tmp_path, monkeypatch):
     for _ in range(600):
         nested = [nested]
     for name in ("state", "layers", "total", "finished"):
-        with monkeypatch.context() as patch:  # a stranger's program writes it
+        with monkeypatch.context() as patch:  # as another program may write it
             patch.setattr(json_depth, "MAX_DEPTH", 10**6)
             write_arrays(tmp_path / "lie", "checkpoint", arrays, {**facts, name: nested})
         with pytest.raises(bp.ModelFileError, match="nested 602 levels deep, more than 100"):
             fit(tmp_path / "lie")
     write_arrays(tmp_path / "lie", "checkpoint", arrays, {**facts, "batches": 2, "finished": facts["layers"]})
-    with pytest.raises(bp.ModelFileError, match="has made 2 batches of an epoch of 1"):
+    with pytest.raises(bp.ModelFileError, match="it is 2 batches into an epoch of 1"):
         fit(tmp_path / "lie")
 
 
@@ -342,7 +342,7 @@ class Remembering:
         self.state = state
 
 
-def test_states_of_many_kinds_come_back(tmp_path):
+def test_callback_states_of_many_types_are_restored(tmp_path):
     states = [None, {"best": np.float64(0.5), "seen": np.arange(3), "is": np.bool_(True)}, {"rows": np.eye(2)}]
     network = bp.Network([4, 2], backend="numpy", seed=0)
     network.fit(X, TARGET, checkpoint=tmp_path / "run", callbacks=[Remembering(state) for state in states])
@@ -358,7 +358,7 @@ def test_states_of_many_kinds_come_back(tmp_path):
         network.fit(X, TARGET, checkpoint=tmp_path / "clash", callbacks=[clash])
 
 
-def test_a_rate_that_a_callback_made_a_number_goes_on(tmp_path):
+def test_learning_rate_replaced_by_a_float_is_restored(tmp_path):
     def slow_down(training):
         training.state = training.state._replace(rate=0.5 * float(training.state.rate))
 
@@ -373,13 +373,13 @@ def test_a_rate_that_a_callback_made_a_number_goes_on(tmp_path):
     np.testing.assert_allclose(halves.layers[0].weight, whole.layers[0].weight, rtol=1e-14)
 
 
-def test_a_dict_as_an_optimizer_s_state_is_refused_at_once(tmp_path):
+def test_optimizer_state_with_a_dict_is_refused_at_once(tmp_path):
     own = (lambda layers: {"count": 0}, lambda gradient, state, layers: (layers, state))
     with pytest.raises(TypeError, match="the optimizer's state holds a dict"):
         bp.Network([4, 2], backend="numpy").fit(X, TARGET, optimizer=own, checkpoint=tmp_path / "run")
 
 
-def test_a_refused_training_leaves_everything(tmp_path):
+def test_refused_checkpoint_changes_nothing(tmp_path):
     network = bp.Network([4, 2], backend="numpy", seed=0)
     history = network.fit(X, TARGET, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match="is the checkpoint of another training"):
@@ -387,7 +387,7 @@ def test_a_refused_training_leaves_everything(tmp_path):
     assert network.history is history and network.loss_function == bp.losses.SquaredError()
 
 
-def test_the_checkpoint_stays_where_it_was(tmp_path, monkeypatch):
+def test_relative_path_survives_a_change_of_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     network = bp.Network([4, 2], backend="numpy", seed=0)
@@ -395,7 +395,7 @@ def test_the_checkpoint_stays_where_it_was(tmp_path, monkeypatch):
     assert len(read_arrays(tmp_path / "run", "checkpoint").arrays["loss"]) == 3
 
 
-def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     network = bp.Network([4, 2], backend="numpy", seed=0)
     network.save(tmp_path / "model")
     with pytest.raises(bp.ModelFileError, match="is a model of portable_bp, not a checkpoint"):
@@ -409,22 +409,22 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
         network.fit(X, TARGET, checkpoint=tmp_path / "run", resume=True)
 
 
-def test_a_checkpoint_that_is_there_is_not_lost(tmp_path):
+def test_existing_checkpoint_is_not_overwritten(tmp_path):
     network, path = bp.Network([4, 2], backend="numpy", seed=0), tmp_path / "run"
     network.fit(X, TARGET, checkpoint=path)
     content, before = path.read_bytes(), bits(network)
-    with pytest.raises(FileExistsError, match="run is there already: give resume=True to go on from it, or delete it"):
+    with pytest.raises(FileExistsError, match="run already exists: give resume=True to resume from it, delete it"):
         network.fit(X, TARGET, checkpoint=path)
     assert path.read_bytes() == content and bits(network) == before
 
 
 @pytest.mark.parametrize("options", [{"resume": True}, {"checkpoint_every": 3}])
-def test_a_checkpoint_must_be_named(options):
-    with pytest.raises(ValueError, match="need a checkpoint: name the file"):
+def test_options_that_need_a_checkpoint_are_refused_without_one(options):
+    with pytest.raises(ValueError, match="need a checkpoint: name its file"):
         bp.Network([4, 2], backend="numpy").fit(X, TARGET, **options)
 
 
-def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path):
+def test_write_errors_are_raised_before_the_first_step(tmp_path):
     network = bp.Network([4, 2], backend="numpy", seed=0)
     before = bits(network)
     with pytest.raises(FileNotFoundError, match="could not be written"):
@@ -435,7 +435,7 @@ def test_what_cannot_be_written_is_found_out_before_the_first_step(tmp_path):
     assert bits(network) == before and os.listdir(tmp_path) == []
 
 
-def test_a_disk_that_fills_up_leaves_the_old_checkpoint_and_the_last_epoch(tmp_path):
+def test_full_disk_leaves_the_old_checkpoint_and_the_last_epoch(tmp_path):
     pytest.importorskip("resource")
     program = """
 import json, resource, sys
@@ -462,7 +462,7 @@ except OSError as error:
     assert len(read_arrays(path, "checkpoint").arrays["loss"]) == 2 and os.listdir(tmp_path) == ["run"]
 
 
-def test_a_training_that_diverged_keeps_a_finite_checkpoint(tmp_path):
+def test_diverged_training_leaves_a_finite_checkpoint(tmp_path):
     def fit(**options):
         network = bp.Network([4, 6, 2], "identity", backend="numpy", seed=0)
         with pytest.raises(bp.DivergenceError) as caught:
@@ -505,14 +505,14 @@ except KeyboardInterrupt as error:
     assert f"training was interrupted; the network is as it was after {epochs} of 100000 epochs; resume=True goes on" in message
 
 
-def test_the_bar_begins_where_the_checkpoint_is(tmp_path, capsys):
+def test_progress_bar_starts_at_the_checkpoint(tmp_path, capsys):
     for epochs in (1, 2):
         network = bp.Network([4, 2], backend="numpy", seed=0)
         network.fit(X, TARGET, epochs=epochs, batch_size=5, checkpoint=tmp_path / "run", resume=True, progress=True)
     assert "10/10" in capsys.readouterr().err
 
 
-def test_facts_are_json_that_others_read(tmp_path):
+def test_metadata_are_readable_json(tmp_path):
     network = bp.Network([4, 2], backend="numpy", seed=0)
     network.fit(X, TARGET, checkpoint=tmp_path / "run")
     with safetensors.safe_open(tmp_path / "run", "numpy") as file:

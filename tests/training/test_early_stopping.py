@@ -1,4 +1,4 @@
-"""EarlyStopping leaves the weights of the lowest loss that is known, and the last ones where nothing is known against them."""
+"""EarlyStopping restores the weights with the lowest known loss, and keeps the last ones if none are known to be better."""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -23,14 +23,14 @@ def trained(make=bp.Network, callbacks=(), **options):
 
 
 @BATCHES
-def test_one_epoch_is_learned(way, batch_size):
+def test_training_of_one_epoch_is_kept(way, batch_size):
     mine, history = trained(way.network, [bp.EarlyStopping()], batch_size=batch_size)
     assert bits(mine) == bits(trained(way.network, batch_size=batch_size)[0])
     assert history.best_epoch == 1 and history.stop_reason is None
 
 
 @BATCHES
-def test_many_fits_of_one_epoch_learn_as_much_as_without_it(batch_size):
+def test_repeated_fits_of_one_epoch_are_not_undone(batch_size):
     def run(callbacks):
         network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
         for _ in range(30):
@@ -42,7 +42,7 @@ def test_many_fits_of_one_epoch_learn_as_much_as_without_it(batch_size):
 
 @BATCHES
 @pytest.mark.parametrize("validated", [False, True])
-def test_a_training_that_improves_to_its_end_has_the_last_weights(batch_size, validated):
+def test_training_that_improves_to_its_end_keeps_the_last_weights(batch_size, validated):
     options = {"epochs": 20, "batch_size": batch_size, "learning_rate": 0.02}
     options |= {"validation_data": (X, TARGET)} if validated else {}
     mine, history = trained(callbacks=[bp.EarlyStopping()], **options)
@@ -61,8 +61,8 @@ def test_a_training_that_improves_to_its_end_has_the_last_weights(batch_size, va
     validated=st.booleans(),
     stop_at=st.integers(1, 60),
 )
-def test_no_known_weights_are_better(rate, epochs, patience, min_delta, batch_size, validated, stop_at):
-    """The reference: the weights before and after every epoch, and which loss each of them has."""
+def test_restored_weights_have_the_lowest_known_loss(rate, epochs, patience, min_delta, batch_size, validated, stop_at):
+    """The reference is a record of the weights before and after every epoch, and of their losses."""
     seen = [bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", dtype="float64", seed=0).layers]
 
     def remember(training):
@@ -84,7 +84,7 @@ def test_no_known_weights_are_better(rate, epochs, patience, min_delta, batch_si
         np.testing.assert_allclose(mine.loss(X, TARGET), min(losses), rtol=1e-12)
     if validated:
         np.testing.assert_allclose(mine.loss(X[:9], -TARGET[:9]), min(losses), rtol=1e-12)
-    # The patience, counted by hand.
+    # A reference count of the epochs without an improvement.
     reference, waited = np.inf, 0
     for epoch, loss in enumerate(losses, start=1):
         waited = 0 if loss < reference - min_delta else waited + 1
@@ -93,7 +93,7 @@ def test_no_known_weights_are_better(rate, epochs, patience, min_delta, batch_si
     assert (waited >= patience) == ("has not improved" in (history.stop_reason or ""))
 
 
-def test_falls_that_are_too_small_to_go_on_still_give_the_weights():
+def test_improvements_below_min_delta_still_count_for_the_best_weights():
     network, history = trained(
         callbacks=[bp.EarlyStopping(5, 10.0)], epochs=50, learning_rate=0.02, validation_data=(X, TARGET)
     )
@@ -102,8 +102,8 @@ def test_falls_that_are_too_small_to_go_on_still_give_the_weights():
     np.testing.assert_allclose(network.loss(X, TARGET), history.validation_loss[-1])
 
 
-def test_an_earlier_training_is_forgotten():
-    """Its losses were lower, and its weights of another shape."""
+def test_earlier_training_is_forgotten():
+    """Its losses were lower, and its weights had other shapes."""
     stopping = bp.EarlyStopping(patience=3)
     trained(callbacks=[stopping], epochs=40, learning_rate=0.02)
     network = bp.Network([4, 3, 2], "tanh", "identity", backend="numpy", seed=1)
@@ -116,7 +116,7 @@ def test_an_earlier_training_is_forgotten():
 @pytest.mark.parametrize("min_delta", [0.0, 0.02, 0.1])
 @pytest.mark.parametrize("batch_size", [None, 10])
 @pytest.mark.parametrize("interrupted", [1, 2, 5, 8])
-def test_it_goes_on_from_a_checkpoint(tmp_path, min_delta, batch_size, interrupted):
+def test_early_stopping_resumes_from_a_checkpoint(tmp_path, min_delta, batch_size, interrupted):
     pytest.importorskip("safetensors")
     options = {"batch_size": batch_size, "learning_rate": 0.3}
     whole, history = trained(callbacks=[bp.EarlyStopping(3, min_delta)], epochs=20, **options)
@@ -128,7 +128,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path, min_delta, batch_size, interrupt
     assert bits(parts) == bits(whole) and their_history == history
 
 
-def test_a_loss_that_is_no_number_is_said_to_be_none():
+def test_stop_reason_says_that_the_loss_was_never_finite():
     network = bp.Network([4, 2], backend="numpy", seed=0)
     far = np.full((2, 4), 1e30), np.full((2, 2), 1e30)
     history = network.fit(X, TARGET, epochs=30, validation_data=far, callbacks=[bp.EarlyStopping(patience=2)])

@@ -1,4 +1,4 @@
-"""A checkpoint knows its data, its initial weights and pieces of the user's own, and refuses others."""
+"""A checkpoint is refused with other data, other initial weights, or other pieces of the user's own."""
 
 import abc
 import collections
@@ -38,7 +38,7 @@ def fit(path, way=None, x=X, target=TARGET, seed=0, **options):
     return network
 
 
-def test_the_folds_of_a_cross_validation_do_not_share_a_checkpoint(way, tmp_path):
+def test_folds_of_a_cross_validation_do_not_share_a_checkpoint(way, tmp_path):
     folds = [np.delete(np.arange(24), np.arange(start, start + 6)) for start in range(0, 24, 6)]
     fit(tmp_path / "run", way, X[folds[0]], TARGET[folds[0]])
     content = (tmp_path / "run").read_bytes()
@@ -77,8 +77,8 @@ def test_other_data_and_weights_are_refused(tmp_path, what, change):
 
 
 @pytest.mark.parametrize("stopping", [None, 2])
-def test_a_network_goes_on_from_its_own_checkpoint(tmp_path, stopping):
-    """It has the weights that its training left it with, and not its first ones."""
+def test_network_resumes_from_its_own_checkpoint(tmp_path, stopping):
+    """It has the weights that training left, and not its initial ones."""
     options = {"learning_rate": 0.3, "batch_size": 5, "validation_data": (X[:9], TARGET[:9]), "checkpoint": tmp_path / "run"}
     network = bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
     for epochs in (4, 8):
@@ -91,8 +91,8 @@ def test_a_network_goes_on_from_its_own_checkpoint(tmp_path, stopping):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_network_goes_on_after_an_error_in_a_callback(tmp_path, error):
-    """It has the weights of an epoch that the file does not have yet."""
+def test_network_resumes_after_an_error_in_a_callback(tmp_path, error):
+    """It has the weights of an epoch that is not in the file yet."""
 
     def stop(training):
         if training.epoch == 3:
@@ -121,7 +121,7 @@ class Halving:
         training.layers = [bp.Layer(0.5 * weight, bias) for weight, bias in training.layers]
 
 
-def test_a_network_goes_on_with_the_weights_that_a_callback_left_it(tmp_path):
+def test_network_resumes_with_weights_changed_by_a_callback(tmp_path):
     network = bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0)
     for epochs in (2, 4, 6):
         network.fit(X, TARGET, epochs=epochs, callbacks=[Halving()], checkpoint=tmp_path / "run", resume=True)
@@ -129,7 +129,7 @@ def test_a_network_goes_on_with_the_weights_that_a_callback_left_it(tmp_path):
     assert bits(network) == bits(whole)
 
 
-def test_inputs_made_on_demand_are_known_too(way, tmp_path, monkeypatch):
+def test_inputs_on_demand_are_fingerprinted_too(way, tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 3)
 
     def on_demand(x):
@@ -167,7 +167,7 @@ def of_module(gradient, state, layers):
     return sgd(RATE)[1](gradient, state, layers)
 
 
-def test_another_optimizer_of_one_s_own_is_refused(tmp_path, monkeypatch):
+def test_another_user_optimizer_is_refused(tmp_path, monkeypatch):
     made = [
         lambda rate: sgd(rate),
         lambda rate: Own(rate),
@@ -188,7 +188,7 @@ def test_another_optimizer_of_one_s_own_is_refused(tmp_path, monkeypatch):
         fit(tmp_path / "module", optimizer=(sgd(0.1)[0], of_module))
 
 
-def test_another_loss_or_activation_of_one_s_own_is_refused(tmp_path):
+def test_another_user_loss_or_activation_is_refused(tmp_path):
     def power(exponent):
         return (
             lambda out, target: ((out - target) ** exponent).sum(-1),
@@ -254,11 +254,11 @@ class Settled:
 
 
 def from_module(source):
-    """Return a maker of the function ``update`` of a module, where RATE is told as the source says."""
+    """Return a function that makes the function ``update`` of a module with this source, in which RATE is replaced."""
 
     def make(rate):
         module = {"__name__": "of_a_user", "np": np}
-        exec(source.replace("RATE", repr(rate)), module)  # a user's module as it was, and as it is after a change
+        exec(source.replace("RATE", repr(rate)), module)  # a user's module before and after an edit
         return module["update"]
 
     return make
@@ -290,11 +290,11 @@ APART = {
 
 
 @pytest.mark.parametrize("make", APART.values(), ids=APART.keys())
-def test_pieces_are_told_apart_by_all_that_they_are_made_of(make):
+def test_pieces_with_different_parts_have_different_fingerprints(make):
     assert fingerprint_piece(make(0.1)) == fingerprint_piece(make(0.1)) != fingerprint_piece(make(0.2))
 
 
-def test_what_a_function_does_not_look_up_is_not_looked_at():
+def test_unused_globals_do_not_change_a_fingerprint():
     attribute = from_module("rate = RATE\ndef update(piece): return piece.rate")
     assert fingerprint_piece(attribute(0.1)) == fingerprint_piece(attribute(0.2))
 
@@ -320,13 +320,13 @@ class Piece(Base):
         return super().log()
 
 
-def test_a_fingerprint_is_the_same_in_another_process():
+def test_fingerprint_is_the_same_in_another_process():
     program = (
         "from portable_bp.training.fingerprints import fingerprint_piece;"
         "from tests.training.test_fingerprints import Own, Piece, of_module, sgd;"
         "print(fingerprint_piece((sgd(0.3), Own({'a', 'b', 'c'}), of_module, Piece())))"
     )
-    seeds = ("1", "2")  # of the order of sets, and the places of objects
+    seeds = ("1", "2")  # of the order of sets
     said = {
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, **PATHS}
@@ -336,7 +336,7 @@ def test_a_fingerprint_is_the_same_in_another_process():
     assert len(said) == 1 and said != {""}
 
 
-def test_a_checkpoint_moves_between_backends(way, tmp_path):
+def test_checkpoint_moves_between_backends(way, tmp_path):
     begun = fit(tmp_path / "run", epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
     moved = fit(tmp_path / "run", way, epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
     for mine, theirs in zip(moved.layers, begun.layers, strict=True):

@@ -1,3 +1,5 @@
+"""Training with `Network.fit`: batches, optimizers, sample weights, dropout, callbacks and divergence."""
+
 import numpy as np
 import pytest
 import sklearn.neural_network
@@ -26,17 +28,16 @@ def test_weights_after_100_adam_steps_agree_across_backends(way):
 
 
 def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
-    """With a weight that only adds its samples up, the order of the batches is seen in the history of weights."""
-    from portable_bp.training.batches import draw_batches, draw_order
+    """The batches do not depend on how many are drawn together."""
+    from portable_bp.training.batches import Batches
+    from portable_bp.training.settings import Settings
 
-    def rows(backend, at_once):
-        generator = np.random.default_rng(3)
-        order = draw_order(generator, 10, 4)
-        drawn = draw_batches(backend, generator, order, 10, 4, [2, 3, 2], [0.5, 0.0, 0.2], at_once)
-        for batches, steps, alike in drawn:
-            indices, masks = backend.to_numpy(batches.indices), backend.to_numpy(batches.masks[2])
-            assert batches.masks[1] is None and len(indices) == len(masks) == steps <= at_once
-            assert alike == (2 if indices.shape[-1] == 4 else 1)
+    def rows(backend, chunk):
+        settings = Settings(backend, (), None, None, epochs=1, batch_size=4, rates=(0.5, 0.0, 0.2), callbacks=())
+        for drawn in Batches(settings, 10, (2, 3, 2), chunk).draw(np.random.default_rng(3)):
+            indices, masks = backend.to_numpy(drawn.batches.indices), backend.to_numpy(drawn.batches.masks[2])
+            assert drawn.batches.masks[1] is None and len(indices) == len(masks) == drawn.steps <= chunk
+            assert drawn.same_size == (2 if indices.shape[-1] == 4 else 1)
             yield from zip(indices, masks, strict=True)
 
     found, expected = list(rows(way.backend(), 8)), list(rows(bp.select_backend("numpy", "float64"), 1))
@@ -48,7 +49,7 @@ def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
 
 
 def test_training_agrees_with_pytorch_step_by_step(torch):
-    """The same batches, in the same order, through torch.nn and torch.optim."""
+    """PyTorch is given the same batches in the same order."""
     network = bp.Network([4, 8, 3], "relu", "identity", backend="numpy", dtype="float64", seed=0)
     theirs = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).double()
     with torch.no_grad():
@@ -113,8 +114,8 @@ def test_every_optimizer_learns(way, optimizer):
         way.values(layer.weight, "float32")
 
 
-def test_pieces_of_the_user_s_own(way):
-    """A loss, an optimizer and an activation as pairs of functions, and an object that cannot be hashed."""
+def test_user_loss_optimizer_and_activation(way):
+    """The loss and the optimizer are pairs of functions, and the activation is an object that cannot be hashed."""
     xp = way.backend().xp
 
     class Unhashable:
@@ -152,7 +153,7 @@ def test_validation_and_sample_weights(way):
     assert history.validation_loss[-1] == pytest.approx(float(found), rel=1e-12)
 
 
-def test_a_weight_of_two_is_a_sample_given_twice(way):
+def test_sample_weight_of_two_equals_a_repeated_sample(way):
     twice, weight = np.concatenate([X, X[:10]]), np.where(np.arange(50) < 10, 2.0, 1.0)
     network = way.network([4, 8, 2], "tanh", "identity", seed=0)
     target = np.concatenate([TARGET, TARGET[:10]])
@@ -162,8 +163,8 @@ def test_a_weight_of_two_is_a_sample_given_twice(way):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, None])
-def test_weights_count_across_batches(way, batch_size):
-    """Weights are scaled once, over all samples: a batch of one heavy sample moves the network further."""
+def test_sample_weights_count_across_batches(way, batch_size):
+    """Weights are scaled once, over all samples: a batch of one sample with a large weight makes a larger step."""
     weight = np.linspace(0.0, 3.0, 50)
     network = way.network([4, 8, 2], "tanh", "identity", seed=0)
     expected = float(way.values(network.loss(X, TARGET, sample_weight=weight)))
@@ -174,7 +175,7 @@ def test_weights_count_across_batches(way, batch_size):
     way.assert_close(one.layers[0].weight, [[1.0 - (1 - 0.15) * (1 - 0.05)]])
 
 
-def test_dropout_is_the_same_everywhere_and_only_while_training(way):
+def test_dropout_is_the_same_on_every_backend_and_off_in_predict(way):
     def trained(make):
         network = make([4, 8, 8, 2], "relu", "identity", seed=0)
         network.fit(X, TARGET, epochs=3, batch_size=20, dropout=[0.5, 0.0])
@@ -185,7 +186,7 @@ def test_dropout_is_the_same_everywhere_and_only_while_training(way):
     way.assert_close(mine.predict(X), way.values(mine.predict(X)), rtol=0.0)
 
 
-def test_a_step_with_dropout_is_that_of_the_masked_network():
+def test_step_with_dropout_equals_a_step_of_the_masked_network():
     from portable_bp.algorithm.dropout import Dropout, draw_mask
     from portable_bp.algorithm.propagation import propagate
 
@@ -199,13 +200,13 @@ def test_a_step_with_dropout_is_that_of_the_masked_network():
         np.testing.assert_allclose(layer.weight, weight, rtol=1e-12)
 
 
-def test_the_loss_of_an_epoch_is_the_mean_of_its_batches(way):
+def test_loss_of_one_batch_is_the_loss_before_its_step(way):
     network = way.network([4, 8, 2], seed=0)
     before = float(way.values(network.loss(X, TARGET)))
     assert network.fit(X, TARGET).loss[0] == pytest.approx(before, rel=1e-12)
 
 
-def test_one_number_is_fetched_an_epoch(monkeypatch):
+def test_losses_are_fetched_once_per_epoch(monkeypatch):
     network = bp.Network([4, 8, 2], backend="strict:device1", seed=0)
     fetched = []
     to_numpy = type(network.backend).to_numpy
@@ -216,8 +217,8 @@ def test_one_number_is_fetched_an_epoch(monkeypatch):
     assert fetched == [(2,)] * 3
 
 
-def test_early_stopping_brings_the_best_weights_back(way):
-    """The validation targets are the opposite of what is learned, so that every epoch is worse than the first."""
+def test_early_stopping_restores_the_best_weights(way):
+    """The validation targets are the negative of the targets, so that the validation loss rises with every epoch."""
     network = way.network([4, 8, 2], "tanh", "identity", seed=0)
     seen = []
     history = network.fit(
@@ -235,7 +236,7 @@ def test_early_stopping_brings_the_best_weights_back(way):
     way.assert_close(network.layers[0].weight, way.values(seen[best][0].weight), rtol=0.0)
 
 
-def test_early_stopping_brings_them_back_when_another_callback_stops():
+def test_early_stopping_restores_them_when_another_callback_stops():
     network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
     stopping = bp.EarlyStopping(patience=100)
 
@@ -243,14 +244,14 @@ def test_early_stopping_brings_them_back_when_another_callback_stops():
         if training.epoch == 7:
             training.stop("enough")
 
-    for _ in range(2):  # and it forgets the training before
+    for _ in range(2):  # the second training starts afresh
         history = network.fit(X, TARGET, epochs=50, validation_data=(X, -TARGET), callbacks=[stopping, stop_at_7])
         assert history.stop_reason == "enough"
         assert history.best_epoch == int(np.argmin(history.validation_loss)) + 1
 
 
-def test_early_stopping_on_the_training_loss_keeps_the_weights_that_it_was_measured_on(way):
-    """Every step goes too far, so that the weights at the start stay the best."""
+def test_early_stopping_on_the_training_loss_restores_the_weights_it_was_measured_on(way):
+    """The learning rate is too large, so that the initial weights are the best."""
     network = way.network([4, 2], "identity", seed=0)
     before = way.values(network.layers[0].weight)
     history = network.fit(X, TARGET, learning_rate=3.0, epochs=40, callbacks=[bp.EarlyStopping(patience=5)])
@@ -259,14 +260,14 @@ def test_early_stopping_on_the_training_loss_keeps_the_weights_that_it_was_measu
     way.assert_close(network.layers[0].weight, before, rtol=0.0)
 
 
-def test_an_early_stopping_used_again_starts_afresh():
+def test_reused_early_stopping_starts_afresh():
     stopping, network = bp.EarlyStopping(patience=3), bp.Network([4, 2], "identity", backend="numpy", seed=0)
     for _ in range(2):
         history = network.fit(X, TARGET, learning_rate=3.0, epochs=40, callbacks=[stopping])
         assert len(history.loss) == 4
 
 
-def test_an_improvement_of_less_than_min_delta_is_none():
+def test_improvement_below_min_delta_does_not_count():
     def epochs(min_delta):
         network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
         stopping = bp.EarlyStopping(patience=2, min_delta=min_delta)
@@ -278,7 +279,7 @@ def test_an_improvement_of_less_than_min_delta_is_none():
     assert epochs(1.0) == 3
 
 
-def test_a_callback_that_raises_leaves_the_last_finished_epoch():
+def test_error_in_a_callback_leaves_the_last_finished_epoch():
     network, seen = bp.Network([4, 8, 2], backend="numpy", seed=0), []
 
     def fail(training):
@@ -303,8 +304,8 @@ def test_divergence_stops_and_keeps_the_last_finite_weights(way, batch_size):
         way.assert_close(network.layers[0].weight, way.values(seen[-1][0].weight, "float32"), rtol=0.0, dtype="float32")
 
 
-def test_divergence_names_the_batch_and_keeps_what_came_before_it(way):
-    """One sample's squared error is beyond float32: the batch that holds it is known from the seed."""
+def test_divergence_names_the_batch_and_keeps_the_weights_before_it(way):
+    """The squared error of one sample overflows in float32; the seed determines which batch holds it."""
     x = np.ones((20, 1))
     x[11] = 1e25
     generator = np.random.default_rng(4)
@@ -323,15 +324,15 @@ def test_divergence_names_the_batch_and_keeps_what_came_before_it(way):
     assert (found != way.values(way.network([1, 1], "identity", dtype="float32", seed=0).layers[0].weight, "float32")).all()
 
 
-def test_weights_that_overflow_in_the_last_step_are_found():
-    """The loss was finite, and only the update went too far: no later loss would tell."""
+def test_overflow_in_the_last_step_is_found():
+    """The loss is finite, and the update overflows: there is no later loss to show it."""
     network = bp.Network([1, 1], "identity", bias=False, backend="numpy", initializer="zeros")
     with pytest.raises(bp.DivergenceError, match="epoch 1, batch 1"):
         network.fit([[1e10]], [[1e10]], learning_rate=1e30)
     assert network.layers[0].weight == 0.0
 
 
-def test_numpy_scalars_leave_float32_alone(way):
+def test_numpy_scalars_do_not_upcast_float32(way):
     network = way.network([4, 8, 2], "tanh", dtype="float32", seed=0)
     rate, share = np.float64(0.01), np.float64(0.9)
     inner = bp.optimizers.Momentum(bp.schedules.Exponential(rate, share), share)
@@ -341,7 +342,7 @@ def test_numpy_scalars_leave_float32_alone(way):
         way.values(layer.weight, "float32")
 
 
-def test_the_random_numbers_go_on_between_fits():
+def test_random_numbers_continue_between_fits():
     def network():
         return bp.Network([4, 8, 2], backend="numpy", dtype="float64", seed=0)
 
@@ -352,7 +353,7 @@ def test_the_random_numbers_go_on_between_fits():
     np.testing.assert_array_equal(once.layers[0].weight, twice.layers[0].weight)
 
 
-def test_the_bar(capsys):
+def test_progress_bar(capsys):
     network = bp.Network([4, 8, 2], backend="numpy", seed=0)
     network.fit(X, TARGET, epochs=3, batch_size=10, progress=True)
     shown = capsys.readouterr().err
@@ -361,8 +362,8 @@ def test_the_bar(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_callback_may_change_the_learning_rate(way):
-    """Halved after every epoch of one batch, it is what a schedule would have given."""
+def test_callback_may_change_the_learning_rate(way):
+    """Halved after every epoch of one batch, it equals a schedule."""
     halve = bp.schedules.Step(0.4, every=1, factor=0.5)
 
     def callback(training):

@@ -1,4 +1,4 @@
-"""What the output layer gives and what a loss takes: over defaults, over probabilities, and where they do not fit."""
+"""Output layers and losses: the defaults, cross-entropies over probabilities, and combinations that are refused."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ CLASSES = GENERATOR.integers(4, size=40)
 PAIRS = {"cross_entropy": ("softmax", CLASSES), "binary_cross_entropy": ("sigmoid", np.eye(4)[CLASSES])}
 
 
-def test_sizes_and_a_loss_alone_fit_a_line():
+def test_defaults_fit_a_line():
     """A linear network with all defaults is least squares."""
     target = X @ [[20.0], [-30.0], [5.0]] + 100.0
     network = bp.Network([3, 1], backend="numpy", dtype="float64", seed=0)
@@ -26,7 +26,7 @@ def test_sizes_and_a_loss_alone_fit_a_line():
 
 
 @pytest.mark.parametrize("output", [None, "softmax"])
-def test_sizes_and_cross_entropy_alone_agree_with_scikit_learn(output):
+def test_cross_entropy_without_hidden_layers_agrees_with_scikit_learn(output):
     """Without hidden layers, cross-entropy is the logistic regression without a penalty."""
     network = bp.Network([3, 4], output_activation=output, backend="numpy", dtype="float64", seed=0)
     network.fit(X, CLASSES, "cross_entropy", learning_rate=1.0, epochs=3000)
@@ -37,8 +37,8 @@ def test_sizes_and_cross_entropy_alone_agree_with_scikit_learn(output):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_a_cross_entropy_over_probabilities_is_that_of_the_net(way, torch, loss):
-    """Gradient and loss are those of PyTorch's loss of logits; predictions are probabilities."""
+def test_cross_entropy_over_probabilities_is_computed_from_the_net(way, torch, loss):
+    """Loss and gradient agree with PyTorch's loss of logits; predictions are probabilities."""
     output, target = PAIRS[loss]
     network = way.network([3, 5, 4], "tanh", output, seed=0)
     layers = [bp.Layer(*(way.values(part) for part in layer)) for layer in network.layers]
@@ -62,7 +62,7 @@ def test_the_gradient_over_probabilities_agrees_with_finite_differences(loss):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_training_over_probabilities_is_training_over_the_net(way, loss):
+def test_training_over_probabilities_equals_training_over_the_net(way, loss):
     output, target = PAIRS[loss]
     options = {"optimizer": "adam", "epochs": 2, "batch_size": 20, "validation_data": (X[:9], target[:9])}
     over_net = way.network([3, 5, 4], seed=0)
@@ -74,8 +74,8 @@ def test_training_over_probabilities_is_training_over_the_net(way, loss):
 
 
 @pytest.mark.parametrize("net", [-800.0, 800.0])
-def test_a_probability_of_zero_keeps_its_slope(net):
-    """Where softmax has rounded to 0 and 1, the error is the distance of the nets and the delta is a whole one."""
+def test_probability_of_zero_keeps_its_slope(net):
+    """Where softmax rounds to 0 and 1, the error is the difference of the nets, and the delta is 1."""
     network = bp.Network.from_weights([[[1.0], [0.0]]], activation="softmax", backend="numpy", dtype="float64")
     wrong = int(net > 0.0)
     assert network.loss([net], wrong, "cross_entropy") == 800.0
@@ -84,7 +84,7 @@ def test_a_probability_of_zero_keeps_its_slope(net):
 
 @pytest.mark.parametrize("loss", PAIRS)
 @pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS.values()), key=str))
-def test_a_loss_of_nets_over_another_activation_is_refused(activation, loss):
+def test_cross_entropy_over_another_activation_is_refused(activation, loss):
     output, target = PAIRS[loss]
     network = bp.Network([3, 5, 4], [activation, activation], backend="numpy", seed=0)
     if activation in (ACTIVATIONS["identity"], ACTIVATIONS[output]):
@@ -110,7 +110,7 @@ def test_poisson_over_outputs_that_may_be_negative_is_refused(activation):
             network.fit(X, np.zeros((40, 4)), "poisson")
 
 
-def test_an_activation_of_one_s_own_is_taken_to_suit():
+def test_user_activation_is_accepted_under_any_loss():
     scaled = (lambda net: 3.0 * net, lambda slope, signal: 3.0 * slope)
     network = bp.Network([3, 4], [scaled], backend="numpy", dtype="float64", seed=0)
     plain = bp.Network.from_weights([3.0 * network.layers[0].weight], activation="identity", backend="numpy", dtype="float64")
@@ -119,7 +119,7 @@ def test_an_activation_of_one_s_own_is_taken_to_suit():
 
 @pytest.mark.parametrize("target", [CLASSES % 2, np.ones((40, 1))])
 @pytest.mark.parametrize("output", ["identity", "softmax"])
-def test_classes_by_one_output_are_refused(output, target):
+def test_cross_entropy_of_one_output_is_refused(output, target):
     network = bp.Network([3, 1], output_activation=output, backend="numpy", seed=0)
     with pytest.raises(ValueError, match="1 output, and CrossEntropy takes an output for each class: .*binary_cross_entropy"):
         network.fit(X, target, "cross_entropy")
@@ -146,7 +146,7 @@ def test_bounds_are_the_smallest_and_largest_out(name):
         (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives none but those from -0.5 to inf"),
     ],
 )
-def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
+def test_targets_out_of_reach_are_warned_about(way, activation, target, said):
     network = way.network([1, 1], output_activation=activation, seed=0)
     with pytest.warns(UserWarning, match=said) as warned:
         network.fit([[0.0], [1.0]], target)
@@ -156,7 +156,7 @@ def test_targets_that_no_output_reaches_are_told(way, activation, target, said):
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-def test_the_advice_on_targets_out_of_reach_suits_the_loss(activation):
+def test_advice_on_targets_out_of_reach_suits_the_loss(activation):
     options = {"loss": "poisson", "epochs": 1}
     with pytest.warns(UserWarning, match="with output_activation='(exp)' or '(softplus)', or scale"):
         bp.Network([1, 2], output_activation=activation, backend="numpy").fit([[0.0]], [[3.0, 4.0]], **options)

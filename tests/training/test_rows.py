@@ -1,4 +1,4 @@
-"""Samples that are made on demand teach what they would all at once."""
+"""Training on samples that are made on demand equals training on all of them at once."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ def on_demand(x):
 
 
 @pytest.mark.parametrize(("batch_size", "weighted"), [(None, False), (8, True)])
-def test_rows_on_demand_teach_the_same(way, monkeypatch, batch_size, weighted):
-    monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 4)  # of validation, five samples are made at once
+def test_rows_on_demand_train_the_same_network(way, monkeypatch, batch_size, weighted):
+    monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 4)  # validation data come five samples at a time
     fitted = []
     weight = (np.arange(13) % 3,) if weighted else ()
     for make in (np.asarray, on_demand):
@@ -33,7 +33,7 @@ def test_rows_on_demand_teach_the_same(way, monkeypatch, batch_size, weighted):
     np.testing.assert_allclose(parts.history.validation_loss, all_at_once.history.validation_loss, rtol=1e-11)
 
 
-def test_rows_that_do_not_fit_are_refused(way):
+def test_rows_of_the_wrong_shape_are_refused(way):
     network = way.network([3, 2])
     with pytest.raises(ValueError, match=r"x has shape \(30, 4\), and this network has 3 inputs"):
         network.fit(on_demand(X), Y)

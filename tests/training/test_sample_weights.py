@@ -22,7 +22,7 @@ def make(way, dtype):
 
 
 def weighted_mean(network, shares):
-    """Return the mean of the samples' losses, for weights that add up to one."""
+    """Return the weighted mean loss, for weights that add up to one."""
     out = network.backend.to_numpy(network.predict(X)).astype(float)
     return float(np.sum(shares * 0.5 * np.sum((out - TARGET) ** 2, axis=1)))
 
@@ -66,7 +66,7 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_weights_of_the_host(way, dtype, case):
+def test_sample_weights_on_the_host(way, dtype, case):
     if case == "long" and np.finfo("longdouble").max == DOUBLE.max:
         pytest.skip("this system's long double is a double")
     assert_counts(make(way, dtype), *CASES[case])
@@ -74,8 +74,8 @@ def test_weights_of_the_host(way, dtype, case):
 
 @pytest.mark.parametrize("exponent", [-120, -60, 0, 60, 120])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weights_on_the_device(way, dtype, exponent):
-    """In float64 they may be out of float32's range, which the network is in."""
+def test_sample_weights_on_the_device(way, dtype, exponent):
+    """Weights in float64 may be out of the range of a float32 network."""
     for given in ("float32", "float64"):
         rounded = WEIGHT.astype(given)
         scaled = rounded * rounded.dtype.type(2.0) ** (exponent * (1 if given == "float32" else 8))
@@ -85,21 +85,21 @@ def test_weights_on_the_device(way, dtype, exponent):
 @hypothesis.given(
     exponents=st.lists(st.integers(-1070, 1020), min_size=12, max_size=12), dtype=st.sampled_from(["float32", "float64"])
 )
-def test_weights_of_any_magnitudes(exponents, dtype):
+def test_sample_weights_of_any_magnitude(exponents, dtype):
     network = bp.Network([3, 5, 2], "tanh", "identity", backend="numpy", dtype=dtype, seed=0)
     largest = max(exponents)
     shares = np.asarray([math.ldexp(float(w), e - largest) for w, e in zip(WEIGHT, exponents, strict=True)])
     assert_counts(network, [math.ldexp(w, e) for w, e in zip(WEIGHT, exponents, strict=True)], shares / shares.sum())
 
 
-def test_a_batch_without_weight_teaches_nothing(way):
-    """The last batch, which is smaller than the others, or one among them."""
+def test_batch_without_weight_changes_nothing(way):
+    """The last batch, which is smaller than the others, or the first."""
     for zeros in (slice(8, 12), slice(0, 5)):
         weight = WEIGHT.copy()
         weight[zeros] = 0.0
         network, steps = make(way, "float64"), make(way, "float64")
         order = np.random.default_rng(4).permutation(12)
-        given = np.argsort(order)  # so that the batches come in the order of the samples
+        given = np.argsort(order)  # so that the batches are in the order of the samples
         history = network.fit(X[given], TARGET[given], batch_size=5, seed=4, sample_weight=weight[given])
         for start in (0, 5, 10):
             rows = slice(start, min(start + 5, 12))
@@ -111,7 +111,7 @@ def test_a_batch_without_weight_teaches_nothing(way):
 
 
 @pytest.mark.parametrize("weight", [np.zeros(12), -WEIGHT, np.full(12, np.nan), WEIGHT[:3], [0.0] * 12])
-def test_weights_of_validation_data_are_named_as_such(weight):
+def test_errors_name_the_sample_weights_of_validation_data(weight):
     network = bp.Network([3, 5, 2], backend="numpy", seed=0)
     layers = network.layers
     with pytest.raises(ValueError, match="^in validation_data, sample_weight h"):
@@ -119,8 +119,8 @@ def test_weights_of_validation_data_are_named_as_such(weight):
     assert network.layers is layers
 
 
-def test_weights_of_another_library_are_refused_as_such(torch):
-    """Whatever their precision: to look at them turns on nothing."""
+def test_sample_weights_of_another_library_are_refused(torch):
+    """Checking weights of float64 does not turn on jax_enable_x64."""
     jax = pytest.importorskip("jax")
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", False)

@@ -1,0 +1,38 @@
+"""The losses of an epoch, fetched from the device all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portable_bp.algorithm.arrays import Array, Layer
+from portable_bp.algorithm.needs import need_of_output
+from portable_bp.algorithm.propagation import measure_error
+from portable_bp.backends import Rows, advise_fewer, attempt, compiled
+from portable_bp.training.settings import Dataset, Settings
+from portable_bp.training.step import Batch, Progress, add_error, summary, zero_error
+
+
+def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> list[float]:
+    """Return the mean loss of an epoch of so many samples, NaN where it diverged, and the validation loss if there are data."""
+    layers, error = progress.layers, None
+    if validation is not None:
+        error = attempt(
+            lambda: _measure(settings, layers, validation),
+            settings.backend,
+            f"measuring the loss of {validation.samples:,} validation samples",
+            advise_fewer(need_of_output, layers, validation.samples, "give up to {:,} of them"),
+        )
+    numbers = compiled(settings.backend, summary)(layers, progress.total, float(samples), error)
+    return settings.backend.to_numpy(numbers).tolist()
+
+
+def _measure(settings: Settings, layers: Sequence[Layer], validation: Dataset) -> Array:
+    """Return the mean error of all samples; those that are made on demand are measured part by part."""
+    backend, loss = settings.backend, settings.objective.loss
+    if not isinstance(validation.inputs, Rows):
+        return compiled(backend, measure_error, settings.activations, loss)(layers, *validation)
+    add, total = compiled(backend, add_error, settings.activations, loss), compiled(backend, zero_error)(layers)
+    targets = tuple(validation._replace(inputs=None))
+    for numbers, inputs in validation.inputs.parts(backend):
+        total = add(Progress(layers, None, total), targets, Batch(backend.asarray(numbers, "int32"), (), inputs))
+    return total
