@@ -9,7 +9,7 @@ from portable_bp.algorithm.needs import need_of_output
 from portable_bp.algorithm.propagation import measure_error
 from portable_bp.backends import Rows, advise_fewer, attempt, compiled
 from portable_bp.training.settings import Dataset, Settings
-from portable_bp.training.step import Batch, Progress, add_error, summary, zero_error
+from portable_bp.training.step import Batch, Part, Progress, add_error, summary, zero_error
 
 
 def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> list[float]:
@@ -34,5 +34,6 @@ def _measure(settings: Settings, layers: Sequence[Layer], validation: Dataset) -
     add, total = compiled(backend, add_error, settings.activations, loss), compiled(backend, zero_error)(layers)
     targets = tuple(validation._replace(inputs=None))
     for numbers, inputs in validation.inputs.parts(backend):
-        total = add(Progress(layers, None, total), targets, Batch(backend.asarray(numbers, "int32"), (), inputs))
+        batch = Batch(backend.asarray(numbers, "int32"), (), inputs)
+        total = add(Progress(layers, None, total), targets, Part(batch, len(numbers) / validation.samples))
     return total

@@ -53,6 +53,16 @@ class Batch(NamedTuple):
     inputs: Array | None = None
 
 
+class Part(NamedTuple):
+    """Some samples, and their share of all of them.
+
+    The share is given, rather than computed from shapes, since a compiler would merge a constant with others, and round it.
+    """
+
+    batch: Batch
+    share: float
+
+
 class Pieces(NamedTuple):
     """What a step is made of besides arrays.
 
@@ -116,11 +126,10 @@ def step(pieces: Pieces, progress: Progress, data: Arrays, batch: Batch) -> Prog
     return Progress(list(layers), state, progress.total + inputs.shape[-2] * error)
 
 
-def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: Arrays, batch: Batch) -> Array:
-    """Return the total with the error of a batch added, weighted by the batch's share of all samples."""
-    inputs, target, sample_weight = _take(data, batch)
-    share = inputs.shape[-2] / data[1].shape[0]
-    return progress.total + share * measure_error(activations, loss, progress.layers, inputs, target, sample_weight)
+def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: Arrays, part: Part) -> Array:
+    """Return the total with the error of a part of the samples added, weighted by its share."""
+    inputs, target, sample_weight = _take(data, part.batch)
+    return progress.total + part.share * measure_error(activations, loss, progress.layers, inputs, target, sample_weight)
 
 
 def _take(data: Arrays, batch: Batch) -> Arrays:
