@@ -21,6 +21,7 @@ from portable_bp.estimators.objective import add_penalty
 from portable_bp.estimators.problem import LbfgsSettings, Problem, Solution
 from portable_bp.estimators.sample_weights import total
 from portable_bp.training import Training
+from portable_bp.training.callbacks import finish
 
 
 def fit_lbfgs(settings: LbfgsSettings, problem: Problem) -> Solution:
@@ -35,8 +36,7 @@ def fit_lbfgs(settings: LbfgsSettings, problem: Problem) -> Solution:
     )
     training = search.training
     found_layers = training.layers = search.objective.unpack(search.backend.asarray(found.x))
-    for callback in problem.callbacks:
-        getattr(callback, "finish", lambda _: None)(training)
+    finish(problem.callbacks, training)
     iterations, loss = min(found.nit, settings.max_iter), float(found.fun)
     if training.layers is not found_layers:
         loss = search.measure(search.flatten(training.layers))[0]

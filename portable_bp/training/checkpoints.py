@@ -75,8 +75,8 @@ class Checkpoint:
 class Saver:
     """Saves a training to its checkpoint, and restores it from there."""
 
-    def __init__(self, checkpoint: Checkpoint, training: Training, callbacks: Sequence[Any]) -> None:
-        self.checkpoint, self.training, self.callbacks = checkpoint, training, callbacks
+    def __init__(self, checkpoint: Checkpoint, training: Training, callbacks: Sequence[Any], generator: Any) -> None:
+        self.checkpoint, self.training, self.callbacks, self.generator = checkpoint, training, callbacks, generator
         self.backend = checkpoint.backend
         self.dtype = np.dtype(dtype_name(self.backend.dtype))
         self.initial = fingerprint_layers(self.backend, training.layers)
@@ -147,7 +147,8 @@ class Saver:
             for callback, state in zip(self.callbacks, states, strict=True):
                 if state is not None:
                     callback.load_state_dict(*state)
-        training, self.initial = self.training, facts["initial"]
+        self.generator.bit_generator.state, self.initial = epoch.generator_state, facts["initial"]
+        training = self.training
         training.layers, training.state, training.history = layers, epoch.progress.state, history
         return epoch
 
@@ -231,6 +232,23 @@ class Saver:
             raise ValueError(f"it has arrays of {list(map(_form, found))}, not of {list(map(_form, wanted))}")
         taken = iter(found)
         return map_leaves(lambda _: next(taken), like)
+
+
+class Unsaved:
+    """The saver of a training without a checkpoint."""
+
+    def begin(self, epoch: Epoch) -> Epoch:
+        """Return the first epoch."""
+        return epoch
+
+    def write_if_due(self, epoch: Epoch) -> None:
+        """Write nothing."""
+
+    def write(self, epoch: Epoch) -> None:
+        """Write nothing."""
+
+    def leave(self) -> None:
+        """Remember nothing."""
 
 
 def _check_facts(facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Fingerprints: short texts that tell data, weights and functions of a user's own from others, in any process."""
+"""Fingerprints: digests of data, weights and a user's own functions, by which any process can tell them from others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from array_api_compat import is_array_api_obj
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.backends import Backend, Rows, backend_of, spans
 
-# What only holds other things, and by which names.
+# Types that only hold other objects, with the attributes that hold them.
 HOLDERS: dict[type, tuple[str, ...]] = {
     types.MethodType: ("__func__", "__self__"),
     functools.partial: ("func", "args", "keywords"),
@@ -32,14 +32,9 @@ HOLDERS: dict[type, tuple[str, ...]] = {
 
 
 def fingerprint_array(backend: Backend, array: Array | Rows | None) -> str | None:
-    """Return a digest of an array's shape and of all its numbers, the same on every backend; None of None.
+    """Return a digest of an array's shape and of all its numbers, the same on every backend; None for None.
 
-    Parameters
-    ----------
-    backend : Backend
-        Where the array is; its numbers are fetched some rows at a time.
-    array : array, Rows or None
-        With at least one axis.
+    The array has at least one axis. Its numbers are fetched some rows at a time.
     """
     if array is None:
         return None
@@ -64,15 +59,15 @@ def fingerprint_layers(backend: Backend, layers: Sequence[Layer]) -> str:
 
 
 def fingerprint_piece(piece: Any) -> str:
-    """Return a digest of what an object or function of the user's own is made of: settings, code, and what that refers to.
+    """Return a digest of a user's own object or function: its settings, its code, and the digests of what it refers to.
 
-    Nothing of it is called. What belongs to a library is told by its name, its settings and what it closes over.
+    Nothing of it is called. A library's object is identified by its name, its settings and what it closes over.
     """
     return _Reader().digest(piece)
 
 
 def _digest() -> Any:
-    import hashlib  # whose OpenSSL takes milliseconds to load, which importing a network should not
+    import hashlib  # here, since it loads OpenSSL, which takes milliseconds
 
     return hashlib.sha256()
 
@@ -84,15 +79,15 @@ def _digest_of(facts: Any) -> str:
 
 
 class _Reader:
-    """Tells what things are made of. What was read is kept: it may be met again, or be a part of itself."""
+    """Computes digests. Those of objects are cached, since an object may be met again, or be a part of itself."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[Any, str]] = {}
 
     def digest(self, thing: Any) -> str:
-        """Return a digest of a thing."""
+        """Return the digest of an object."""
         if id(thing) not in self._read:
-            self._read[id(thing)] = thing, "what it is a part of"  # the thing too: no other gets its id meanwhile
+            self._read[id(thing)] = thing, "what it is a part of"  # with the object, whose id must not be used again
             self._read[id(thing)] = thing, _digest_of(self._contents(thing))
         return self._read[id(thing)][1]
 
@@ -100,7 +95,7 @@ class _Reader:
         return [self.digest(thing) for thing in things]
 
     def _contents(self, thing: Any) -> Any:
-        """Return what JSON can say of a thing."""
+        """Return the contents of an object, as JSON has them."""
         if _is_plain(thing) or thing is ...:
             return repr(thing)
         if isinstance(thing, np.ndarray) and thing.dtype.hasobject:
@@ -130,13 +125,13 @@ class _Reader:
 
     def _settings(self, thing: Any) -> dict[str, Any]:
         kept = dict(getattr(thing, "__dict__", {}))
-        if _is_library(type(thing)):  # which may keep anything else: caches, locks, what others do
+        if _is_library(type(thing)):  # whose other attributes may be caches or locks
             return {name: value for name, value in kept.items() if _is_plain(value) or is_array_api_obj(value)}
         slots = {name for kind in type(thing).__mro__ for name, slot in vars(kind).items() if inspect.ismemberdescriptor(slot)}
         return kept | {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
 
     def _members(self, kind: type) -> dict[str, str]:
-        """Return what is written in a class; of names with two underscores functions alone, since Python adds others."""
+        """Return digests of the members of a class; dunder names only of functions, since Python adds others."""
         return {
             name: self.digest(value)
             for name, value in vars(kind).items()
@@ -144,7 +139,7 @@ class _Reader:
         }
 
     def _globals(self, function: types.FunctionType) -> dict[str, str]:
-        """Return what a function takes from its module."""
+        """Return digests of the globals that a function uses."""
         if _is_library(function):
             return {}
         names = _global_names(function.__code__) & function.__globals__.keys()
@@ -164,13 +159,13 @@ def _name(thing: Any) -> str:
 
 
 def _global_names(code: types.CodeType) -> set[str]:
-    """Return the names that code looks up in its module, and not those of attributes."""
+    """Return the names of the globals that code uses."""
     looked_up = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     return looked_up.union(*(_global_names(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
 
 
 def _is_library(thing: Any) -> bool:
-    """Return whether a function or class is Python's, this library's or an installed one's, and not the user's own."""
+    """Return whether a function or class belongs to Python, to this package or to an installed one."""
     top = str(getattr(thing, "__module__", None)).partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None) or ""
     installed = {"site-packages", "dist-packages"}.intersection(pathlib.Path(file).parts)

@@ -11,9 +11,9 @@ from portable_bp.backends import advise_fewer, attempt, compiled, looped
 from portable_bp.training.bar import progress_bar
 from portable_bp.training.batches import Batches
 from portable_bp.training.callbacks import finish
-from portable_bp.training.checkpoints import Epoch, Saver
+from portable_bp.training.checkpoints import Epoch, Saver, Unsaved
 from portable_bp.training.history import Training
-from portable_bp.training.losses import fetch_losses
+from portable_bp.training.losses import Losses, fetch_losses
 from portable_bp.training.needs import need_of_training
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, begin_state, step, zero_error
@@ -52,28 +52,24 @@ class Run:
         self.training, self.settings, self.generator = training, settings, generator
         self.samples, self.validation = dataset.samples, validation
         self.batches = Batches.of(settings, training.layers, dataset.samples)
-        self.saver = settings.checkpoint and Saver(settings.checkpoint, training, settings.callbacks)
-        self.learn_chunk = looped(settings.backend, step, settings.pieces)(tuple(dataset))
-
-    def train(self) -> None:
-        """Train from the start, or from the checkpoint."""
-        training, settings = self.training, self.settings
+        self.steps = looped(settings.backend, step, settings.pieces)(tuple(dataset))
         training.one_step = len(self.batches) == 1
         if training.state is None:
             training.state = compiled(settings.backend, begin_state, settings.optimizer)(training.layers)
-        start = self.begin_epoch()
-        if self.saver is None:
-            self.train_epochs(start)
-            return
-        start = self.saver.begin(start)
-        self.generator.bit_generator.state = start.generator_state
-        try:
-            self.train_epochs(start)
-        finally:
-            self.saver.leave()
 
-    def train_epochs(self, start: Epoch) -> None:
-        """Learn, measure, record, call back and save, epoch after epoch."""
+    def train(self) -> None:
+        """Train from the start, or from where a checkpoint left off, to the end."""
+        checkpoint, callbacks = self.settings.checkpoint, self.settings.callbacks
+        saver = Saver(checkpoint, self.training, callbacks, self.generator) if checkpoint else Unsaved()
+        start = saver.begin(self.begin_epoch())
+        try:
+            self.train_epochs(start, saver)
+            finish(callbacks, self.training)
+        finally:
+            saver.leave()
+
+    def train_epochs(self, start: Epoch, saver: Saver | Unsaved) -> None:
+        """For each epoch: learn from each batch, measure the losses, record them, call the callbacks, save."""
         training, settings = self.training, self.settings
         with progress_bar(settings.progress, settings.epochs * len(self.batches)) as show:
             show(training.epoch * len(self.batches) + start.batches)
@@ -81,22 +77,16 @@ class Run:
                 epoch = start
                 for epoch in self.learn(start, self.batches):
                     show(training.epoch * len(self.batches) + epoch.batches)
-                    if self.saver:
-                        self.saver.write_if_due(epoch)
-                loss, *validation_loss = self.measure(epoch, self.validation)
-                if not (math.isfinite(loss) or settings.may_diverge):
+                    saver.write_if_due(epoch)
+                losses = self.measure(epoch, self.validation)
+                if not (losses.is_finite or settings.may_diverge):
                     self.stop_diverged(start)
-                training.layers_before_epoch = training.layers
-                training.layers, training.state = epoch.progress.layers, epoch.progress.state
-                training.history.loss.append(loss)
-                training.history.validation_loss.extend(validation_loss)
+                self.record(epoch, losses)
                 show(training.epoch * len(self.batches), training.history.monitored)
                 for callback in settings.callbacks:
                     callback(training)
                 start = self.begin_epoch()
-                if self.saver:
-                    self.saver.write(start)
-        finish(settings.callbacks, training)
+                saver.write(start)
 
     def begin_epoch(self) -> Epoch:
         """Return the next epoch before its first batch."""
@@ -105,28 +95,37 @@ class Run:
         return Epoch(progress, None if self.settings.may_diverge else self.generator.bit_generator.state)
 
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
-        """Learn from the remaining batches of an epoch; yield it after each chunk of them."""
+        """Make a step for each batch that an epoch still has, and yield the epoch after every chunk of batches."""
         for chunk in batches.draw(self.generator, skip=epoch.batches):
-            # How often a step is expected to run decides how it is compiled. A training with a checkpoint may be resumed for
-            # more epochs than it has now, and its results must not depend on that.
+            # How many steps are expected decides how they are compiled. A training with a checkpoint may be resumed for more
+            # epochs than it has now, and its results must not depend on that.
             expected = math.inf if self.settings.checkpoint else chunk.same_size * self.settings.epochs
-            progress = self.learn_chunk(epoch.progress, chunk.batches, chunk.steps, expected)
+            progress = self.steps(epoch.progress, chunk.batches, chunk.steps, expected)
             epoch = epoch._replace(progress=progress, batches=epoch.batches + chunk.steps)
             yield epoch
 
-    def measure(self, epoch: Epoch, validation: Dataset | None) -> list[float]:
-        """Return the mean loss of an epoch, NaN where it diverged, and the validation loss if there are such data."""
+    def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
+        """Fetch the loss of an epoch, and the validation loss if there are such data."""
         return fetch_losses(self.settings, epoch.progress, self.samples, validation)
 
-    def stop_diverged(self, start: Epoch) -> NoReturn:
-        """Repeat an epoch batch by batch, and raise the error with the number of the batch at which it diverged.
+    def record(self, epoch: Epoch, losses: Losses) -> None:
+        """Bring the training up to date with an epoch that is finished."""
+        training = self.training
+        training.layers_before_epoch = training.layers
+        training.layers, training.state = epoch.progress.layers, epoch.progress.state
+        training.history.loss.append(losses.loss)
+        if losses.validation_loss is not None:
+            training.history.validation_loss.append(losses.validation_loss)
 
-        Looking at every batch the first time would have made the device wait each time.
+    def stop_diverged(self, start: Epoch) -> NoReturn:
+        """Repeat an epoch batch by batch to find the one at which it diverged, and raise the error.
+
+        Looking at every batch the first time would have made the host wait for the device each time.
         """
         self.generator.bit_generator.state = start.generator_state
         epoch = last = start
         for epoch in self.learn(start, dataclasses.replace(self.batches, chunk=1)):
-            if not math.isfinite(self.measure(epoch, None)[0]):
+            if not self.measure(epoch, None).is_finite:
                 break
             last = epoch
         self.training.layers = last.progress.layers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.needs import need_of_output
@@ -12,8 +14,28 @@ from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Batch, Part, Progress, add_error, summary, zero_error
 
 
-def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> list[float]:
-    """Return the mean loss of an epoch of so many samples, NaN where it diverged, and the validation loss if there are data."""
+class Losses(NamedTuple):
+    """The losses of an epoch, on the host.
+
+    Attributes
+    ----------
+    loss : float
+        The mean loss of its samples; NaN where it or a parameter is not finite.
+    validation_loss : float or None
+        The loss on the validation data; None without such data.
+    """
+
+    loss: float
+    validation_loss: float | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the loss and every parameter are finite."""
+        return math.isfinite(self.loss)
+
+
+def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> Losses:
+    """Return the losses of an epoch of so many samples."""
     layers, error = progress.layers, None
     if validation is not None:
         error = attempt(
@@ -23,7 +45,7 @@ def fetch_losses(settings: Settings, progress: Progress, samples: int, validatio
             advise_fewer(need_of_output, layers, validation.samples, "give up to {:,} of them"),
         )
     numbers = compiled(settings.backend, summary)(layers, progress.total, float(samples), error)
-    return settings.backend.to_numpy(numbers).tolist()
+    return Losses(*settings.backend.to_numpy(numbers).tolist())
 
 
 def _measure(settings: Settings, layers: Sequence[Layer], validation: Dataset) -> Array:

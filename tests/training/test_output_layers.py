@@ -140,10 +140,10 @@ def test_bounds_are_the_smallest_and_largest_out(name):
 @pytest.mark.parametrize(
     ("activation", "target", "said"),
     [
-        ("sigmoid", [0.0, 2.5], "numbers from 0 to 2.5, and the output layer's Sigmoid gives none but those from 0 to 1"),
-        ("tanh", [-3.0, 0.5], "from -3 to 0.5, and the output layer's Tanh gives none but those from -1 to 1"),
-        ("relu", [-1.0, 1.0], "ReLU gives none but those from 0 to inf"),
-        (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives none but those from -0.5 to inf"),
+        ("sigmoid", [0.0, 2.5], "numbers from 0 to 2.5, and the output layer's Sigmoid gives only numbers from 0 to 1"),
+        ("tanh", [-3.0, 0.5], "from -3 to 0.5, and the output layer's Tanh gives only numbers from -1 to 1"),
+        ("relu", [-1.0, 1.0], "ReLU gives only numbers from 0 to inf"),
+        (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives only numbers from -0.5 to inf"),
     ],
 )
 def test_targets_out_of_reach_are_warned_about(way, activation, target, said):
