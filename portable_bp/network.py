@@ -59,7 +59,7 @@ from portable_bp.exchange.sklearn import read_perceptron
 from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
 from portable_bp.inspection.trace import Pieces
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
-from portable_bp.training import Checkpoint, Data, History, MeanLoss, Plan, Training, train
+from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, Settings, Training, train
 from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
@@ -549,11 +549,11 @@ class Network:
             If the activation of the output layer cannot give some of the targets, such as numbers above 1 from a sigmoid.
         """
         (activations, chosen), checked, _ = self._check_batch(x, target, loss, sample_weight)
-        data, validation = Data(*checked), None
+        data, validation = Dataset(*checked), None
         if validation_data is not None:
             validation_x, validation_target, weight = split_validation(validation_data)
             try:
-                validation = Data(*self._check_batch(validation_x, validation_target, chosen, weight)[1])
+                validation = Dataset(*self._check_batch(validation_x, validation_target, chosen, weight)[1])
             except (ValueError, TypeError) as error:
                 raise type(error)(f"in validation_data, {error}") from None
         inputs, rows = data.inputs, None
@@ -561,7 +561,7 @@ class Network:
         if isinstance(inputs, Rows):
             data, rows = data._replace(inputs=None), functools.partial(inputs.take, self.backend)
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
-        plan = Plan(
+        settings = Settings(
             backend=self.backend,
             activations=activations,
             objective=MeanLoss(chosen),
@@ -575,19 +575,20 @@ class Network:
         )
         generator = self._generator if seed is None else _as_generator(seed)
         if self.check_finite:
-            warn_of_bounds(self.backend, data.target, plan.activations[-1], plan.objective.loss)
+            warn_of_bounds(self.backend, data.target, settings.activations[-1], settings.objective.loss)
         if path is not None:
-            run = self._describe_run(plan, data, validation)
+            run = self._describe_run(settings, data, validation)
             fingerprints = self._fingerprint_data(data._replace(inputs=inputs), validation)
             kept = Checkpoint(path, self.backend, run, fingerprints, self._left, every, resume)
-            plan = dataclasses.replace(plan, checkpoint=kept)
+            settings = dataclasses.replace(settings, checkpoint=kept)
         training = Training(self.layers)
         try:
-            train(training, plan, data, validation, generator)
+            train(training, settings, data, validation, generator)
         except KeyboardInterrupt:
             goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""
             raise KeyboardInterrupt(
-                f"training was interrupted; the network is as it was after {training.epoch} of {plan.epochs} epochs{goes_on}"
+                f"training was interrupted; the network is as it was after {training.epoch} of {settings.epochs} epochs"
+                f"{goes_on}"
             ) from None
         finally:
             self.layers = tuple(training.layers)
@@ -697,21 +698,21 @@ class Network:
     def _describe(self, loss: Any) -> dict[str, Any]:
         return describe_network(self.layers, dtype_name(self.backend.dtype), self.activations, loss)
 
-    def _describe_run(self, plan: Plan, data: Data, validation: Data | None) -> dict[str, Any]:
+    def _describe_run(self, settings: Settings, data: Dataset, validation: Dataset | None) -> dict[str, Any]:
         """Return everything that must be the same when a training resumes from a checkpoint."""
         return self._describe(None) | {
             "activations": [describe(activation, fingerprint_piece) for activation in self.activations],
-            "loss": describe(plan.objective.loss, fingerprint_piece),
-            "optimizer": describe(plan.optimizer, fingerprint_piece),
+            "loss": describe(settings.objective.loss, fingerprint_piece),
+            "optimizer": describe(settings.optimizer, fingerprint_piece),
             "number of samples": data.target.shape[0],
             "shape of a target": list(data.target.shape[1:]),
             "sample_weight": data.sample_weight is not None,
-            "batch_size": plan.batch_size,
-            "dropout": list(plan.rates),
+            "batch_size": settings.batch_size,
+            "dropout": list(settings.rates),
             "number of validation samples": 0 if validation is None else validation.target.shape[0],
         }
 
-    def _fingerprint_data(self, data: Data, validation: Data | None) -> dict[str, str | None]:
+    def _fingerprint_data(self, data: Dataset, validation: Dataset | None) -> dict[str, str | None]:
         """Return fingerprints of the data of a training, by the names that a message uses."""
         names = ("inputs", "targets", "sample weights")
         given = dict(zip(names, data, strict=True))

@@ -12,7 +12,7 @@ from portable_bp.estimators.monitor import Monitor, Records
 from portable_bp.estimators.objective import PenalizedLoss
 from portable_bp.estimators.optimization import Optimization, begin_optimization
 from portable_bp.estimators.problem import Problem, Solution, StochasticSettings
-from portable_bp.training import Data, History, Plan, Training, train
+from portable_bp.training import Dataset, History, Settings, Training, train
 
 DIVERGED = 10.0  # a fit has diverged if its last loss is this many times its first
 DIVERGED_BETWEEN_CALLS = 1e6  # the same from one call of partial_fit to another, whose targets may be larger
@@ -38,7 +38,7 @@ def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start)
     callbacks = [monitor, *problem.callbacks]
     if weight is not None and ((counts := samples.backend.to_numpy(weight)) <= 0.0).any():
         callbacks.insert(0, MeanOfWeightedBatches(order, counts, batch_size))
-    plan = Plan(
+    training_settings = Settings(
         backend=samples.backend,
         activations=problem.activations,
         objective=PenalizedLoss(problem.loss, problem.alpha),
@@ -53,7 +53,7 @@ def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start)
     )
     training = Training(problem.layers, state=optimization.state)
     try:
-        train(training, plan, Data(samples.inputs, target, weight), None, start.mask_generator)
+        train(training, training_settings, Dataset(samples.inputs, target, weight), None, start.mask_generator)
     except KeyboardInterrupt:
         message = "Training was interrupted: the model is that of the last finished epoch."
         warnings.warn(message, stacklevel=5)  # the line that called fit

@@ -7,17 +7,13 @@ from portable_bp.training.loop import DivergenceError, train
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import MeanLoss
 
-Data, Plan = Dataset, Settings
-
 __all__ = [
     "Checkpoint",
-    "Data",
     "Dataset",
     "DivergenceError",
     "EarlyStopping",
     "History",
     "MeanLoss",
-    "Plan",
     "Settings",
     "Training",
     "train",
