@@ -187,6 +187,20 @@ def test_training_resumes_on_another_backend(way, tmp_path):
         way.assert_close(mine.weight, theirs.weight, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_checkpoint_with_the_state_of_an_older_version_resumes(tmp_path, optimizer):
+    """It had a count and a list of averages."""
+    whole = begin("numpy", 1)
+    whole.fit(X, TARGET, optimizer=optimizer, epochs=6)
+    begin("numpy", 1).fit(X, TARGET, optimizer=optimizer, epochs=3, checkpoint=tmp_path / "run")
+    arrays, facts = read_arrays(tmp_path / "run", "checkpoint")
+    count, *averages = facts["state"]
+    write_arrays(tmp_path / "run", "checkpoint", arrays, {**facts, "state": [count, averages]})
+    resumed = begin("numpy", 2)
+    resumed.fit(X, TARGET, optimizer=optimizer, epochs=6, checkpoint=tmp_path / "run", resume=True)
+    assert bits(resumed) == bits(whole)
+
+
 class Counting:
     """A callback with a state: numbers, strings, lists and arrays."""
 
