@@ -508,14 +508,6 @@ def gradient_norm(gradient: Layers) -> Array:
     return xp.sqrt(sum(squares[1:], start=squares[0]))
 
 
-class State:
-    """What older versions pickled as the state of an estimator's optimizer; unpickling it gives a state of today."""
-
-    def __new__(cls, count: Array, averages: tuple[Layers, ...]) -> Any:
-        """Return the state with these averages: estimators train with Momentum, Nesterov or Adam."""
-        return AdamState(count, *averages) if len(averages) == 2 else MomentumState(count, *averages)
-
-
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "sgd": SGD,
     "momentum": Momentum,
