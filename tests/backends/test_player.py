@@ -11,7 +11,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.losses import LOSSES
-from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, State
+from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, SGDState
 from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.compiled import _kept
@@ -164,20 +164,20 @@ class Counting:
         self.count = 0
 
     def init(self, layers):
-        return State(0 * layers[0].bias[0])
+        return SGDState(0 * layers[0].bias[0])
 
     def update(self, gradient, state, layers):
         self.count += 1
         rate = 0.001 / self.count
         moved = [type(a)(a.weight - rate * g.weight, 1.0 * a.bias) for a, g in zip(layers, gradient, strict=True)]
-        return moved, State(state.count + 1)
+        return moved, SGDState(state.count + 1)
 
 
 class PythonCount(Counting):
     """An optimizer whose state is a Python number."""
 
     def init(self, layers):
-        return State(0)
+        return SGDState(0)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ class OwnAdam(Counting):
             self.averages[number] = first, second
             root = (second / (1.0 - 0.999**self.count)) ** 0.5 + 1e-8
             moved.append(layer._replace(weight=layer.weight - 0.001 * (first / (1.0 - 0.9**self.count)) / root))
-        return moved, State(state.count + 1)
+        return moved, SGDState(state.count + 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
