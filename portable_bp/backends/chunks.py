@@ -1,4 +1,4 @@
-"""Rows that go through a network some at a time, so that neither they nor what is made of them need be there at once."""
+"""Process rows in chunks, so that neither all of them nor all intermediate results are in memory at once."""
 
 from __future__ import annotations
 
@@ -7,42 +7,24 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from portable_bp.backends.compiled import compiled
+from portable_bp.backends.cache import compiled
 from portable_bp.backends.contract import Backend
 
-# So many numbers of the widest layer at once: 256 MiB of float32, of which a pass holds some four. A device that is given so
-# much at a time does not notice that it is given more than once.
-MOST_NUMBERS = 2**26
+# Numbers in the widest layer of a chunk: 256 MiB of float32, of which a forward pass holds about four. Chunks this large keep a
+# device busy, so splitting costs no time.
+CHUNK_SIZE = 2**26
 
 
-def spans(rows: int, width: int, most: int | None = None) -> list[slice]:
-    """Return the parts that rows are used in: all of one height, but for the last, so that few shapes need compiling.
-
-    Parameters
-    ----------
-    rows : int
-        How many there are.
-    width : int
-        How many numbers a row takes at its widest.
-    most : int, optional
-        How many numbers a part may have, where that is less than elsewhere.
-    """
-    height = max(1, (most or MOST_NUMBERS) // width)
+def spans(rows: int, width: int, chunk_size: int | None = None) -> list[slice]:
+    """Return slices of rows, each row with up to `width` numbers; all but the last are equal, so few shapes are compiled."""
+    height = max(1, (chunk_size or CHUNK_SIZE) // width)
     return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
 
 
 def joined(backend: Backend, parts: Sequence[Any]) -> Any:
-    """Return the rows of all parts in one array.
-
-    Parameters
-    ----------
-    backend : Backend
-        Where they are.
-    parts : sequence of array, each of shape (rows, ...)
-        At least one.
-    """
-    return parts[0] if len(parts) == 1 else compiled(backend, _concatenated)(list(parts))
+    """Return the concatenated rows of at least one array."""
+    return parts[0] if len(parts) == 1 else compiled(backend, _concatenate)(list(parts))
 
 
-def _concatenated(parts: Sequence[Any]) -> Any:
+def _concatenate(parts: Sequence[Any]) -> Any:
     return array_namespace(parts[0]).concat(parts, axis=0)

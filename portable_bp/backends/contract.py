@@ -1,4 +1,4 @@
-"""The contract: what the rest of the package asks of an array library, and nothing more."""
+"""The contract: everything that the rest of the package requires of an array library."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ import numpy as np
 
 
 class Memory(NamedTuple):
-    """How much memory a device has, in bytes.
-
-    Attributes
-    ----------
-    free : int
-        For new arrays.
-    total : int
-        For all of them.
-    """
+    """A device's memory in bytes: what is free for new arrays, and all of it."""
 
     free: int
     total: int
@@ -26,18 +18,22 @@ class Memory(NamedTuple):
 class Backend(Protocol):
     """An array library, one of its devices, and a floating-point dtype.
 
+    `select_backend` returns one. Two backends are equal if they have the same class, device, dtype and precision; a copied or
+    unpickled backend is the same object.
+
     Attributes
     ----------
     name : str
-        The library's name, as `select_backend` takes it.
+        The library, as `select_backend` takes it: "numpy", "cupy", "torch", "jax" or "strict".
     xp : module
         The library's array API namespace.
     device : object
         The library's own device object.
     dtype : object
-        The library's own floating-point dtype.
+        The library's own float32 or float64.
     precision : str
-        What the factors of matrix products are rounded to, as `select_backend` takes it; the dtype's name for not at all.
+        The precision of the factors in matrix products: the dtype's name for full precision, else "tf32" or "mixed", as
+        `select_backend` takes it.
     """
 
     name: str
@@ -47,78 +43,100 @@ class Backend(Protocol):
     precision: str
 
     def asarray(self, data: Any, dtype: str | None = None) -> Any:
-        """Return data as an array of this library on this device.
+        """Return data as an array on this device.
 
         Parameters
         ----------
-        data : list, number, NumPy array, or an array of this library on this device
-            Real numbers; lists and NumPy arrays are moved once.
+        data : number, list, NumPy array, data frame, or array of this library on this device
+            Real numbers. Data on the host are copied to the device; an array of this library on this device is not copied if
+            it has the dtype.
         dtype : str, optional
-            "int32" for classes and indices; the backend's own floating-point dtype without it.
+            An integer dtype such as "int32", for classes and indices. By default, the backend's floating-point dtype.
+
+        Returns
+        -------
+        array
+            Of this library, on this device, in the dtype.
 
         Raises
         ------
         TypeError
-            If it is an array of another library, or on another device, or does not hold real numbers.
+            If data is an array of another library or on another device, or does not hold real numbers.
         ValueError
-            If it is ragged, or holds a number that the dtype cannot.
+            If data is ragged, or holds a number that the dtype cannot represent.
         """
         ...
 
     def to_numpy(self, array: Any) -> np.ndarray:
-        """Return an array of this backend as a NumPy array, waiting for it.
+        """Return an array of this library as a NumPy array, waiting until it is computed.
 
         Parameters
         ----------
         array : array
-            An array of this library.
+            Of this library.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of the same shape and dtype. It may share memory with the array if that is on the host.
         """
         ...
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of arrays made ready to run many times on this device.
+        """Return a function prepared for many calls on this device.
 
         Parameters
         ----------
         function : callable
-            A pure function of arrays and of tuples, lists and named tuples of them.
-        """
-        ...
-
-    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[..., Callable[..., Any]]:
-        """Return a loop over a function, made ready to run many times on this device.
-
-        Parameters
-        ----------
-        function : callable
-            A pure function ``function(carry, constants, item)`` that returns the next carry, of the same shapes. Each of the
-            three is nested tuples, lists and named tuples of arrays, or None.
+            A pure function of arrays and of nested tuples, lists and named tuples of arrays.
 
         Returns
         -------
         callable
-            ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after so many items;
-            items has one more leading axis than an item. Nothing given is changed. How many items of this kind are expected
-            in all says whether a preparation is worth its time.
+            Takes and returns the same.
+        """
+        ...
+
+    def loop(self, function: Callable[[Any, Any, Any], Any]) -> Callable[..., Callable[..., Any]]:
+        """Return a loop over a function, prepared for many steps on this device.
+
+        Parameters
+        ----------
+        function : callable
+            A pure function ``function(carry, constants, item)`` that returns the next carry, of the same shapes and dtypes. Each
+            of the three is nested tuples, lists and named tuples of arrays, or None.
+
+        Returns
+        -------
+        callable
+            ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after that many steps.
+            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps that are
+            to come in all, which decides whether preparation is worth its time. No argument is modified.
         """
         ...
 
     def synchronize(self) -> None:
-        """Wait until everything asked of the device is done."""
+        """Wait until all work on the device is done."""
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether an error is the library's way to say that the device has not enough memory.
+        """Return whether the library raises such an error when the device has not enough memory.
 
         Parameters
         ----------
         error : Exception
-            What a call of the library raised.
+            Raised by a call of the library.
         """
         ...
 
     def memory(self) -> Memory | None:
-        """Return how much memory the device has, having given back what the library only keeps; None where it is not told."""
+        """Return the device's free and total memory after releasing cached blocks; None if unknown.
+
+        Returns
+        -------
+        Memory or None
+            ``(free, total)``, in bytes.
+        """
         ...
 
 
@@ -130,13 +148,13 @@ class BackendInfo(NamedTuple):
     name : str
         As `select_backend` takes it.
     devices : tuple of str
-        What may follow the name and a colon; the first is the default.
+        What may follow the name and a colon in a flag; the first is the default. Empty if the backend is not usable.
     version : str or None
-        The library's version, None where it is not installed.
+        The library's version; None if it cannot be imported.
     usable : bool
-        Whether `select_backend` would return it.
+        Whether `select_backend` returns the backend.
     reason : str or None
-        Why it is not usable.
+        Why it is not usable; None if it is.
     """
 
     name: str
@@ -147,4 +165,8 @@ class BackendInfo(NamedTuple):
 
 
 class BackendUnavailableError(RuntimeError):
-    """A library or a device that was asked for cannot be used here; the message says why and what to do."""
+    """A backend's library is installed, but cannot be used as requested on this machine.
+
+    Raised if no GPU is found, if the requested device does not exist, or if it does not support the requested dtype or
+    precision. The message says why and what to do. A library that is not installed is an ImportError instead.
+    """

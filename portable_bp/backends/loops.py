@@ -1,4 +1,4 @@
-"""A loop over batches, written once as a Python loop; the backends of libraries that can do better have their own."""
+"""The loop over batches in Python, for backends that have no faster one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 from portable_bp.common.trees import item
 
-# loop(constants) returns run(carry, items, steps, expected), which returns the carry after carry = function(carry, constants,
-# item) for every item, and is told how many such items there are to be in all.
+# loop(constants) returns run(carry, items, steps, expected=1), as `Backend.loop` documents it.
 Loop = Callable[..., Callable[[Any, Any, int], Any]]
 
 

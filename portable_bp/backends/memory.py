@@ -1,4 +1,4 @@
-"""Running out of memory, said in one sentence: what was asked for, what there is, and what would fit."""
+"""Errors for running out of memory that say what was requested, what is free, and what would fit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 Advice: TypeAlias = Callable[[Backend, Memory | None], str]
 
 # Such as "Tried to allocate 20.00 MiB", "Out of memory allocating 1,234 bytes", "Unable to allocate 7.45 GiB for an array".
-_ASKED = re.compile(r"allocat\w*\s+([\d.,]*\d)\s*([KMGTPE]?)(i?B|bytes)\b")
+_REQUEST = re.compile(r"allocat\w*\s+([\d.,]*\d)\s*([KMGTPE]?)(i?B|bytes)\b")
 _PREFIXES = " KMGTPE"
 
 
 class OutOfMemoryError(MemoryError):
-    """A device has not enough memory; the message says what was asked for, and what would fit."""
+    """A device does not have enough memory; the message says what was requested, what is free, and what would fit."""
 
 
 def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Advice) -> Result:
@@ -34,23 +34,23 @@ def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Ad
     except Exception as error:
         if not backend.is_out_of_memory(error):
             raise
-        # The traceback holds the frames that failed, and they hold every array of theirs. It is dropped, and what is free is
-        # asked for only after this block, for until then Python itself holds the error that is being handled, and through its
-        # context those before it. Then the work's own arrays are gone, and what is free is what the work had to itself.
+        # The traceback keeps the failed frames alive, and so their arrays: drop it. Free memory is measured after this block,
+        # since Python keeps the error that is being handled, and those in its context, until then. The work's own arrays
+        # are gone by that time, so all the memory that it could use is counted.
         cause = error.with_traceback(None)
         cause.__cause__ = cause.__context__ = None
-    gc.collect()  # frames may be held by a cycle, as JAX makes
-    asked = bytes_asked(str(cause))
-    said = f", asking for {said_bytes(asked)} more" if asked else ""
+    gc.collect()  # JAX makes reference cycles that hold frames
+    requested = requested_bytes(str(cause))
+    failed = f" (a request for {format_bytes(requested)} failed)" if requested else ""
     raise OutOfMemoryError(
-        f"{doing} ran out of memory on {flag_of(backend)}{said}; {advise(backend, backend.memory())}."
+        f"{doing} ran out of memory on {flag_of(backend)}{failed}; {advise(backend, backend.memory())}."
     ) from cause
 
 
 def release_frames(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Return the function, whose frames are dropped from the traceback where it runs out of memory.
+    """Decorate a function to drop the traceback's frames, and so their arrays, if it runs out of memory.
 
-    Whoever keeps a traceback, as a notebook does, keeps its frames and their arrays: they would still be there at the next try.
+    A notebook keeps the last traceback, so the arrays would still take memory at the next attempt.
     """
 
     @functools.wraps(function)
@@ -72,13 +72,13 @@ def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: 
     def advise(backend: Backend, memory: Memory | None) -> str:
         itemsize, needed = itemsize_of(backend), need(layers)
         if memory is None:
-            taken = said_bytes(itemsize * (needed.fixed + needed.per_sample * samples))
+            taken = format_bytes(itemsize * (needed.fixed + needed.per_sample * samples))
             fitting = samples // 2
-            said = f"that takes up to {taken}, and how much is free there is not told"
+            said = f"this takes up to {taken}, and the free memory is unknown"
         else:
             # No more than half of what has just failed is advised, whatever the estimate: free memory may be in pieces.
             fitting = min(needed.fitting(memory.free // itemsize), samples // 2)
-            said = f"{said_free(memory)} for it, where {f'{fitting:,}' if fitting else 'not even one'} would fit"
+            said = f"{format_free(memory)}, {f'enough for {fitting:,}' if fitting else 'not enough for one'}"
         return f"{said}: {remedy.format(fitting)}" if fitting else f"{said}: {_larger(backend, 'a smaller network')}"
 
     return advise
@@ -88,9 +88,9 @@ def advise_smaller(name: str, numbers: int) -> Advice:
     """Return the advice to give less data than the argument of this name, which holds so many numbers."""
 
     def advise(backend: Backend, memory: Memory | None) -> str:
-        free = f" and {said_free(memory)}" if memory else ""
+        free = f" and {format_free(memory)}" if memory else ""
         remedy = _larger(backend, "fewer samples or a smaller network")
-        return f"{name} takes {said_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
+        return f"{name} takes {format_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
 
     return advise
 
@@ -101,25 +101,13 @@ def _larger(backend: Backend, smaller: str) -> str:
 
 
 def itemsize_of(backend: Backend) -> int:
-    """Return how many bytes one of a backend's numbers takes.
-
-    Parameters
-    ----------
-    backend : Backend
-        It has a floating-point dtype.
-    """
+    """Return the size of a backend's floating-point numbers in bytes."""
     return {"float32": 4, "float64": 8}[dtype_name(backend.dtype)]
 
 
-def bytes_asked(message: str) -> int | None:
-    """Return how many bytes a library says that it could not allocate, or None where it does not.
-
-    Parameters
-    ----------
-    message : str
-        Of NumPy's, CuPy's, PyTorch's or JAX's error.
-    """
-    found = _ASKED.search(message)
+def requested_bytes(message: str) -> int | None:
+    """Return the size of the failed allocation that an error message of NumPy, CuPy, PyTorch or JAX states, or None."""
+    found = _REQUEST.search(message)
     if found is None:
         return None
     number, prefix, unit = found.groups()
@@ -127,26 +115,14 @@ def bytes_asked(message: str) -> int | None:
     return int(float(number.replace(",", "")) * (1000 if unit == "B" else 1024) ** power)
 
 
-def said_bytes(number: int) -> str:
-    """Return a number of bytes in words, such as "268 MB".
-
-    Parameters
-    ----------
-    number : int
-        Of bytes.
-    """
+def format_bytes(number: int) -> str:
+    """Return a number of bytes as text, such as "268 MB"."""
     size, power = float(number), 0
     while size >= 999.5 and power < len(_PREFIXES) - 1:
         size, power = size / 1000.0, power + 1
     return f"{size:.3g} {_PREFIXES[power].strip().replace('K', 'k')}B" if power else f"{number} bytes"
 
 
-def said_free(memory: Memory) -> str:
-    """Return what is free, in words.
-
-    Parameters
-    ----------
-    memory : Memory
-        As a backend tells it.
-    """
-    return f"{said_bytes(memory.free)} of {said_bytes(memory.total)} are free"
+def format_free(memory: Memory) -> str:
+    """Return the free memory as text, such as "268 MB of 1 GB is free"."""
+    return f"{format_bytes(memory.free)} of {format_bytes(memory.total)} is free"

@@ -1,4 +1,4 @@
-"""Samples that are made on the host when they are asked for, where all of them together would take too much memory."""
+"""Samples generated on the host when needed, for data that would not fit into memory all at once."""
 
 from __future__ import annotations
 
@@ -10,32 +10,23 @@ import numpy as np
 from portable_bp.backends.chunks import spans
 from portable_bp.backends.contract import Backend
 
-# Numbers that are made at once: 32 MiB of float32.
-MOST_AT_ONCE = 2**23
+CHUNK_SIZE = 2**23  # numbers generated at a time: 32 MiB of float32
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples on demand.
+    """Samples generated when needed; ``make`` returns those of some row numbers, or of a slice, as a finite NumPy array."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        How many samples there are, and how many inputs each has.
-    make : callable
-        Given row numbers, or a slice, returns these rows as a finite NumPy array.
-    """
-
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # (samples, features)
     make: Callable[[np.ndarray | slice], np.ndarray]
 
     ndim = 2
 
     def take(self, backend: Backend, numbers: np.ndarray) -> object:
-        """Return samples on the device, by numbers of any shape."""
+        """Return the samples with these row numbers on the device, of shape (*numbers.shape, features)."""
         return backend.asarray(self.make(numbers.reshape(-1)).reshape(*numbers.shape, self.shape[1]))
 
     def parts(self, backend: Backend) -> Iterator[tuple[np.ndarray, object]]:
-        """Yield the numbers of some samples, and these on the device, until all were there."""
-        for span in spans(self.shape[0], self.shape[1], MOST_AT_ONCE):
+        """Yield all samples in chunks: their row numbers, and an array on the device."""
+        for span in spans(self.shape[0], self.shape[1], CHUNK_SIZE):
             yield np.arange(span.start, span.stop), backend.asarray(self.make(span))

@@ -1,5 +1,6 @@
-"""A loop that records a step's calls and plays them: what NumPy, CuPy and PyTorch have in place of a compiler.
+"""Record the calls of one training step and replay them: how NumPy, CuPy and PyTorch do without a compiler.
 
-Read `tape` (what a step does), then `plan` (in which order, and where results lie), then `player` (doing it). How each library
-does it best is in its own module; CuPy's records NumPy's calls, and fuses the elementwise ones (`fused_calls`).
+Start reading at `recording` (what a step does), then `program` (in which order, and where results are stored), `executable`
+(buffers allocated, calls bound to them) and `loop` (when a step is replayed). What is specific to a library is in its own module;
+CuPy's replays calls recorded from NumPy and fuses the elementwise ones into kernels (`kernels`).
 """
