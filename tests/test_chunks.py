@@ -15,7 +15,7 @@ X = np.random.default_rng(0).normal(size=(23, 3))
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of four samples, for networks whose widest layer has five nodes."""
-    monkeypatch.setattr(chunks, "MOST_NUMBERS", 4 * 5 + 1)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 4 * 5 + 1)
 
 
 class Watched:
@@ -60,7 +60,7 @@ def test_chunks_give_the_same_as_all_at_once(way, kind, monkeypatch):
         "own": network.backend.asarray(X),
     }
     expected = way.values(network.predict(made[kind]))
-    monkeypatch.setattr(chunks, "MOST_NUMBERS", 4 * 5 + 1)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 4 * 5 + 1)
     way.assert_close(network.predict(made[kind]), expected)
 
 
@@ -106,7 +106,7 @@ def test_estimators_work_in_chunks(kind, solver, backend, monkeypatch):
     model = kind(hidden_layer_sizes=(5,), solver=solver, random_state=0, max_iter=9, backend=backend)
     y = np.arange(23) % 3
     expected, coefs = model.fit(X, y).predict(X), [coef + 0.0 for coef in model.coefs_]
-    monkeypatch.setattr(chunks, "MOST_NUMBERS", 4 * 5 + 1)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 4 * 5 + 1)
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
     model.fit(X, y)
     for mine, theirs in zip(model.coefs_, coefs, strict=True):

@@ -109,8 +109,8 @@ def test_info_says_what_is_wrong_with_a_library_that_is_here(tmp_path):
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     for library, (_, said) in BROKEN.items():
         name = library.removeprefix("array_api_")
-        assert f"the library of backend '{name}' is here, but importing it fails" in rows[name]
-        assert said in rows[name] and "install it anew" in rows[name]
+        assert f"the library of backend '{name}' is installed, but cannot be imported" in rows[name]
+        assert said in rows[name] and "reinstall it" in rows[name]
     assert done.returncode == 0 and len(rows) == 6 and not done.stderr
 
 
@@ -124,7 +124,9 @@ def getDeviceCount(): raise CUDARuntimeError("cudaErrorInsufficientDriver")
 cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(CUDARuntimeError=CUDARuntimeError, getDeviceCount=getDeviceCount))
 sys.modules["array_api_compat.cupy"] = types.ModuleType("array_api_compat.cupy")
 """
-NO_GPU = "CuPy is installed, but no GPU answers it (cudaErrorInsufficientDriver)."
+NO_GPU = (
+    "CuPy is installed, but finds no GPU that works (cudaErrorInsufficientDriver): check the driver, or use another backend."
+)
 
 
 def run_with(folder, *arguments):
@@ -143,7 +145,7 @@ def test_a_gpu_that_does_not_answer_is_one_line(tmp_path):
     table, model = tmp_path / "table.csv", tmp_path / "model.safetensors"
     table.write_text("a,b\n" + "".join(f"{number / 7},{number / 3}\n" for number in range(40)))
     train = ["train", table, "--target", "b", "-o", model, "--epochs", "1"]
-    said = f"portable-bp: backend 'auto' takes numpy: {NO_GPU}"
+    said = f"portable-bp: backend 'auto' uses numpy: {NO_GPU}"
     for arguments, expected in (
         (train, [said]),
         ([*train, "--quiet"], []),

@@ -1,12 +1,12 @@
 """Where arrays live: the contract of a backend, one file for each library, and the selector."""
 
-from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.cache import compiled, looped
+from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError, Memory
 from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt, release_frames
+from portable_bp.backends.pickling import carried
 from portable_bp.backends.rows import Rows
 from portable_bp.backends.selector import available_backends, backend_of, select_backend
-from portable_bp.backends.pickling import carried
 
 __all__ = [
     "Backend",

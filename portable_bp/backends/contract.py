@@ -103,15 +103,15 @@ class Backend(Protocol):
         Parameters
         ----------
         function : callable
-            A pure function ``function(carry, constants, item)`` that returns the next carry, of the same shapes and dtypes. Each
-            of the three is nested tuples, lists and named tuples of arrays, or None.
+            A pure function ``function(carry, constants, item)`` that returns the next carry, of the same shapes and dtypes.
+            Each of the three is nested tuples, lists and named tuples of arrays, or None.
 
         Returns
         -------
         callable
             ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after that many steps.
-            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps that are
-            to come in all, which decides whether preparation is worth its time. No argument is modified.
+            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps that
+            are to come in all, which decides whether preparation is worth its time. No argument is modified.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""CuPy, on CUDA GPUs."""
+"""The CuPy backend, on CUDA GPUs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
-from portable_bp.backends.recorded.player import recorded_loop
-from portable_bp.backends.values import BackendValue
+from portable_bp.backends.pickling import BaseBackend
+from portable_bp.backends.recorded.loop import RecordedLoop
 from portable_bp.common.lookup import require
 
-cupy = require("cupy", "cuda13", "cuda12")  # array_api_compat.cupy would say less clearly what is missing
+cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_compat.cupy is less clear
 
-import array_api_compat.cupy as xp  # noqa: E402  the namespace of CuPy's arrays; cupy itself is not one
+import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
-from portable_bp.backends.recorded.cupy_calls import CupyLibrary  # noqa: E402
+from portable_bp.backends.recorded.cupy_library import CupyLibrary  # noqa: E402
 
 
 def version() -> str:
@@ -28,44 +28,25 @@ def version() -> str:
 
 
 def devices() -> tuple[str, ...]:
-    """Return the number of every GPU that answers.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If none does.
-    """
+    """Return the number of every GPU, or raise a BackendUnavailableError if none works."""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise BackendUnavailableError(f"CuPy is installed, but no GPU answers it ({error}).") from None
+        raise BackendUnavailableError(
+            f"CuPy is installed, but finds no GPU that works ({error}): check the driver, or use another backend."
+        ) from None
     return tuple(str(number) for number in range(count))
 
 
 def roundings(device: str) -> tuple[str, ...]:
-    """Return the precisions besides full float32 that a GPU has.
-
-    Parameters
-    ----------
-    device : str
-        The GPU's number.
-    """
+    """Return the precisions other than full float32 that a GPU supports."""
     return ("tf32", "mixed") if int(cupy.cuda.Device(int(device)).compute_capability) >= 80 else ()
 
 
-class CupyBackend(BackendValue):
-    """Arrays on one CUDA GPU.
+class CupyBackend(BaseBackend):
+    """Arrays on one CUDA GPU, selected by its number.
 
-    With ``precision="mixed"`` the products of training are bfloat16's; where a function is called once, they are exact.
-
-    Parameters
-    ----------
-    device : str
-        The GPU's number.
-    dtype : str
-        "float32" or "float64".
-    precision : str
-        The dtype's name, or one of `roundings`.
+    With ``precision="mixed"``, the products of training use bfloat16; a function that is called once uses full precision.
     """
 
     name = "cupy"
@@ -83,7 +64,7 @@ class CupyBackend(BackendValue):
             refuse_kind(xp, data.dtype, dtype)
         else:
             data = host_array(data, dtype or self.dtype.name, self.name)
-        # CuPy makes arrays on its current device, whatever device an array API call names.
+        # CuPy creates arrays on its current device, whatever the device argument says.
         with self.device:
             return cupy.asarray(data, dtype=dtype or self.dtype)
 
@@ -93,18 +74,18 @@ class CupyBackend(BackendValue):
             return cupy.asnumpy(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, run with this GPU as CuPy's current device, and in the backend's precision."""
-        return self._placed(self.precision)(function)
+        """Return the function, run with this GPU as CuPy's current device and in the backend's precision."""
+        return self._on_device(self.precision)(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that records the function's calls and plays them, fused, and as a CUDA graph where it can."""
-        # Steps that are called and not played are exact: CuPy's own products know no bfloat16.
-        return recorded_loop(CupyLibrary(self.precision), self.to_numpy, function, lambda: self._placed("float32"))
+        """Return the loop that records the function's calls and replays them fused, and as a CUDA graph if possible."""
+        # Steps that are called instead of replayed use full precision: CuPy's own products have no bfloat16.
+        return RecordedLoop(CupyLibrary(self.precision), self.to_numpy, function, lambda: self._on_device("float32"))
 
     @contextlib.contextmanager
-    def _placed(self, precision: str) -> Iterator[None]:
-        """Let this GPU be CuPy's current device meanwhile, and its products be of a precision."""
-        products = cupy._core._routines_linalg  # CuPy has no public name for how they are computed
+    def _on_device(self, precision: str) -> Iterator[None]:
+        """Make this GPU CuPy's current device, and set the precision of products, for the duration of the block."""
+        products = cupy._core._routines_linalg  # CuPy has no public way to set the precision of products
         before = products.get_compute_type(self.dtype)
         wanted = products.COMPUTE_TYPE_TF32 if precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
         with self.device:
@@ -119,13 +100,13 @@ class CupyBackend(BackendValue):
         self.device.synchronize()
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether CuPy found no room on a GPU; where it is the host that has none, NumPy says so."""
+        """Return whether this is CuPy's or cuBLAS's error for a GPU; for the host, NumPy raises its own."""
         said = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
         told = isinstance(error, RuntimeError) and any(name in str(error) for name in said)
         return told or isinstance(error, cupy.cuda.memory.OutOfMemoryError)
 
     def memory(self) -> Memory:
-        """Return what the GPU has, with what CuPy's pool keeps of it unused, up to the pool's limit where it has one."""
+        """Return the GPU's memory, counting CuPy's cached blocks as free, within the limit of CuPy's pool."""
         with self.device:
             pool = cupy.get_default_memory_pool()
             pool.free_all_blocks()

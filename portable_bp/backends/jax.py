@@ -1,4 +1,4 @@
-"""JAX, on the CPU and on GPUs, every function compiled by ``jax.jit``."""
+"""The JAX backend, on the CPU and GPUs, with every function compiled by ``jax.jit``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
-from portable_bp.backends.values import BackendValue
+from portable_bp.backends.pickling import BaseBackend
 from portable_bp.common.lookup import require
 
 jax = require("jax", "jax")
 
-import jax.numpy as xp  # noqa: E402  after the sentence that says how to install it
+import jax.numpy as xp  # noqa: E402  after require, whose error says how to install it
 
 
 def version() -> str:
@@ -26,42 +26,26 @@ def version() -> str:
 
 
 def devices() -> tuple[str, ...]:
-    """Return every device that JAX can use, its own default first."""
+    """Return every device that JAX can use, its default first."""
     found = jax.devices()
-    with contextlib.suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
+    with contextlib.suppress(RuntimeError):  # JAX_PLATFORMS may exclude the CPU
         found += [device for device in jax.devices("cpu") if device not in found]
     return tuple(f"{device.platform}:{device.id}" for device in found)
 
 
-# What JAX calls them. Without a name it takes TF32 on a GPU, whatever the dtype promises.
+# JAX's names of precisions. Without one, it uses TF32 for float32 on a GPU.
 PRECISIONS = {"float32": "highest", "float64": "highest", "tf32": "TF32_TF32_F32", "mixed": "BF16_BF16_F32"}
 
 
 def roundings(device: str) -> tuple[str, ...]:
-    """Return the precisions besides full float32 that a device has: "tf32" and "mixed" on a GPU.
-
-    Parameters
-    ----------
-    device : str
-        A platform and a number.
-    """
+    """Return the precisions other than full float32 that a device supports: "tf32" and "mixed" on a GPU."""
     return ("tf32", "mixed") if device.startswith("gpu") else ()
 
 
-class JaxBackend(BackendValue):
-    """Arrays on one of JAX's devices.
+class JaxBackend(BaseBackend):
+    """Arrays on one of JAX's devices, named by its platform and number, as in "cpu:0".
 
-    ``dtype="float64"`` turns on ``jax_enable_x64``, which is a switch of the whole process: without it JAX would give float32
-    in silence.
-
-    Parameters
-    ----------
-    device : str
-        A platform ("cpu", "gpu"), with a number after a colon where there are several.
-    dtype : str
-        "float32" or "float64".
-    precision : str
-        The dtype's name, or one of `roundings`.
+    ``dtype="float64"`` turns on ``jax_enable_x64``, a switch of the whole process: otherwise JAX would silently use float32.
     """
 
     name = "jax"
@@ -89,16 +73,16 @@ class JaxBackend(BackendValue):
             jax.config.update("jax_enable_x64", True)
 
     def to_numpy(self, array: Any) -> np.ndarray:
-        """Return the array in main memory, waiting for it."""
+        """Return the array in main memory, waiting until it is computed."""
         return np.asarray(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function compiled for the shapes that it meets."""
-        return jax.jit(self._rounded(function))
+        """Return the function, compiled for each combination of shapes."""
+        return jax.jit(self._with_precision(function))
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop compiled whole, by ``jax.lax.scan``; where the carry changes its type, the function alone."""
-        function = self._rounded(function)
+        """Return the loop compiled whole by ``jax.lax.scan``, or step by step if the carry changes its type."""
+        function = self._with_precision(function)
 
         @functools.partial(jax.jit, static_argnames="steps")
         def scan(constants: Any, carry: Any, items: Any, steps: int) -> Any:
@@ -117,8 +101,8 @@ class JaxBackend(BackendValue):
 
         return loop
 
-    def _rounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that is traced in the backend's precision; a CPU has but one."""
+    def _with_precision(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, traced in the backend's precision; a CPU has only full precision."""
         if self.device.platform == "cpu":
             return function
 
@@ -130,15 +114,15 @@ class JaxBackend(BackendValue):
         return rounded
 
     def synchronize(self) -> None:
-        """Wait for every array that is still being computed."""
+        """Wait until all arrays are computed."""
         jax.block_until_ready(jax.live_arrays())
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether XLA found no room."""
+        """Return whether this is XLA's error for it."""
         return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
     def memory(self) -> Memory | None:
-        """Return what a GPU has; None on a CPU."""
+        """Return a GPU's memory; None on a CPU."""
         told = self.device.memory_stats() or {}
         if not {"bytes_limit", "bytes_in_use"} <= set(told):
             return None

@@ -1,4 +1,4 @@
-"""NumPy, on the CPU: the default, and what everything else is compared with."""
+"""The NumPy backend, on the CPU: the default, and the reference that the others are compared with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
-from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
-from portable_bp.backends.recorded.player import recorded_loop
-from portable_bp.backends.values import BackendValue
+from portable_bp.backends.pickling import BaseBackend
+from portable_bp.backends.recorded.loop import RecordedLoop
+from portable_bp.backends.recorded.numpy_library import NumpyLibrary
 
 
 def version() -> str:
@@ -22,22 +22,12 @@ def version() -> str:
 
 
 def devices() -> tuple[str, ...]:
-    """Return the one device."""
+    """Return the only device."""
     return ("cpu",)
 
 
-class NumpyBackend(BackendValue):
-    """Arrays in main memory.
-
-    Parameters
-    ----------
-    device : str
-        Always "cpu".
-    dtype : str
-        "float32" or "float64".
-    precision : str
-        The dtype's name.
-    """
+class NumpyBackend(BaseBackend):
+    """Arrays in main memory."""
 
     name = "numpy"
     xp = xp
@@ -48,7 +38,7 @@ class NumpyBackend(BackendValue):
         self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> np.ndarray:
-        """Return data as an array, itself where it is one of the right dtype."""
+        """Return data as an array: itself if it is one of the dtype."""
         return host_array(data, dtype or self.dtype.name, self.name)
 
     def to_numpy(self, array: Any) -> np.ndarray:
@@ -56,20 +46,20 @@ class NumpyBackend(BackendValue):
         return np.asarray(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, quiet about overflow as the other libraries are: training looks for it itself."""
+        """Return the function without NumPy's warnings of overflow: training checks for it."""
         return np.errstate(all="ignore")(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that records the function's calls and plays them."""
-        return recorded_loop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))
+        """Return the loop that records the function's calls and replays them."""
+        return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))
 
     def synchronize(self) -> None:
-        """Return at once: NumPy is done when it returns."""
+        """Return at once: a NumPy call returns when it is done."""
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether NumPy found no room."""
+        """Return whether this is NumPy's error for it."""
         return isinstance(error, MemoryError)
 
     def memory(self) -> Memory | None:
-        """Return None: what an operating system would still give is not known before it is asked."""
+        """Return None: how much an operating system would still give is unknown."""
         return None

@@ -47,8 +47,8 @@ def _select_again(flag: str, dtype: str, precision: str) -> Backend:
         return select_backend(flag, dtype, precision)
     except (ImportError, BackendUnavailableError) as error:
         raise type(error)(
-            f"this pickle needs backend '{flag}', which is not available here ({error}): for a pickle that loads anywhere, move "
-            "a network to NumPy with to('numpy') before pickling it, or fit an estimator on NumPy arrays."
+            f"this pickle needs backend '{flag}', which is not available here ({error}): for a pickle that loads anywhere, "
+            "move a network to NumPy with to('numpy') before pickling it, or fit an estimator on NumPy arrays."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The selector: from a backend flag such as "cupy:1" to a backend."""
+"""Select a backend by a flag such as "cupy:1"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError
 from portable_bp.common.lookup import NotInstalledError, find
 
-# Each is the module of one library, and the class in it: imported when asked for, since some take seconds.
+# The module of each library, and its class; they are imported on demand, since some take seconds.
 BACKENDS = {
     "numpy": "NumpyBackend",
     "cupy": "CupyBackend",
@@ -28,14 +28,14 @@ ENVIRONMENT_VARIABLE = "PORTABLE_BP_BACKEND"
 
 
 def available_backends() -> list[BackendInfo]:
-    """Return a row for each backend: its devices and version, or why it is not usable.
+    """List the backends, with their devices and versions, or why they are not usable.
 
-    It imports every library that is installed.
+    This imports every array library that is installed.
 
     Returns
     -------
     list of BackendInfo
-        Named ``name, devices, version, usable, reason``.
+        One ``(name, devices, version, usable, reason)`` for each backend.
     """
     return [_inquire(name) for name in BACKENDS]
 
@@ -47,14 +47,14 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None, precision: s
     ----------
     spec : str or Backend
         "numpy", "cupy", "cupy:1", "torch", "torch:cuda:0", "torch:mps", "jax", "jax:gpu", "strict", "strict:device1", or
-        "auto": the environment variable PORTABLE_BP_BACKEND where it is set, else CuPy where a GPU answers, else NumPy.
-        A backend of the dtype is returned as it is, another one of its library and device otherwise.
+        "auto": the environment variable PORTABLE_BP_BACKEND if it is set, else CuPy if it finds a GPU, else NumPy. A
+        Backend is returned itself if it has the dtype and precision, else one with the same library and device.
     dtype : str or dtype, optional
-        "float32" or "float64". Without it, a backend's own, and "float32" for a flag.
+        "float32" or "float64". The default is that of a given Backend, and "float32" for a flag.
     precision : str, optional
-        What the factors of matrix products in float32 are rounded to, on GPUs that multiply such numbers sooner: "tf32" (11
-        bits), "mixed" (8 bits, bfloat16's), or "float32" (24 bits), which is what it is without it. Sums, and all else, are
-        float32's.
+        The precision to which the factors of float32 matrix products are rounded, on GPUs that multiply rounded numbers
+        faster: "tf32" (11 bits), "mixed" (8 bits, as in bfloat16), or "float32" (24 bits), the default. Sums and
+        everything else are in float32.
 
     Returns
     -------
@@ -64,11 +64,11 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None, precision: s
     Raises
     ------
     ValueError
-        If the name, the dtype or the precision is not known.
+        If the name, the dtype or the precision is unknown.
     ImportError
         If the library is not installed.
     BackendUnavailableError
-        If the library cannot use the device, or has not the precision there.
+        If the library cannot use the device, or the device does not support the precision.
     """
     if not isinstance(spec, str):
         if not all(hasattr(spec, part) for part in ("name", "xp", "device", "dtype", "asarray", "to_numpy", "compile")):
@@ -83,32 +83,21 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None, precision: s
     name, _, device = spec.partition(":")
     find("backend", name, BACKENDS)
     dtype = dtype_name("float32" if dtype is None else dtype)
-    place = _place(name, device)
-    return _backend(name, place, dtype, _precision(name, place, dtype, precision))
+    device = _device(name, device)
+    return _backend(name, device, dtype, _precision(name, device, dtype, precision))
 
 
 def backend_of(array: Any, dtype: Any = None) -> Backend:
-    """Return the backend that an array belongs to: its library and its device.
-
-    Parameters
-    ----------
-    array : array
-        Of one of the libraries that there are backends for.
-    dtype : str or dtype, optional
-        "float32" or "float64"; without it, the array's own where it is one of them, else "float32".
-
-    Raises
-    ------
-    TypeError
-        If it is no array of these libraries.
-    """
+    """Return the backend of an array's library and device, in its dtype if that is a floating-point one, else "float32"."""
     try:
         library = array_api_compat.array_namespace(array).__name__
     except TypeError:
         library = type(array).__module__
     name = library.removeprefix("array_api_compat.").removeprefix("array_api_").partition(".")[0]
     if name not in BACKENDS:
-        raise TypeError(f"{library} has no backend: give an array of NumPy, CuPy, PyTorch, JAX or array-api-strict.")
+        raise TypeError(
+            f"there is no backend for arrays of {library}: give an array of NumPy, CuPy, PyTorch, JAX or array-api-strict."
+        )
     if dtype is None:
         xp = array_api_compat.array_namespace(array)
         dtype = array.dtype if array.dtype in (xp.float32, xp.float64) else "float32"
@@ -116,29 +105,12 @@ def backend_of(array: Any, dtype: Any = None) -> Backend:
 
 
 def flag_of(backend: Backend) -> str:
-    """Return the flag that selects a backend, such as "cupy:0".
-
-    Parameters
-    ----------
-    backend : Backend
-        Of any dtype.
-    """
+    """Return the flag that selects a backend, such as "cupy:0"."""
     return f"{backend.name}:{_device_name(backend.name, backend.device)}"
 
 
 def dtype_name(dtype: Any) -> str:
-    """Return "float32" or "float64" for what a user calls a dtype.
-
-    Parameters
-    ----------
-    dtype : str or dtype
-        A name, or any library's dtype.
-
-    Raises
-    ------
-    ValueError
-        If it is another one.
-    """
+    """Return "float32" or "float64" for a name or any library's dtype, or raise a ValueError."""
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -147,7 +119,7 @@ def dtype_name(dtype: Any) -> str:
 
 
 def _device_name(name: str, device: Any) -> str:
-    """Return what follows a backend's name and a colon to select a device of its library."""
+    """Return the part of a flag after the library's name that selects a device."""
     if name == "jax":
         return f"{device.platform}:{device.id}"
     return str(getattr(device, "_device", getattr(device, "id", device)))
@@ -158,7 +130,7 @@ def _automatic() -> str:
         return "numpy"
     cupy = _inquire("cupy")
     if not cupy.usable:
-        warnings.warn(f"backend 'auto' takes numpy: {cupy.reason}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"backend 'auto' uses numpy: {cupy.reason}", RuntimeWarning, stacklevel=3)
     return "cupy" if cupy.usable else "numpy"
 
 
@@ -167,10 +139,10 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(f"portable_bp.backends.{name}")
     except NotInstalledError:
         raise
-    except Exception as error:  # whatever a half-installed library raises
+    except Exception as error:  # an incomplete installation can raise anything
         said = _one_line(f"{type(error).__name__}: {error}")
         raise ImportError(
-            f"the library of backend {name!r} is here, but importing it fails ({said}): install it anew."
+            f"the library of backend {name!r} is installed, but cannot be imported ({said}): reinstall it."
         ) from error
 
 
@@ -179,7 +151,7 @@ def _inquire(name: str) -> BackendInfo:
     try:
         version = _module(name).version()
         return BackendInfo(name, _module(name).devices(), version, True, None)
-    except Exception as error:  # the others are still to be told
+    except Exception as error:  # the other backends are still to be listed
         return BackendInfo(name, (), version, False, _one_line(str(error)) or type(error).__name__)
 
 
@@ -187,25 +159,25 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _place(name: str, device: str) -> str:
-    """Return the device that a flag names in full: the first of them where it names none."""
+def _device(name: str, device: str) -> str:
+    """Return the full name of the device that a flag names, by default the first one."""
     known = _module(name).devices()
     matching = [found for found in known if found == device or found.startswith(f"{device}:" if device else "")]
     if not matching:
-        raise BackendUnavailableError(f"backend {name!r} has no device {device!r} here: it has {', '.join(known)}.")
+        raise BackendUnavailableError(f"backend {name!r} has no device {device!r} here: use one of {', '.join(known)}.")
     return matching[0]
 
 
-def _precision(name: str, place: str, dtype: str, precision: str | None) -> str:
-    """Return what was asked for, where the device has it for the dtype; the dtype's own where nothing was."""
+def _precision(name: str, device: str, dtype: str, precision: str | None) -> str:
+    """Return the precision that was asked for, if the device supports it; by default that of the dtype."""
     if precision is None:
         return dtype
     find("precision", precision, dict.fromkeys(("float32", "tf32", "mixed", "float64")))
-    roundings = getattr(_module(name), "roundings", lambda _: ())(place) if dtype == "float32" else ()
+    roundings = getattr(_module(name), "roundings", lambda _: ())(device) if dtype == "float32" else ()
     if precision not in (dtype, *roundings):
         has = ", ".join((dtype, *roundings))
         raise BackendUnavailableError(
-            f"precision is {precision!r}, and backend '{name}:{place}' in {dtype} has {has}: take one of these."
+            f"precision is {precision!r}, and backend '{name}:{device}' in {dtype} supports {has}: use one of these."
         )
     return precision
 

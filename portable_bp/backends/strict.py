@@ -1,4 +1,4 @@
-"""array-api-strict: NumPy with nothing that the standard does not promise, for tests of what is portable."""
+"""The array-api-strict backend, which offers only what the array API standard guarantees, for tests of portability."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop, plain_loop
-from portable_bp.backends.values import BackendValue
+from portable_bp.backends.pickling import BaseBackend
 from portable_bp.common.lookup import require
 
 xp = require("array_api_strict", "test")
@@ -22,22 +22,12 @@ def version() -> str:
 
 
 def devices() -> tuple[str, ...]:
-    """Return its devices: all in main memory, but strangers to each other."""
+    """Return its devices: all are in main memory, but their arrays cannot be mixed."""
     return tuple(device._device for device in xp.__array_namespace_info__().devices())
 
 
-class StrictBackend(BackendValue):
-    """Arrays of the standard's own reference.
-
-    Parameters
-    ----------
-    device : str
-        "CPU_DEVICE", "device1" or "device2".
-    dtype : str
-        "float32" or "float64".
-    precision : str
-        The dtype's name.
-    """
+class StrictBackend(BaseBackend):
+    """Arrays on "CPU_DEVICE", "device1" or "device2"."""
 
     name = "strict"
     xp = xp
@@ -58,11 +48,11 @@ class StrictBackend(BackendValue):
         return xp.asarray(array, dtype=wanted, device=self.device, copy=True)
 
     def to_numpy(self, array: Any) -> np.ndarray:
-        """Return the array as NumPy's."""
+        """Return the array as a NumPy array."""
         return np.asarray(array.to_device(xp.Device("CPU_DEVICE")))
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, quiet about overflow as NumPy's backend is."""
+        """Return the function without NumPy's warnings of overflow, as in the NumPy backend."""
         return np.errstate(all="ignore")(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
@@ -70,12 +60,12 @@ class StrictBackend(BackendValue):
         return plain_loop(self.compile(function))
 
     def synchronize(self) -> None:
-        """Return at once: the work is done when a call returns."""
+        """Return at once: a call returns when it is done."""
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether NumPy, which is beneath, found no room."""
+        """Return whether this is the error of NumPy, which it is built on."""
         return isinstance(error, MemoryError)
 
     def memory(self) -> Memory | None:
-        """Return None, as NumPy's backend does."""
+        """Return None, as the NumPy backend does."""
         return None

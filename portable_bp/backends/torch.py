@@ -1,4 +1,4 @@
-"""PyTorch, on the CPU, on CUDA GPUs and on Apple's (mps), as an array library: without autograd."""
+"""The PyTorch backend, on the CPU, CUDA GPUs and Apple GPUs (mps); autograd is not used."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
-from portable_bp.backends.recorded.player import recorded_loop
-from portable_bp.backends.values import BackendValue
+from portable_bp.backends.pickling import BaseBackend
+from portable_bp.backends.recorded.loop import RecordedLoop
 from portable_bp.common.lookup import require
 
 torch = require("torch", "torch")
 
-import array_api_compat.torch as xp  # noqa: E402  torch itself is not an array API namespace
+import array_api_compat.torch as xp  # noqa: E402  torch is not an array API namespace
 
-from portable_bp.backends.recorded.torch_calls import TorchLibrary  # noqa: E402  it imports torch itself
+from portable_bp.backends.recorded.torch_library import TorchLibrary  # noqa: E402  it imports torch itself
 
 
 def version() -> str:
@@ -28,34 +28,18 @@ def version() -> str:
 
 
 def devices() -> tuple[str, ...]:
-    """Return every device that PyTorch can use, the CPU first; "meta" holds shapes and no numbers."""
+    """Return every device that PyTorch can use, the CPU first; "meta" holds only shapes."""
     gpus = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
     return ("cpu", *gpus, *(("mps:0",) if torch.backends.mps.is_available() else ()), "meta")
 
 
 def roundings(device: str) -> tuple[str, ...]:
-    """Return the precisions besides full float32 that a device has: "tf32" on a CUDA GPU.
-
-    Parameters
-    ----------
-    device : str
-        As PyTorch names it.
-    """
+    """Return the precisions other than full float32 that a device supports: "tf32" on a CUDA GPU."""
     return ("tf32",) if device.startswith("cuda") and hasattr(torch.backends.cuda.matmul, "fp32_precision") else ()
 
 
-class TorchBackend(BackendValue):
-    """Tensors on one device.
-
-    Parameters
-    ----------
-    device : str
-        As PyTorch names it ("cpu", "cuda:0", "mps:0"); "meta" runs shapes alone.
-    dtype : str
-        "float32" or "float64".
-    precision : str
-        The dtype's name, or one of `roundings`.
-    """
+class TorchBackend(BaseBackend):
+    """Tensors on one device, named as in PyTorch: "cpu", "cuda:0", "mps:0", "meta"."""
 
     name = "torch"
     xp = xp
@@ -80,23 +64,23 @@ class TorchBackend(BackendValue):
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return the tensor in main memory."""
         if array.device.type == "meta":
-            raise BackendUnavailableError("PyTorch's meta device holds shapes and no numbers: take another device.")
+            raise BackendUnavailableError("PyTorch's meta device holds only shapes, no numbers: use another device.")
         return array.detach().cpu().numpy()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself, as PyTorch runs it as it stands; on a CUDA GPU in the backend's precision."""
-        return self._rounded()(function) if self.device.type == "cuda" else function
+        """Return the function itself; on a CUDA GPU, run in the backend's precision."""
+        return self._with_precision()(function) if self.device.type == "cuda" else function
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that records the function's calls and plays them."""
-        context = self._rounded if self.device.type == "cuda" else contextlib.nullcontext
-        return recorded_loop(TorchLibrary(self.device), self.to_numpy, function, context)
+        """Return the loop that records the function's calls and replays them."""
+        context = self._with_precision if self.device.type == "cuda" else contextlib.nullcontext
+        return RecordedLoop(TorchLibrary(self.device), self.to_numpy, function, context)
 
     @contextlib.contextmanager
-    def _rounded(self) -> Iterator[None]:
-        """Let products be of the backend's precision meanwhile; PyTorch has one switch for the whole process."""
+    def _with_precision(self) -> Iterator[None]:
+        """Set the precision of matrix products, a switch of the whole process, for the duration of the block."""
         products = torch.backends.cuda.matmul
-        if not hasattr(products, "fp32_precision"):  # before PyTorch 2.9, which has no way to say it of products alone
+        if not hasattr(products, "fp32_precision"):  # PyTorch before 2.9 has no such switch for products alone
             yield
             return
         before = products.fp32_precision
@@ -107,19 +91,19 @@ class TorchBackend(BackendValue):
             products.fp32_precision = before
 
     def synchronize(self) -> None:
-        """Wait for the GPU, where there is one."""
+        """Wait for the GPU, if the device is one."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether PyTorch found no room, which it has no error of its own for on a CPU."""
+        """Return whether this is PyTorch's error for it; on a CPU it is recognized by its message."""
         said = ("out of memory", "can't allocate memory")
         return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
 
     def memory(self) -> Memory | None:
-        """Return what a CUDA GPU has, with what PyTorch keeps of it unused; None elsewhere."""
+        """Return the memory of a CUDA GPU, counting PyTorch's cached blocks as free; None for other devices."""
         if self.device.type != "cuda":
             return None
         torch.cuda.empty_cache()

@@ -13,12 +13,12 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.algorithm.propagation import forward, propagate
-from portable_bp.backends.recorded.player import FEW
+from portable_bp.backends.recorded.loop import MIN_STEPS
 from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants import Contestant, Floor, Ours
 from scripts.benchmarking.contestants.contestant import shuffled_rows
 
-REPLAYED = FEW + 1  # steps after which ours replays a recorded step, as it does while it is timed
+REPLAYED = MIN_STEPS + 1  # steps after which ours replays a recorded step, as it does while it is timed
 # Adam divides slopes by their size: where they are close to zero, rounding decides, and more of it with every step.
 TOLERANCES = {"sgd": 0.001, "adam": 0.05}
 PREDICTION_TOLERANCE = 0.001

@@ -22,9 +22,9 @@ BAD = [
     (np.zeros(2, [("a", "f8"), ("b", "f8")]), TypeError, "'a'.*not real numbers"),
     (scipy.sparse.eye_array(2), TypeError, r"sparse matrix: convert it with its toarray\(\)"),
     ([2**70], TypeError, "integers of more than 64 bits"),
-    ([1e300], ValueError, "float32 is exact no further than 3.4.*use dtype='float64'"),
-    ([2**24 + 1], ValueError, "holds 16,777,217, and float32 is exact no further than 16,777,216"),
-    (np.array([-(2**63)]), ValueError, "make it float yourself"),
+    ([1e300], ValueError, "float32 represents numbers only up to 3.4.*use dtype='float64'"),
+    ([2**24 + 1], ValueError, "holds 16,777,217, and float32 represents integers exactly only up to 16,777,216"),
+    (np.array([-(2**63)]), ValueError, "convert it to float first"),
 ]
 
 
@@ -153,7 +153,7 @@ def test_an_array_of_another_library_is_refused(way):
     foreign = {"strict": "torch", "torch": "jax", "jax": "strict"}.get(way.backend().name, "strict")
     module = pytest.importorskip({"strict": "array_api_strict"}.get(foreign, foreign))
     array = (module.numpy if foreign == "jax" else module).asarray([1.0])
-    with pytest.raises(TypeError, match=f"array on .*, and this is the {way.backend().name} backend.*convert it to NumPy"):
+    with pytest.raises(TypeError, match=f"array on .*, and the {way.backend().name} backend does not move"):
         way.backend().asarray(array)
 
 

@@ -70,8 +70,8 @@ def advised(error, pattern):
 
 
 SAID = (
-    r"ran out of memory on strict:device2, asking for [\d.]+ [kM]B more; "
-    r"[\d.]+ [kM]B of [\d.]+ MB are free for it, where [\d,]+ would fit: "
+    r"ran out of memory on strict:device2 \(a request for [\d.]+ [kM]B failed\); "
+    r"[\d.]+ [kM]B of [\d.]+ MB is free, enough for [\d,]+: "
 )
 
 
@@ -141,7 +141,7 @@ def test_what_failed_is_gone_before_it_is_asked_what_is_free(device, method):
     x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
     there = device.used
     device.capacity = 5_000_000
-    with pytest.raises(MemoryError, match=f"{memory.said_bytes(device.capacity - there)} of 5 MB are free for it"):
+    with pytest.raises(MemoryError, match=f"{memory.format_bytes(device.capacity - there)} of 5 MB is free"):
         getattr(network, method)(x, target)
 
 
@@ -162,8 +162,8 @@ def test_data_that_do_not_fit(device):
     network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
     device.capacity = 100_000
     said = (
-        "taking x ran out of memory on strict:device2, asking for 240 kB more; x takes 240 kB and 99.* kB of 100 kB are free: "
-        "use fewer samples or a smaller network, or a device with more memory."
+        r"taking x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of 100 kB is "
+        "free: use fewer samples or a smaller network, or a device with more memory."
     )
     for run in (network.loss, network.fit, network.gradient):
         with pytest.raises(MemoryError, match=f"^{said}$"):
@@ -176,7 +176,7 @@ def test_data_that_do_not_fit(device):
 def test_a_network_that_is_too_large(device):
     network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
     device.capacity = device.used + 2_000
-    with pytest.raises(MemoryError, match="where not even one would fit: use a smaller network, or a device with more memory"):
+    with pytest.raises(MemoryError, match="not enough for one: use a smaller network, or a device with more memory"):
         network.fit(X[:2], TARGET[:2], optimizer="adam")
 
 
@@ -184,7 +184,7 @@ def test_where_it_is_not_told_what_is_free(device, monkeypatch):
     network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
     monkeypatch.setattr(device, "memory", lambda _: None)
     device.capacity = 1_000_000
-    said = "ran out .*more; that takes up to [0-9.]+ MB, and how much is free there is not told: give batch_size=1500"
+    said = "ran out .*failed\\); this takes up to [0-9.]+ MB, and the free memory is unknown: give batch_size=1500"
     with pytest.raises(MemoryError, match=said):
         network.fit(X, TARGET)
 

@@ -36,7 +36,7 @@ def test_every_library_s_own_error_is_known(way, monkeypatch):
     monkeypatch.setattr(type(network.backend), "loop", lambda *_: lambda _: fail)
     monkeypatch.setattr(type(network.backend), "memory", lambda _: Memory(10**6, 10**9))
     network.check_finite = False
-    said = "^the loss of 3,000 .* ran out .* asking for 21 MB more; 1 MB of 1 GB .* would fit"
+    said = "^the loss of 3,000 .* ran out .* \\(a request for 21 MB failed\\); 1 MB of 1 GB is free, enough for"
     with pytest.raises(OutOfMemoryError, match=said) as told:
         network.loss(X, TARGET, lambda_loss())
     assert told.value.__cause__ is error
@@ -68,5 +68,5 @@ def lambda_loss():
     ],
 )
 def test_what_libraries_say_was_asked_for(message, asked, words):
-    assert memory.bytes_asked(message) == asked
-    assert asked is None or memory.said_bytes(asked) == words
+    assert memory.requested_bytes(message) == asked
+    assert asked is None or memory.format_bytes(asked) == words

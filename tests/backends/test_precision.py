@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends.recorded import player
+from portable_bp.backends.recorded import executable
 from tests.support.pretended_cupy import pretending
 
 
@@ -25,12 +25,18 @@ def cupy():
             "float32",
             "tf32",
             bp.BackendUnavailableError,
-            "precision is 'tf32', and backend 'numpy:cpu' in float32 has float32",
+            "precision is 'tf32', and backend 'numpy:cpu' in float32 supports float32",
         ),
-        ("torch:cpu", "float32", "mixed", bp.BackendUnavailableError, "'torch:cpu' in float32 has float32: take one of these"),
-        ("jax:cpu", "float32", "mixed", bp.BackendUnavailableError, "'jax:cpu:0' in float32 has float32"),
-        ("cupy", "float64", "tf32", bp.BackendUnavailableError, "'cupy:0' in float64 has float64"),
-        ("cupy", "float32", "float64", bp.BackendUnavailableError, "'cupy:0' in float32 has float32, tf32, mixed"),
+        (
+            "torch:cpu",
+            "float32",
+            "mixed",
+            bp.BackendUnavailableError,
+            "'torch:cpu' in float32 supports float32: use one of these",
+        ),
+        ("jax:cpu", "float32", "mixed", bp.BackendUnavailableError, "'jax:cpu:0' in float32 supports float32"),
+        ("cupy", "float64", "tf32", bp.BackendUnavailableError, "'cupy:0' in float64 supports float64"),
+        ("cupy", "float32", "float64", bp.BackendUnavailableError, "'cupy:0' in float32 supports float32, tf32, mixed"),
         ("numpy", "float32", "tf23", ValueError, "unknown precision 'tf23'.*did you mean 'tf32'"),
     ],
 )
@@ -68,19 +74,19 @@ def distance(precision, activation, optimizer):
 def test_what_precision_costs(cupy, monkeypatch, activation, optimizer):
     """A factor of TF32 has 11 bits, and one of bfloat16 8: each step is that far off, and no farther; and it is one graph."""
     launches = []
-    run = player.Player.run
+    run = executable.Executable.run
 
     def counted(self, carry, items, numbers):
         launches.append([type(function).__name__ for function, _ in self.calls])
         return run(self, carry, items, numbers)
 
-    monkeypatch.setattr(player.Player, "run", counted)
+    monkeypatch.setattr(executable.Executable, "run", counted)
     # Adam divides a slope by its size: where it is close to zero, rounding decides.
     blown_up = {"sgd": 1.0, "adam": 16.0}[optimizer]
     for precision, least, most in (("float32", 0.0, 2.0**-16), ("tf32", 2.0**-15, 2.0**-10), ("mixed", 2.0**-12, 2.0**-7)):
         launches.clear()
         assert least <= distance(precision, activation, optimizer) <= blown_up * most, precision
-        assert launches.count(["Graph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
+        assert launches.count(["CudaGraph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
 
 
 def test_cupy_s_switch_is_set_back(cupy):
@@ -127,5 +133,5 @@ def test_jax_is_told_the_precision_of_every_product_on_a_gpu(precision, told, mo
 
     backend = jax_backend.JaxBackend("cpu:0", "float32", precision)
     monkeypatch.setattr(backend, "device", type("Gpu", (), {"platform": "gpu"}))
-    product = backend._rounded(lambda a, b: a @ b)
+    product = backend._with_precision(lambda a, b: a @ b)
     assert told in str(jax.make_jaxpr(product)(np.eye(2, dtype="float32"), np.eye(2, dtype="float32")))

@@ -56,7 +56,7 @@ def test_the_guard_guards():
 @pytest.mark.parametrize("given", [lambda data: data, own], ids=["host", "own"])
 @pytest.mark.parametrize("method", ["predict", "hidden", "loss", "gradient", "input_gradient", "trace"])
 def test_looking_at_a_network(given, method, monkeypatch):
-    monkeypatch.setattr(chunks, "MOST_NUMBERS", 30)
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 30)
     network, target = make(), () if method in ("predict", "hidden") else (given(TARGET),)
     getattr(network, method)(given(X), *target)
     getattr(network, method)(given(X[0]), *(each[0, ...] for each in target))

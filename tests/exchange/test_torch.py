@@ -251,7 +251,7 @@ def test_an_activation_of_the_user_s_own(torch):
 
 
 def test_without_numbers(torch):
-    with pytest.raises(bp.BackendUnavailableError, match="meta device holds shapes and no numbers"):
+    with pytest.raises(bp.BackendUnavailableError, match="meta device holds only shapes, no numbers"):
         bp.Network([3, 2], backend="torch:meta", check_finite=False).to_torch()
 
 

@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 
-from portable_bp.backends.recorded.fused_calls import C_TYPES, FUNCTIONS, FusedLibrary
+from portable_bp.backends.recorded.kernels import C_TYPES, FLOAT_FUNCTIONS, FusedLibrary
 
 IN_PYTHON = {
-    **{name: getattr(np, name) for name in (*FUNCTIONS, "maximum", "minimum", "absolute", "sign", "where")},
+    **{name: getattr(np, name) for name in (*FLOAT_FUNCTIONS, "maximum", "minimum", "absolute", "sign", "where")},
     **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
     "pow": np.power,
 }
@@ -18,7 +18,7 @@ class FusedOnTheHost(FusedLibrary):
 
     xp = np
 
-    def make_kernel(self, kernel):
+    def compile_kernel(self, kernel):
         return functools.partial(run_kernel, kernel)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from portable_bp.backends import selector
-from portable_bp.backends.compiled import _kept
+from portable_bp.backends.cache import _build_cached
 from tests.support.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -444,13 +444,13 @@ def pretended_modules(devices=2):
 
 
 # Modules that keep a reference to the CuPy that they imported.
-BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_calls")
+BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_library")
 
 
 def clear_caches():
     """Clear the cached backends, and the functions that were compiled for them."""
     selector._backend.cache_clear()
-    _kept.cache_clear()
+    _build_cached.cache_clear()
 
 
 @contextlib.contextmanager

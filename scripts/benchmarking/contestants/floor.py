@@ -59,9 +59,9 @@ class FloorOnGpu(Floor):
 
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
-        from portable_bp.backends.recorded.cupy_calls import Product
+        from portable_bp.backends.recorded.cupy_library import Gemm
 
-        self.calls = [Product(*arrays, case.precision) for arrays in self.products]
+        self.calls = [Gemm(*arrays, case.precision) for arrays in self.products]
 
     def _multiply(self, count: int) -> None:
         for _ in range(count):

@@ -14,12 +14,13 @@ from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, SGDState
 from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
-from portable_bp.backends.compiled import _kept
+from portable_bp.backends.cache import _build_cached
 from portable_bp.backends.loops import plain_loop
-from portable_bp.backends.recorded import player
-from portable_bp.backends.recorded.numpy_calls import NumpyLibrary
-from portable_bp.backends.recorded.plan import Plan
-from portable_bp.backends.recorded.tape import Recording
+from portable_bp.backends.recorded import executable
+from portable_bp.backends.recorded import loop as recorded_loop
+from portable_bp.backends.recorded.numpy_library import NumpyLibrary
+from portable_bp.backends.recorded.program import Program
+from portable_bp.backends.recorded.recording import Recording
 from portable_bp.common.trees import leaves
 from tests.support.kernels_in_python import FusedOnTheHost
 from tests.support.targets import TARGETS, arranged, usable
@@ -54,16 +55,16 @@ def played(request, monkeypatch):
     name = "numpy" if request.param == "fused" else request.param
     if request.param == "fused":
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
-        _kept.cache_clear()
-        request.addfinalizer(_kept.cache_clear)
+        _build_cached.cache_clear()
+        request.addfinalizer(_build_cached.cache_clear)
     steps = Played(TARGETS[name])
-    run = player.Player.run
+    run = executable.Executable.run
 
     def counted(self, carry, items, numbers):
         steps.append(len(numbers))
         return run(self, carry, items, numbers)
 
-    monkeypatch.setattr(player.Player, "run", counted)
+    monkeypatch.setattr(executable.Executable, "run", counted)
     with arranged(name, monkeypatch):
         yield steps
 
@@ -77,7 +78,7 @@ def trained(played, few, sizes, fit, dtype="float64", samples=41, **options):
     target = generator.integers(0, sizes[-1], samples) if classes else generator.random((samples, sizes[-1]))
     played.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(player, "FEW", few)
+        patch.setattr(recorded_loop, "MIN_STEPS", few)
         history = network.fit(x, target, epochs=3, batch_size=4, **fit)
     layers = [parameter for layer in network.layers for parameter in layer if parameter is not None]
     return list(map(network.backend.to_numpy, layers)), history.loss, sum(played)
@@ -129,12 +130,12 @@ def test_every_optimizer_is_played(played, optimizer, dtype):
     activation=st.sampled_from(["sigmoid", "relu", "elu", "softmax"]),
     bias=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
-    block=st.sampled_from([7, 64, NumpyLibrary.block]),
+    block=st.sampled_from([7, 64, NumpyLibrary.block_size]),
 )
 def test_networks_of_any_size_are_played_in_blocks_of_any_size(played, sizes, optimizer, activation, bias, dropout, block):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NumpyLibrary, "block", block)
+        patch.setattr(NumpyLibrary, "block_size", block)
         assert_plays_what_it_calls(played, sizes, fit, activation=activation, bias=bias)
 
 
@@ -379,7 +380,7 @@ def draw_program(generator, carry, constants, item):
 
 
 @hypothesis.settings(max_examples=600)
-@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block, None]))
+@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block_size, None]))
 def test_programs_drawn_at_random_are_played_as_they_are_called(seed, block):
     """Without a rehearsal, which would hide a result that is written over too early."""
     generator = np.random.default_rng(seed)
@@ -391,14 +392,14 @@ def test_programs_drawn_at_random_are_played_as_they_are_called(seed, block):
     given = [array.copy() for array in (*carry, *constants, *items)]
     expected = plain_loop(program)(constants)(carry, items, 5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NumpyLibrary, "block", block)
+        patch.setattr(NumpyLibrary, "block_size", block)
         library = FusedOnTheHost() if block is None else NumpyLibrary()
         try:
             recording = Recording(library, program, carry, constants, tuple(array[0, ...] for array in items))
         except TypeError as error:
-            hypothesis.assume("handed on" not in str(error))
+            hypothesis.assume("in the place of another" not in str(error))
             raise
-        played = player.Player(Plan(recording, library), constants).run(carry, items, range(5))
+        played = executable.Executable(Program(recording, library), constants).run(carry, items, range(5))
     for mine, theirs in zip(played, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     for array, copy in zip((*carry, *constants, *items), given, strict=True):
