@@ -162,8 +162,8 @@ def test_data_that_do_not_fit(device):
     network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
     device.capacity = 100_000
     said = (
-        r"taking x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of 100 kB is "
-        "free: use fewer samples or a smaller network, or a device with more memory."
+        r"taking x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of 100 kB "
+        "is free: use fewer samples or a smaller network, or a device with more memory."
     )
     for run in (network.loss, network.fit, network.gradient):
         with pytest.raises(MemoryError, match=f"^{said}$"):

@@ -115,7 +115,7 @@ def test_the_reason_why_a_step_is_not_replayed_is_collected(cupy, monkeypatch):
     network = bp.Network([3, 2], backend="cupy", seed=0)
     with fallbacks() as reasons:
         network.fit(np.eye(3), np.ones((3, 2)), epochs=4)
-    assert reasons == ["a step cannot be played: RuntimeError('NVRTC_ERROR_COMPILATION')"]
+    assert reasons == ["a step cannot be replayed: RuntimeError('NVRTC_ERROR_COMPILATION')"]
     assert logging.getLogger("portable_bp").handlers == []
 
 

@@ -130,7 +130,7 @@ def test_network_resumes_with_weights_changed_by_a_callback(tmp_path):
 
 
 def test_inputs_on_demand_are_fingerprinted_too(way, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 3)
+    monkeypatch.setattr(rows, "CHUNK_SIZE", 5 * 3)
 
     def on_demand(x):
         return Rows(x.shape, lambda numbers: x[numbers])

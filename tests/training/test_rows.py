@@ -16,7 +16,7 @@ def on_demand(x):
 
 @pytest.mark.parametrize(("batch_size", "weighted"), [(None, False), (8, True)])
 def test_rows_on_demand_train_the_same_network(way, monkeypatch, batch_size, weighted):
-    monkeypatch.setattr(rows, "MOST_AT_ONCE", 5 * 4)  # validation data come five samples at a time
+    monkeypatch.setattr(rows, "CHUNK_SIZE", 5 * 4)  # validation data come five samples at a time
     fitted = []
     weight = (np.arange(13) % 3,) if weighted else ()
     for make in (np.asarray, on_demand):
