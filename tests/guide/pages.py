@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from portable_bp.cli import main
-from tests.conftest import ABSENT, PACKAGE, ROOT
+from tests.support.optional_libraries import ABSENT, PACKAGE, ROOT
 
 GUIDE = PACKAGE / "guide"
 PAGES = [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]
