@@ -141,9 +141,8 @@ def refuse_missing(shown):
 def read_comments(source):
     """Return the comments of a source, without their ``# ``, by line and with the column where they begin."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {
-        token.start[0]: (token.start[1], token.string[1:].removeprefix(" ")) for token in tokens if token.type == tokenize.COMMENT
-    }
+    comments = (token for token in tokens if token.type == tokenize.COMMENT)
+    return {comment.start[0]: (comment.start[1], comment.string[1:].removeprefix(" ")) for comment in comments}
 
 
 def expected_output(statement, comments):
