@@ -1,4 +1,4 @@
-"""Every Python block of README.md and of the guide runs, and prints what it says that it prints.
+"""Every Python block of README.md and of the guide runs, and prints what it shows.
 
 The blocks of a page run in order, in one namespace and in an empty folder. What a statement prints is written as a comment at
 its end, or as lines of comment right after it:
@@ -27,7 +27,7 @@ from tests.guide.pages import NEEDS, PAGES, matches, read_blocks, run_page
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
+def working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORTABLE_BP_BACKEND", "numpy")
 
