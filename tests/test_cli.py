@@ -1,16 +1,21 @@
 """The `portable-bp` command prints what it should, and its errors are one line with the right exit code."""
 
 import os
+import pydoc
 import re
+import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import pytest
 
 import portable_bp as bp
 from portable_bp.cli import main
+from portable_bp.guide import PAGES, Page, read_page
 from portable_bp.inspection.example import article_table
+from tests.conftest import PACKAGE, ROOT
 
 
 def test_info_names_every_backend(capsys):
@@ -54,7 +59,10 @@ def test_a_number_that_is_not_the_article_s_is_an_error():
     ("arguments", "said"),
     [
         (["example", "--backend", "nunpy"], "unknown backend 'nunpy'"),
-        (["example", "--decimals", "99"], "99 is not between 0 and 15"),
+        (["example", "--decimals", "99"], "'99' is not an integer between 0 and 15"),
+        (["example", "--decimals", "four"], "'four' is not an integer between 0 and 15"),
+        (["guide", "tutrial"], "unknown page of the guide 'tutrial'"),
+        (["guide", "tutrial"], "did you mean 'tutorial'?"),
         (["exampel"], "invalid choice"),
         (["train", "data.csv", "-o", "model.safetensors"], "required: --target"),
         (["predict", "none.safetensors", "data.csv"], "none.safetensors cannot be used (No such file or directory)"),
@@ -182,3 +190,62 @@ def test_warnings_are_lines_each_once(monkeypatch, capsys, quiet):
         "portable-bp: it fails all the same."
     ]
     assert warnings.showwarning is shown
+
+
+def test_every_page_of_the_guide_is_listed():
+    assert sorted(f"{name}.md" for name in PAGES) == sorted(path.name for path in (PACKAGE / "guide").glob("*.md"))
+
+
+def test_guide_lists_its_pages_in_order_each_on_a_line_with_title_and_first_sentence(capsys):
+    assert main(["guide"]) == 0
+    _, _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(PAGES)
+    for line, page in zip(lines, map(read_page, PAGES), strict=True):
+        assert page.text.startswith(f"# {page.title}\n")
+        assert line.endswith(f"{page.title}: {page.summary}") and page.summary.endswith(".")
+
+
+def test_the_summary_of_a_page_is_its_first_sentence_without_links():
+    text = "# Networks\n\nA `Network` of [any\nsize](networks.md#sizes), trained in 2.5 s. It goes on.\n\nMore.\n"
+    page = Page("networks", text)
+    assert (page.title, page.summary) == ("Networks", "A `Network` of any size, trained in 2.5 s.")
+    assert Page("networks", "# Networks\n\nOne sentence.\n").summary == "One sentence."
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_guide_prints_a_page_as_it_is(capsys, name):
+    assert main(["guide", name]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == (PACKAGE / "guide" / f"{name}.md").read_text("utf-8").rstrip("\n")
+
+
+def test_guide_shows_a_page_in_the_pager(monkeypatch):
+    shown = []
+    monkeypatch.setattr(pydoc, "pager", shown.append)
+    assert main(["guide", "backends"]) == 0
+    assert shown == [read_page("backends").text]
+
+
+def test_guide_is_read_from_a_zip_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as package:
+        for path in [path for pattern in ("*.py", "*.md") for path in PACKAGE.rglob(pattern)]:
+            package.write(path, path.relative_to(PACKAGE.parent))
+    command = [sys.executable, "-c", "import portable_bp.cli as cli; print(cli.__file__); cli.main(['guide', 'backends'])"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "package.zip"), *sys.path])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    place, _, page = done.stdout.partition("\n")
+    assert place.startswith(str(tmp_path / "package.zip"))
+    assert page.startswith("# ") and page.rstrip("\n") == read_page("backends").text.rstrip("\n")
+
+
+def test_a_wheel_holds_the_pages_and_the_marker_of_types(tmp_path):
+    pytest.importorskip("setuptools", "77")
+    sources = tmp_path / "sources"
+    shutil.copytree(PACKAGE, sources / "portable_bp", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    build = f"from setuptools.build_meta import build_wheel; build_wheel({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=sources, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"portable_bp/guide/{name}.md" for name in PAGES} | {"portable_bp/py.typed"} <= set(names)
+    assert not [name for name in names if not name.startswith(("portable_bp/", "portable_bp-"))]
