@@ -1,4 +1,4 @@
-"""The main job from end to end: the article's example, its swap table learned, then handwritten digits."""
+"""Demonstration: the article's worked example, its truth table learned, and handwritten digits classified."""
 
 import argparse
 import sys
@@ -15,19 +15,19 @@ from portable_bp.inspection import article
 
 
 def learn_swap(backend: str) -> bool:
-    """Train the article's network on its truth table and show the four rows."""
+    """Train the article's network to swap its inputs, print the four rows, and return whether all outputs are within 0.1."""
     network = bp.Network([2, 4, 3, 2], "sigmoid", "sigmoid", backend=backend, seed=1)
     network.fit(article.SWAP_INPUTS, article.SWAP_TARGETS, optimizer="adam", learning_rate=0.05, epochs=1500, progress=True)
     outputs = network.backend.to_numpy(network.predict(article.SWAP_INPUTS))
     for inputs, target, out in zip(article.SWAP_INPUTS, article.SWAP_TARGETS, outputs, strict=True):
         print(f"  in {inputs[0]:.0f} {inputs[1]:.0f}   out {out[0]:.3f} {out[1]:.3f}   target {target[0]:.0f} {target[1]:.0f}")
-    farthest = np.abs(outputs - np.array(article.SWAP_TARGETS)).max()
-    print(f"  Farthest from its target: {farthest:.3f} (wanted: within 0.1)\n")
-    return bool(farthest <= 0.1)
+    largest_error = np.abs(outputs - np.array(article.SWAP_TARGETS)).max()
+    print(f"  Largest error: {largest_error:.3f} (required: at most 0.1)\n")
+    return bool(largest_error <= 0.1)
 
 
 def learn_digits(backend: str, picture: Path) -> bool:
-    """Train a 64-64-10 network on scikit-learn's digits, measure it on a held-out fifth, and draw its losses."""
+    """Train a 64-64-10 network on scikit-learn's digits, draw its losses, and return whether it is 97 % accurate."""
     images, digits = require("sklearn.datasets", "sklearn").load_digits(return_X_y=True)
     split = require("sklearn.model_selection", "sklearn").train_test_split
     x, held_out_x, y, held_out_y = split(images / 16.0, digits, test_size=0.2, random_state=0, stratify=digits)
@@ -37,7 +37,7 @@ def learn_digits(backend: str, picture: Path) -> bool:
     )
     epochs, batch_size = 60, 32
     steps = epochs * -(-len(x) // batch_size)
-    began = time.perf_counter()
+    start = time.perf_counter()
     history = network.fit(
         x,
         y,
@@ -50,17 +50,17 @@ def learn_digits(backend: str, picture: Path) -> bool:
         progress=True,
         dropout=0.2,
     )
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     scores = network.backend.to_numpy(network.predict(held_out_x))
     accuracy = float(np.mean(scores.argmax(axis=-1) == held_out_y))
-    print(f"  {accuracy:.1%} of {len(held_out_y)} held-out digits are right (wanted: 97 %), after {seconds:.1f} s of training")
+    print(f"  Accuracy on {len(held_out_y)} held-out digits: {accuracy:.1%} (required: 97 %), trained in {seconds:.1f} s")
     draw_losses(history, picture)
-    print(f"  The loss of every epoch is drawn in {picture}")
+    print(f"  Loss curve: {picture}")
     return accuracy >= 0.97
 
 
 def draw_losses(history: bp.History, picture: Path) -> None:
-    """Save the loss curves as a picture."""
+    """Draw the training and validation loss of every epoch."""
     figure_class: Any = require("matplotlib.figure", "plot").Figure
     figure = figure_class(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -74,24 +74,26 @@ def draw_losses(history: bp.History, picture: Path) -> None:
 
 
 def main() -> int:
-    """Run the three parts; the exit code says whether all reached what was wanted."""
+    """Run the three parts and return 0 if all of them succeed."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch, jax, torch:cuda:0, ...")
-    parser.add_argument("--picture", type=Path, default=Path("digits-loss.png"), help="where the loss curve goes")
-    chosen = parser.parse_args()
+    parser.add_argument("--backend", default="numpy", help="numpy, cupy, torch, jax, torch:cuda:0, ... (default: numpy)")
+    parser.add_argument(
+        "--picture", type=Path, default=Path("digits-loss.png"), help="the picture to write (default: digits-loss.png)"
+    )
+    options = parser.parse_args()
     try:
-        backend = bp.select_backend(chosen.backend)
+        backend = bp.select_backend(options.backend)
     except (ValueError, ImportError, bp.BackendUnavailableError) as error:
         parser.error(str(error))
 
-    print(f"1. The article's example, on {backend.name}\n")
-    reached = portable_bp_command(["example", "--decimals", "4", "--backend", chosen.backend]) == 0
-    print("\n2. The article's truth table: the network learns to swap its inputs\n")
-    reached &= learn_swap(chosen.backend)
+    print(f"1. The article's worked example, on {backend.name}\n")
+    succeeded = portable_bp_command(["example", "--decimals", "4", "--backend", options.backend]) == 0
+    print("\n2. The article's truth table: learning to swap the inputs\n")
+    succeeded &= learn_swap(options.backend)
     print("3. Handwritten digits\n")
-    reached &= learn_digits(chosen.backend, chosen.picture)
-    print("\nAll three did what was wanted." if reached else "\nNot all three did what was wanted.")
-    return 0 if reached else 1
+    succeeded &= learn_digits(options.backend, options.picture)
+    print("\nAll three parts succeeded." if succeeded else "\nA part failed: see above.")
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":

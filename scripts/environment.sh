@@ -1,6 +1,6 @@
-# Sourced by the other scripts: makes .venv with this package and the extras named, or reuses it; sets $python.
+# Sourced by the other scripts: makes or reuses .venv, installs this package with the given extras, and sets $python.
 #   source scripts/environment.sh test torch
-# PORTABLE_BP_VENV names another folder than .venv, PORTABLE_BP_PYTHON the Python that a new one is made with.
+# PORTABLE_BP_VENV: another folder than .venv. PORTABLE_BP_PYTHON: the Python to make a new environment with.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,11 +14,11 @@ if [ ! -d "$venv" ]; then
         fi
     done
     if [ -z "$found" ]; then
-        echo "No Python 3.11 or later was found${PORTABLE_BP_PYTHON:+ as $PORTABLE_BP_PYTHON}: install one, or put it on the PATH." >&2
+        echo "No Python 3.11 or later found${PORTABLE_BP_PYTHON:+ as $PORTABLE_BP_PYTHON}: install one, or add it to the PATH." >&2
         exit 1
     fi
     echo "Making $venv with $("$found" --version)"
-    # A half-made environment would be reused for ever.
+    # A half-made environment must not be reused.
     "$found" -m venv "$venv" || { rm -rf "$venv"; echo "Python's venv module failed: on Debian, apt install python3-venv." >&2; exit 1; }
 fi
 python=$venv/bin/python
@@ -27,13 +27,13 @@ python=$venv/bin/python
 for extra in "$@"; do
     mark="$venv/has-$extra-$(cat pyproject.toml scripts/constraints.txt | cksum | tr ' ' '-')"
     if [ ! -e "$mark" ]; then
-        echo "Installing what '$extra' needs (once)"
+        echo "Installing the extra '$extra' (once)"
         "$python" -m pip install --quiet --disable-pip-version-check --constraint scripts/constraints.txt --editable ".[$extra]"
         touch "$mark"
     fi
 done
 
-# Prints the extra that brings a backend's library.
+# Print the extra that installs a backend's library.
 extra_of() {
     local cuda=cuda13
     if nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12'; then cuda=cuda12; fi
