@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ import portable_bp as bp
 from portable_bp.cli import main
 from portable_bp.guide import PAGES, Page, read_page
 from portable_bp.inspection.example import article_table
-from tests.conftest import PACKAGE, ROOT
+
+PACKAGE, ROOT = Path(bp.__file__).parent, Path(__file__).parents[1]
 
 
 def test_info_names_every_backend(capsys):

@@ -24,6 +24,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
 default_role = "py:name"
+nitpicky = True  # a name in single backticks that is not found is a warning
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say the types, with their shapes
@@ -45,12 +46,12 @@ CONTENTS = """
 
 
 class Name(PyXRefRole):
-    """A name in single backticks: it links to its description, in whichever module; a parameter has none and is code."""
+    """A name in single backticks, which links to its description in whichever module that is."""
 
     def process_link(self, env: BuildEnvironment, node: Element, explicit: bool, title: str, target: str) -> tuple[str, str]:
-        """Search all modules."""
+        """Search objects of every kind, in all modules."""
         title, target = super().process_link(env, node, explicit, title, target)
-        node["refspecific"] = True
+        node["reftype"], node["refspecific"] = "obj", True
         return title, target
 
 
