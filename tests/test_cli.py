@@ -1,4 +1,4 @@
-"""The `portable-bp` command prints what it should, and its errors are one line with the right exit code."""
+"""The command `portable-bp` prints what it should, shows the guide, and exits with the right code; errors are one line."""
 
 import os
 import pydoc
@@ -20,7 +20,7 @@ from portable_bp.inspection.example import article_table
 PACKAGE, ROOT = Path(bp.__file__).parent, Path(__file__).parents[1]
 
 
-def test_info_names_every_backend(capsys):
+def test_info_lists_every_backend(capsys):
     assert main(["info"]) == 0
     shown = capsys.readouterr().out
     for row in bp.available_backends():
@@ -29,7 +29,7 @@ def test_info_names_every_backend(capsys):
 
 
 @pytest.mark.parametrize("extra", [[], ["--decimals", "4"]])
-def test_example_meets_the_article_and_names_its_misprint(capsys, extra):
+def test_example_matches_the_article_and_marks_its_misprint(capsys, extra):
     assert main(["example", *extra]) == 0
     lines = capsys.readouterr().out.splitlines()
     marked = [line for line in lines if "<-" in line]
@@ -49,7 +49,7 @@ def test_example_on_one_backend(capsys):
     assert "strict:device2" in capsys.readouterr().out
 
 
-def test_a_number_that_is_not_the_article_s_is_an_error():
+def test_numbers_that_differ_from_the_article_are_marked():
     assert not article_table({"numpy": {"net_d1": 42.0}}, None)[1]
     column = {"net_b1": 0.1, "out_d1": 0.7201}
     table, agrees = article_table({"numpy": column}, 4)
@@ -73,7 +73,7 @@ def test_a_number_that_is_not_the_article_s_is_an_error():
         ([], "required"),
     ],
 )
-def test_wrong_calls_exit_with_2(arguments, said):
+def test_wrong_arguments_exit_with_2(arguments, said):
     if "none.safetensors" in said:
         pytest.importorskip("safetensors")
     done = subprocess.run([sys.executable, "-m", "portable_bp", *arguments], capture_output=True, text=True)
@@ -112,7 +112,7 @@ BROKEN = {
 }
 
 
-def test_info_says_what_is_wrong_with_a_library_that_is_here(tmp_path):
+def test_info_reports_libraries_that_cannot_be_imported(tmp_path):
     for library, (body, _) in BROKEN.items():
         (tmp_path / f"{library}.py").write_text(body)
     done = run_with(tmp_path, "info")
@@ -124,7 +124,7 @@ def test_info_says_what_is_wrong_with_a_library_that_is_here(tmp_path):
     assert done.returncode == 0 and len(rows) == 6 and not done.stderr
 
 
-# CuPy without a driver, as far as the backend looks at it before it asks for GPUs.
+# A CuPy without a driver, with all that the backend uses before it counts GPUs.
 WITHOUT_GPU = """
 import sys, types
 __version__ = "14.2.0"
@@ -146,7 +146,7 @@ def run_with(folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_a_gpu_that_does_not_answer_is_one_line(tmp_path):
+def test_a_gpu_that_does_not_respond_is_reported_in_one_line(tmp_path):
     for module in ("polars", "safetensors", "matplotlib", "tqdm", "onnx"):
         pytest.importorskip(module)
     library = tmp_path / "library"
@@ -179,32 +179,30 @@ def test_a_gpu_that_does_not_answer_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("quiet", [False, True])
 @pytest.mark.filterwarnings("always")
-def test_warnings_are_lines_each_once(monkeypatch, capsys, quiet):
+def test_each_warning_is_printed_once_as_a_line(monkeypatch, capsys, quiet):
     def warn(*_):
         for _ in range(3):
             warnings.warn("two\nlines", RuntimeWarning, stacklevel=1)
-        raise ValueError("it fails all the same.")
+        raise ValueError("it fails.")
 
     monkeypatch.setattr("portable_bp.cli.train_table", warn)
     shown, own = warnings.showwarning, ["--quiet"] * quiet
     assert main(["train", "table.csv", "--target", "b", "-o", "model.safetensors", *own]) == 2
-    assert capsys.readouterr().err.splitlines() == ["portable-bp: two lines"] * (not quiet) + [
-        "portable-bp: it fails all the same."
-    ]
+    assert capsys.readouterr().err.splitlines() == ["portable-bp: two lines"] * (not quiet) + ["portable-bp: it fails."]
     assert warnings.showwarning is shown
 
 
-def test_every_page_of_the_guide_is_listed():
+def test_every_file_of_the_guide_is_a_page():
     assert sorted(f"{name}.md" for name in PAGES) == sorted(path.name for path in (PACKAGE / "guide").glob("*.md"))
 
 
-def test_guide_lists_its_pages_in_order_each_on_a_line_with_title_and_first_sentence(capsys):
+def test_guide_lists_every_page_with_its_title_and_first_sentence(capsys):
     assert main(["guide"]) == 0
     _, _, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(PAGES)
     for line, page in zip(lines, map(read_page, PAGES), strict=True):
         assert page.text.startswith(f"# {page.title}\n")
-        assert line.endswith(f"{page.title}: {page.summary}") and page.summary.endswith(".")
+        assert line.endswith(f"  {page.title}. {page.summary}") and page.summary.endswith(".")
 
 
 def test_the_summary_of_a_page_is_its_first_sentence_without_links():
@@ -215,7 +213,7 @@ def test_the_summary_of_a_page_is_its_first_sentence_without_links():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_guide_prints_a_page_as_it_is(capsys, name):
+def test_guide_prints_a_page_as_markdown(capsys, name):
     assert main(["guide", name]) == 0
     assert capsys.readouterr().out.rstrip("\n") == (PACKAGE / "guide" / f"{name}.md").read_text("utf-8").rstrip("\n")
 
@@ -234,8 +232,8 @@ def test_guide_is_read_from_a_zip_file(tmp_path):
     command = [sys.executable, "-c", "import portable_bp.cli as cli; print(cli.__file__); cli.main(['guide', 'backends'])"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "package.zip"), *sys.path])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
-    place, _, page = done.stdout.partition("\n")
-    assert place.startswith(str(tmp_path / "package.zip"))
+    origin, _, page = done.stdout.partition("\n")
+    assert origin.startswith(str(tmp_path / "package.zip"))
     assert page.startswith("# ") and page.rstrip("\n") == read_page("backends").text.rstrip("\n")
 
 
