@@ -626,8 +626,8 @@ class Network:
         """Write a model file, which `load` reads on any backend, bit for bit.
 
         It is a safetensors file whose arrays are named as in PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
-        0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, `loss_function`, the dtype,
-        `notes` and the state of the random numbers. Of your own pieces it holds only the names. Notes of more than 3 MiB are
+        0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
+        ``notes`` and the state of the random numbers. Of your own pieces it holds only the names. Notes of more than 3 MiB are
         stored as arrays of bytes: notes.0, notes.1, and so on.
 
         Parameters
@@ -671,8 +671,8 @@ class Network:
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write an ONNX file that takes "x" and gives "out", for batches of any size.
 
-        It has the network's dtype and opset 13. Its metadata holds the sizes, the activations, `loss_function`, the dtype and
-        `notes` as JSON.
+        It has the network's dtype and opset 13. Its metadata holds the sizes, the activations, ``loss_function``, the dtype and
+        ``notes`` as JSON.
 
         Parameters
         ----------

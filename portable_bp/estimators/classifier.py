@@ -124,7 +124,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     classes_ : array, shape (n_classes,)
         The class labels, sorted, where X is. Labels that its library cannot hold, such as text, are in a NumPy array.
     coefs_ : list of array, each of shape (fan_in, fan_out)
-        The weights of each layer: the transposes of `portable_bp.Layer.weight`.
+        The weights of each layer: the transposes of ``portable_bp.Layer.weight``.
     intercepts_ : list of array, each of shape (fan_out,)
         The biases of each layer.
     loss_ : float
@@ -150,7 +150,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         The activation of the output layer: "softmax" for more than two classes, else "logistic".
     n_features_in_ : int
         The number of features.
-    feature_names_in_ : numpy.ndarray, shape (n_features_in_,)
+    feature_names_in_ : numpy.ndarray, shape (features,)
         The names of the features, if X is a data frame whose column names are all strings.
 
     See Also
@@ -164,7 +164,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     library's default floating-point dtype. y and the sample weights must then be on the same device or on the host; if
     scikit-learn's ``array_api_dispatch`` is on, they may be anywhere and are moved to X.
 
-    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of `sklearn.callback`. They are called for the fit and for
+    From scikit-learn 1.9 on, ``set_callbacks`` takes the callbacks of ``sklearn.callback``. They are called for the fit and for
     each epoch, or iteration of "lbfgs", with X, y and the sample weights as given to `fit`. Training stops when one returns
     True after an epoch.
 
