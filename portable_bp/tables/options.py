@@ -47,7 +47,7 @@ class TrainingOptions:
     ignored : sequence of str
         Columns to leave out.
     decimal, numbers, text, missing
-        As `CsvOptions` has them.
+        As ``CsvOptions`` has them.
     held_out : float
         The share of rows that only the final score uses.
     seed : int

@@ -60,7 +60,7 @@ class Recipe:
         return encode(self.columns, frame, dtype)
 
     def check_columns(self, path: str, frame: Any) -> None:
-        """Raise ValueError, in which `path` is the table's name, unless a frame has the recipe's columns and no others."""
+        """Raise ValueError, in which ``path`` is the table's name, unless a frame has the recipe's columns and no others."""
         kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}
         names = {column.name for column in self.columns}
         absent = [column.name for column in self.columns if column.name not in kinds]

@@ -27,7 +27,7 @@ class EarlyStopping:
     where there are several batches, it is an average over the epoch and stands for the weights after it. If the last epoch has
     the lowest loss, the last weights stay.
 
-    Each training starts afresh: the best loss of an earlier one, such as an earlier `partial_fit`, is forgotten.
+    Each training starts afresh: the best loss of an earlier one, such as an earlier ``partial_fit``, is forgotten.
 
     Parameters
     ----------

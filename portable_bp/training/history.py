@@ -53,7 +53,7 @@ class Training:
     state : object
         The state of the optimizer; None before the first epoch.
     one_step : bool
-        Whether an epoch is a single step: its training loss is then the loss of `layers_before_epoch`.
+        Whether an epoch is a single step: its training loss is then the loss of ``layers_before_epoch``.
     """
 
     layers: Sequence[Layer]
@@ -73,6 +73,6 @@ class Training:
         Parameters
         ----------
         reason : str
-            What `History.stop_reason` says.
+            What ``History.stop_reason`` says.
         """
         self.history.stop_reason = str(reason)
