@@ -548,48 +548,36 @@ class Network:
         UserWarning
             If the activation of the output layer cannot give some of the targets, such as numbers above 1 from a sigmoid.
         """
-        (activations, chosen), checked, _ = self._check_batch(x, target, loss, sample_weight)
-        data, validation = Dataset(*checked), None
-        if validation_data is not None:
-            validation_x, validation_target, weight = split_validation(validation_data)
-            try:
-                validation = Dataset(*self._check_batch(validation_x, validation_target, chosen, weight)[1])
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"in validation_data, {error}") from None
-        inputs, rows = data.inputs, None
-        samples = inputs.shape[0]
-        if isinstance(inputs, Rows):
-            data, rows = data._replace(inputs=None), functools.partial(inputs.take, self.backend)
+        chosen = resolve_loss(loss)
+        data = Dataset(*self._check_batch(x, target, chosen, sample_weight)[1])
+        validation = None if validation_data is None else self._check_validation(validation_data, chosen)
         path, every = check_checkpoint(checkpoint, checkpoint_every, resume)
         settings = Settings(
             backend=self.backend,
-            activations=activations,
+            activations=resolve_measured_activations(self.activations, chosen),
             objective=MeanLoss(chosen),
             optimizer=resolve_optimizer(optimizer, learning_rate),
             epochs=check_number(epochs, "epochs", COUNT),
-            batch_size=samples if batch_size is None else min(check_number(batch_size, "batch_size", COUNT), samples),
+            batch_size=min(data.samples, check_number(data.samples if batch_size is None else batch_size, "batch_size", COUNT)),
             rates=check_rates(dropout, len(self.layers) - 1),
             callbacks=check_callbacks(callbacks),
             progress=progress,
-            rows=rows,
         )
         generator = self._generator if seed is None else _as_generator(seed)
         if self.check_finite:
-            warn_of_bounds(self.backend, data.target, settings.activations[-1], settings.objective.loss)
+            warn_of_bounds(self.backend, data.target, settings.activations[-1], chosen)
         if path is not None:
-            run = self._describe_run(settings, data, validation)
-            fingerprints = self._fingerprint_data(data._replace(inputs=inputs), validation)
+            run, fingerprints = self._describe_run(settings, data, validation), self._fingerprint_data(data, validation)
             kept = Checkpoint(path, self.backend, run, fingerprints, self._left, every, resume)
             settings = dataclasses.replace(settings, checkpoint=kept)
+        if isinstance(data.inputs, Rows):
+            settings = dataclasses.replace(settings, rows=functools.partial(data.inputs.take, self.backend))
+            data = data._replace(inputs=None)
         training = Training(self.layers)
         try:
             train(training, settings, data, validation, generator)
         except KeyboardInterrupt:
-            goes_on = f"; resume=True goes on from {path}" if path is not None and os.path.exists(path) else ""
-            raise KeyboardInterrupt(
-                f"training was interrupted; the network is as it was after {training.epoch} of {settings.epochs} epochs"
-                f"{goes_on}"
-            ) from None
+            raise KeyboardInterrupt(_describe_interruption(training, settings)) from None
         finally:
             self.layers = tuple(training.layers)
             if training.epoch:
@@ -729,6 +717,13 @@ class Network:
         activations = resolve_measured_activations(self.activations, chosen)
         return (activations, chosen), *self._checker.batch(x, target, chosen, sample_weight)
 
+    def _check_validation(self, validation_data: Any, loss: Any) -> Dataset:
+        x, target, sample_weight = split_validation(validation_data)
+        try:
+            return Dataset(*self._check_batch(x, target, loss, sample_weight)[1])
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"in validation_data, {error}") from None
+
     def _run(
         self, doing: str, need: Callable[..., Any], function: Callable[..., Any], pieces: Sequence[Any], data: Sequence[Any]
     ) -> Any:
@@ -751,8 +746,11 @@ def load(
         The model file.
     backend : str or Backend
         As in `select_backend`. The dtype is the file's.
-    activation, output_activation : optional
-        As in `Network.from_weights`, in place of the file's: needed if they are your own.
+    activation : str, activation, or sequence of these, optional
+        Your own activations, of which the file holds only the names: one activation takes the place of all that are your own, a
+        sequence has one for each layer. If the file holds all of its activations, these replace them.
+    output_activation : str or activation, optional
+        The activation of the output layer, if it is another.
 
     Returns
     -------
@@ -775,8 +773,10 @@ def load(
     if activation is None and own:
         raise ModelFileError(
             f"{os.fspath(path)} names its writer's own activations ({', '.join(own)}), and cannot hold their code: give "
-            "them as activation."
+            "them as activation, one for all of them or a list with one for each layer."
         )
+    if activation is not None and is_one_activation(activation) and own:
+        activation = [activation if isinstance(made, str) else made for made in activations]
     generator = np.random.default_rng()
     generator.bit_generator.state = facts["generator"]
     network = Network.from_weights(
@@ -836,6 +836,13 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
 
 def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
     return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_number(seed, "seed", SEED))
+
+
+def _describe_interruption(training: Training, settings: Settings) -> str:
+    checkpoint, resumes = settings.checkpoint, ""
+    if checkpoint is not None and os.path.exists(checkpoint.path):
+        resumes = f"; resume=True goes on from {checkpoint.path}"
+    return f"training was interrupted; the network is as it was after {training.epoch} of {settings.epochs} epochs{resumes}"
 
 
 def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) -> list[Array]:

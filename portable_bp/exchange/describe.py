@@ -51,7 +51,7 @@ def is_own(description: Any) -> bool:
 def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
     """Return the piece of a description that may hold anything, or only the name if it is its writer's own."""
     if is_own(description):
-        return description["name"]
+        return _own_name(description)
     name = description.get("name") if isinstance(description, dict) else None
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"{_short(description)} is not a known {kind}")
@@ -61,6 +61,14 @@ def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
     if unknown or not all(type(value) in (int, float) for value in settings.values()):
         raise ValueError(f"{_short(description)} has settings that {make.__name__} does not have")
     return make(**settings)
+
+
+def _own_name(description: Mapping[str, Any]) -> str:
+    """Return the name of its writer's own piece; a pair of functions is named by them."""
+    parts = description.get("parts")
+    if isinstance(parts, list) and parts and all(map(is_own, parts)):
+        return "/".join(part["name"] for part in parts)
+    return description["name"]
 
 
 def remake_activations(descriptions: Sequence[Any]) -> list[Any]:

@@ -114,7 +114,7 @@ def _parts(module: Any) -> Iterator[tuple[str, Any]]:
 
 def _describe(place: str, module: Any) -> dict[str, Any]:
     if type(module) not in NAMES:
-        known = ", ".join(kind.__name__ for kind in MODULES.values())
+        known = ", ".join(dict.fromkeys(kind.__name__ for kind in MODULES.values()))
         raise _refused(place, module, f"and a Network can have only Linear, {known} and Dropout, in Sequential: use these.")
     expected, fits = REQUIRED_SETTINGS.get(type(module), ("", lambda module: True))
     if not fits(module):

@@ -82,8 +82,8 @@ def read_arrays(
         start = file.read(8)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > MAX_HEADER:
-        problem = f"has a header of {length:,} bytes, more than {MAX_HEADER:,}" if len(start) == 8 else "is too short"
-        raise ModelFileError(f"{name} {problem}: it is damaged, or not a safetensors file.")
+        problem = f"its header would take {length:,} bytes, more than {MAX_HEADER:,}" if len(start) == 8 else "it is too short"
+        raise ModelFileError(f"{name} is damaged, or not a safetensors file: {problem}.")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             block = _read_block(name, kind, file.metadata() or {})
