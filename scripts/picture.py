@@ -61,7 +61,7 @@ def draw_spirals(axes: Any) -> None:
     axes.contour(ticks, ticks, probability, levels=[0.5], colors="white", linewidths=1.5)
     for arm, color in ((0.0, RED), (1.0, BLUE)):
         axes.scatter(*x[y == arm].T, s=12, c=color, edgecolors="white", linewidths=0.4)
-    finish(axes, "Two spirals, told apart by 2-64-64-1")
+    finish(axes, "Two spirals, separated by a 2-64-64-1 network")
 
 
 def finish(axes: Any, title: str) -> None:

@@ -153,7 +153,7 @@ BAD_NETWORKS = [
     ({**NETWORK, "activation": "sigmoyd"}, ValueError, "unknown activation 'sigmoyd'"),
     ({**NETWORK, "activation": "sigmoyd"}, ValueError, "did you mean 'sigmoid'?"),
     ({**NETWORK, "activation": ["relu"]}, ValueError, "activation has 1 entries, and the network has 2 layers"),
-    ({**NETWORK, "activation": 3}, TypeError, "3 is no activation: give a name (identity, "),
+    ({**NETWORK, "activation": 3}, TypeError, "3 cannot be used as activation: give a name (identity, "),
     ({**NETWORK, "output_activation": "soft max"}, ValueError, "did you mean 'softmax'?"),
     ({**NETWORK, "initializer": "he"}, ValueError, "unknown initializer 'he'"),
     ({**NETWORK, "initializer": 3}, TypeError, "initializer is 3"),
@@ -230,7 +230,7 @@ BAD_DATA = [
     (X, TARGET[:, 0], {}, ValueError, "target has shape (12,)"),
     (X, TARGET * np.inf, {}, ValueError, "target holds NaN or infinity"),
     (X, TARGET, {"loss": "squared error"}, ValueError, "did you mean 'squared_error'?"),
-    (X, TARGET, {"loss": len}, TypeError, "is no loss: give a name (squared_error, "),
+    (X, TARGET, {"loss": len}, TypeError, "cannot be used as loss: give a name (squared_error, "),
     (
         X,
         np.full(12, 2),
@@ -259,7 +259,7 @@ BAD_DATA = [
 BAD_FITS = [
     *BAD_DATA,
     (X, TARGET, {"optimizer": "adm"}, ValueError, "did you mean 'adam'?"),
-    (X, TARGET, {"optimizer": 3}, TypeError, "3 is no optimizer"),
+    (X, TARGET, {"optimizer": 3}, TypeError, "3 cannot be used as optimizer"),
     (
         X,
         TARGET,

@@ -30,7 +30,7 @@ class Need(NamedTuple):
     per_sample: int
 
     def fitting(self, numbers: int) -> int:
-        """Return how many samples fit into memory for so many numbers, rounded down to a power of two; zero if not one does."""
+        """Return how many samples fit into the given memory, rounded down to a power of two; zero if not even one does."""
         fitting = (numbers - self.fixed) // self.per_sample
         return 2 ** (fitting.bit_length() - 1) if fitting > 0 else 0
 

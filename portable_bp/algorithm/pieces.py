@@ -19,7 +19,7 @@ def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair:
     if is_pair(given, pair):
         return pair(*given)
     raise TypeError(
-        f"{given!r} is no {kind}: give a name ({', '.join(known)}), or an object or a pair of functions "
+        f"{given!r} cannot be used as {kind}: give a name ({', '.join(known)}), or an object or a pair of functions "
         f"with {pair._fields[0]} and {pair._fields[1]}."
     )
 

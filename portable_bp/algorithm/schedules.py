@@ -164,5 +164,5 @@ class WarmUp:
 
 
 def rate_at(learning_rate: Any, count: Array) -> Array | float:
-    """Return the learning rate, a number or a function of the count, after so many updates."""
+    """Return the learning rate, a number or a function of the count, after that many updates."""
     return learning_rate(count) if callable(learning_rate) else learning_rate

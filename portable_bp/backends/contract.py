@@ -120,7 +120,7 @@ class Backend(Protocol):
         ...
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Return whether the library raises such an error when the device has not enough memory.
+        """Return whether the library raises such an error when the device runs out of memory.
 
         Parameters
         ----------

@@ -101,9 +101,9 @@ class CupyBackend(BaseBackend):
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether this is CuPy's or cuBLAS's error for a GPU; for the host, NumPy raises its own."""
-        said = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
-        told = isinstance(error, RuntimeError) and any(name in str(error) for name in said)
-        return told or isinstance(error, cupy.cuda.memory.OutOfMemoryError)
+        names = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
+        is_library_error = isinstance(error, RuntimeError) and any(name in str(error) for name in names)
+        return is_library_error or isinstance(error, cupy.cuda.memory.OutOfMemoryError)
 
     def memory(self) -> Memory:
         """Return the GPU's memory, counting CuPy's cached blocks as free, within the limit of CuPy's pool."""

@@ -123,7 +123,7 @@ class JaxBackend(BaseBackend):
 
     def memory(self) -> Memory | None:
         """Return a GPU's memory; None on a CPU."""
-        told = self.device.memory_stats() or {}
-        if not {"bytes_limit", "bytes_in_use"} <= set(told):
+        stats = self.device.memory_stats() or {}
+        if not {"bytes_limit", "bytes_in_use"} <= set(stats):
             return None
-        return Memory(max(0, told["bytes_limit"] - told["bytes_in_use"]), told["bytes_limit"])
+        return Memory(max(0, stats["bytes_limit"] - stats["bytes_in_use"]), stats["bytes_limit"])

@@ -85,7 +85,7 @@ def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: 
 
 
 def advise_smaller(name: str, numbers: int) -> Advice:
-    """Return the advice to give less data than the argument of this name, which holds so many numbers."""
+    """Return the advice to give less data than the argument of this name, which holds that many numbers."""
 
     def advise(backend: Backend, memory: Memory | None) -> str:
         free = f" and {format_free(memory)}" if memory else ""

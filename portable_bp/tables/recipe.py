@@ -137,7 +137,7 @@ class Recipe:
 
 
 def _find_non_number(series: Any) -> str:
-    """Return the first text that is no number, in brackets, which shows why a column is text."""
+    """Return the first text that is not a number, in brackets, which shows why a column is text."""
     if kind_of(series.dtype) != "text":
         return ""
     found = series.filter(series.is_not_null() & series.cast(float, strict=False).is_null())

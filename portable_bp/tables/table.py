@@ -105,7 +105,7 @@ def read_table(path: str, known: Mapping[str, ColumnFormat] | None = None, optio
     ImportError
         If polars is not installed.
     ValueError
-        If the file is no table with rows, or its columns have no unique names.
+        If the file is not a table with rows, or two of its columns have the same name.
     OSError
         If the file cannot be read.
     """

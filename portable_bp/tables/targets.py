@@ -12,7 +12,7 @@ from portable_bp.tables.fitting import compute_statistics
 from portable_bp.tables.messages import counted, quoted
 
 TASKS = ("classification", "regression")
-# Whole numbers are classes if they have so few different values, each in so many rows on average.
+# Whole numbers are classes if there are few different ones, each in many rows on average.
 MAX_WHOLE_CLASSES, MIN_ROWS_PER_CLASS = 20, 5
 MAX_CLASSES = 1000
 

@@ -58,7 +58,7 @@ class Checkpoint:
         The fingerprint of the weights that the network's last training with a checkpoint left, and that of its initial weights.
         It is updated as a training ends, so that the network can resume from its own checkpoint.
     every : int, optional
-        Save after every so many batches of an epoch too; without it, only after every epoch.
+        Also save within an epoch, after every this many batches. The default saves after every epoch only.
     resume : bool
         Whether to resume from the file, if it exists.
     """
@@ -96,7 +96,7 @@ class Saver:
             left[fingerprint_layers(self.backend, self.training.layers)] = self.initial
 
     def write_if_due(self, epoch: Epoch) -> None:
-        """Write the training within an epoch, if so many batches were learned from that it is time."""
+        """Write the training within an epoch, if as many batches were learned from as `every` says."""
         if self.checkpoint.every is not None and epoch.batches % self.checkpoint.every == 0:
             self.write(epoch)
 

@@ -35,7 +35,7 @@ class Losses(NamedTuple):
 
 
 def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> Losses:
-    """Return the losses of an epoch of so many samples."""
+    """Return the losses of an epoch of that many samples."""
     layers, error = progress.layers, None
     if validation is not None:
         error = attempt(

@@ -85,7 +85,7 @@ class CaseData(NamedTuple):
 
     x: np.ndarray
     target: np.ndarray
-    weights: list[Any]  # one a layer, (fan_out, fan_in)
+    weights: list[Any]  # of each layer, (fan_out, fan_in)
     biases: list[Any]
 
 

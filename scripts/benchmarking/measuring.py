@@ -75,7 +75,7 @@ class Lineup:
         self.contestants.append(networks[0])
 
     def predict(self, samples: int) -> dict[str, list[float]]:
-        """Return the seconds of every contestant's prediction of so many samples, one a round."""
+        """Return the seconds of every contestant's prediction of that many samples, one for each round."""
         x = draw(self.case, samples).x
         turns: dict[str, Turn] = {}
         for contestant in self.contestants:

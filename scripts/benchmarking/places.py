@@ -27,7 +27,7 @@ class Place:
     keep_going: bool = False  # whether a failure of one contestant leaves the others
     peers: tuple[str, ...] = ()  # in the order of the table's columns
     targets: dict[str, dict[str, float]] = field(default_factory=dict)  # the largest ratio of a step, by network and peer
-    adam_allowance: float = 1.0  # Adam's targets are so many times as large
+    adam_allowance: float = 1.0  # the factor by which Adam's targets are larger
     copied: int = 0  # numbers that are copied to measure the memory's bandwidth
     tests: str = ""  # a pattern of the files of tests to run
 

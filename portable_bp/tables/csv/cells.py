@@ -12,7 +12,7 @@ from portable_bp.common.lookup import require
 from portable_bp.tables.csv.formats import MAX_PYTHON_STRINGS, MISSING_MARKERS
 from portable_bp.tables.messages import counted
 
-# Columns with at most so many cells are short: those of a batch are joined, and Python counts the values of one.
+# Columns with at most this many cells are short: those of a batch are joined, and Python counts the values of one.
 SHORT_COLUMN = 10_000
 
 

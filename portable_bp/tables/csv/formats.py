@@ -56,7 +56,7 @@ class ColumnFormat:
         return rf"^[+-]?(?:(?:[0-9]+{groups})(?:{decimal}[0-9]*)?{power}|{decimal}[0-9]+{power}|(?i:inf(?:inity)?))$"
 
     def to_numbers(self, text: Any) -> Any:
-        """Convert a series of strings to int64 or float64, null where a string is no number."""
+        """Convert a series of strings to int64 or float64, null where a string is not a number."""
         text = normalize(text, self.unit).str.extract(f"({self.pattern})")
         for mark, replacement in ((self.thousands, ""), (self.decimal, ".")):
             text = text.str.replace_all(mark, replacement, literal=True) if mark not in ("", replacement) else text

@@ -30,7 +30,7 @@ from portable_bp.tables.csv.scan import PlainNumbers, Scan, scan_columns
 from portable_bp.tables.csv.splitting import Cells
 from portable_bp.tables.options import CsvOptions
 
-# If so many cells are numbers, the others are mistakes; if so many are, the user should know why the column is text.
+# Above the first share of numbers, the other cells are mistakes; above the second, the user is told why the column is text.
 MISTAKE_SHARE, MIXED_SHARE = 0.9, 0.5
 # What may be assumed of a column, as the beginning of a line that goes on with the columns and an example of each.
 ASSUMPTIONS = {

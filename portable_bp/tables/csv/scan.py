@@ -12,7 +12,7 @@ from portable_bp.tables.csv.formats import BOOLEAN, CODE, EXPONENT, MISSING_MARK
 
 # Float64 has all whole numbers below this one.
 EXACT = 2.0**53
-# A point that is no thousands separator, and an exponent.
+# A point that is not a thousands separator, and an exponent.
 DECIMAL_POINT = r"\.(?:[0-9]{0,2}|[0-9]{4,})$|^[+-]?(?:0[0-9]*|[0-9]{4,})?\.|[eE]"
 
 
