@@ -1,7 +1,7 @@
 """How the tests run: on which backends, what a missing library does, and what is printed and recorded about it.
 
-- A test with the fixture ``way`` runs once on every target in `tests/support/targets.py` that is usable here. The end of the
-  output says why the others are not, and so does one skipped test for each of them (`tests/backends/test_targets.py`).
+- A test with the fixture ``on_target`` runs once on every target in `tests/support/targets.py` that is usable here. The end of
+  the output says why the others are not, and so does one skipped test for each of them (`tests/backends/test_targets.py`).
 - ``PORTABLE_BP_TARGETS=numpy,jax`` selects targets, and ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be usable.
 - ``PORTABLE_BP_WITHOUT=torch,onnx`` hides libraries, also from the processes that tests start (`tests/hidden`).
 - A test that needs an optional library that is not installed is skipped, with the error's message as the reason.
@@ -41,9 +41,9 @@ def pytest_configure():
 
 
 @pytest.fixture
-def way(request, monkeypatch):
+def on_target(request, monkeypatch):
     """Run the test once on every usable target."""
-    request.node.user_properties.append(("way", request.param))
+    request.node.user_properties.append(("on_target", request.param))
     with arranged(request.param, monkeypatch):
         yield Target(request.param)
 
@@ -58,8 +58,8 @@ def torch():
 
 def pytest_generate_tests(metafunc):
     marked = (mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
-    if "way" in metafunc.fixturenames and not any("way" in names for names in marked):
-        metafunc.parametrize("way", TARGETS, indirect=True)
+    if "on_target" in metafunc.fixturenames and not any("on_target" in names for names in marked):
+        metafunc.parametrize("on_target", TARGETS, indirect=True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -79,7 +79,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def lacks_target(item):
-    name = parameter(item, "way")
+    name = parameter(item, "on_target")
     return name in TARGETS and name not in usable()
 
 
@@ -138,7 +138,7 @@ def pytest_pyfunc_call(pyfuncitem):
 
 def pytest_runtest_logreport(report):
     if report.when == "call" and report.passed:
-        passed.update(name for key, name in report.user_properties if key == "way")
+        passed.update(name for key, name in report.user_properties if key == "on_target")
 
 
 def pytest_terminal_summary(terminalreporter):

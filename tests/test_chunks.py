@@ -50,8 +50,8 @@ def test_spans():
 
 
 @pytest.mark.parametrize("kind", ["numpy", "float32", "list", "frame", "own"])
-def test_chunks_give_the_same_as_all_at_once(way, kind, monkeypatch):
-    network = way.network([3, 5, 2], seed=0)
+def test_chunks_give_the_same_as_all_at_once(on_target, kind, monkeypatch):
+    network = on_target.network([3, 5, 2], seed=0)
     made = {
         "numpy": X,
         "float32": X.astype("float32"),
@@ -59,9 +59,9 @@ def test_chunks_give_the_same_as_all_at_once(way, kind, monkeypatch):
         "frame": pd.DataFrame(X),
         "own": network.backend.asarray(X),
     }
-    expected = way.values(network.predict(made[kind]))
+    expected = on_target.values(network.predict(made[kind]))
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 4 * 5 + 1)
-    way.assert_close(network.predict(made[kind]), expected)
+    on_target.assert_close(network.predict(made[kind]), expected)
 
 
 def test_host_data_are_moved_chunk_by_chunk(small_chunks):

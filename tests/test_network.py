@@ -14,118 +14,118 @@ X = np.random.default_rng(0).normal(size=(12, 3))
 TARGET = np.random.default_rng(1).normal(size=(12, 2))
 
 
-def test_the_same_seed_gives_the_same_weights_everywhere(way):
+def test_the_same_seed_gives_the_same_weights_everywhere(on_target):
     expected = bp.Network([3, 5, 2], backend="numpy", dtype="float64", seed=7)
-    for mine, theirs in zip(way.network([3, 5, 2], seed=7).layers, expected.layers, strict=True):
-        way.assert_close(mine.weight, theirs.weight, rtol=0.0)
-        way.assert_close(mine.bias, np.zeros_like(theirs.bias), rtol=0.0)
-    single = way.network([3, 5, 2], seed=7, dtype="float32").layers[0].weight
-    way.assert_close(single, expected.layers[0].weight.astype(np.float32), rtol=0.0, dtype="float32")
+    for mine, theirs in zip(on_target.network([3, 5, 2], seed=7).layers, expected.layers, strict=True):
+        on_target.assert_close(mine.weight, theirs.weight, rtol=0.0)
+        on_target.assert_close(mine.bias, np.zeros_like(theirs.bias), rtol=0.0)
+    single = on_target.network([3, 5, 2], seed=7, dtype="float32").layers[0].weight
+    on_target.assert_close(single, expected.layers[0].weight.astype(np.float32), rtol=0.0, dtype="float32")
 
 
-def test_one_sample_and_a_batch(way):
-    network = way.network([3, 5, 2], seed=0)
-    batch = way.values(network.predict(X))
+def test_one_sample_and_a_batch(on_target):
+    network = on_target.network([3, 5, 2], seed=0)
+    batch = on_target.values(network.predict(X))
     assert batch.shape == (12, 2)
     assert network.predict(X[0]).shape == (2,)
-    way.assert_close(network.predict(X[0]), batch[0])
-    way.assert_close(network.loss(X, TARGET), 0.5 * ((batch - TARGET) ** 2).sum(axis=1).mean())
-    way.assert_close(network.loss(X[0], TARGET[0]), 0.5 * ((batch[0] - TARGET[0]) ** 2).sum())
+    on_target.assert_close(network.predict(X[0]), batch[0])
+    on_target.assert_close(network.loss(X, TARGET), 0.5 * ((batch - TARGET) ** 2).sum(axis=1).mean())
+    on_target.assert_close(network.loss(X[0], TARGET[0]), 0.5 * ((batch[0] - TARGET[0]) ** 2).sum())
     assert network.input_gradient(X, TARGET).shape == (12, 3)
     assert network.input_gradient(X[0], TARGET[0]).shape == (3,)
 
 
-def test_hidden_is_every_layer_s_out(way):
-    network = way.network([3, 5, 2], "tanh", seed=0)
+def test_hidden_is_every_layer_s_out(on_target):
+    network = on_target.network([3, 5, 2], "tanh", seed=0)
     hidden, out = network.hidden(X)
-    way.assert_close(hidden, np.tanh(X @ way.values(network.layers[0].weight).T))
-    way.assert_close(out, way.values(network.predict(X)))
+    on_target.assert_close(hidden, np.tanh(X @ on_target.values(network.layers[0].weight).T))
+    on_target.assert_close(out, on_target.values(network.predict(X)))
     assert [part.shape for part in network.hidden(X[0])] == [(5,), (2,)]
 
 
-def test_input_gradient_agrees_with_finite_differences(way):
-    network = way.network([3, 5, 2], "gelu", seed=0)
-    found = way.values(network.input_gradient(X, TARGET))
+def test_input_gradient_agrees_with_finite_differences(on_target):
+    network = on_target.network([3, 5, 2], "gelu", seed=0)
+    found = on_target.values(network.input_gradient(X, TARGET))
     for row, column in ((0, 0), (11, 2)):
         ends = []
         for move in (1e-5, -1e-5):
             moved = X.copy()
             moved[row, column] += move
-            ends.append(float(way.values(network.loss(moved, TARGET))))
+            ends.append(float(on_target.values(network.loss(moved, TARGET))))
         assert found[row, column] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-9)
 
 
-def test_gradient_has_the_shapes_of_the_layers(way):
+def test_gradient_has_the_shapes_of_the_layers(on_target):
     for bias in (True, False):
-        network = way.network([3, 5, 2], bias=bias, seed=0)
+        network = on_target.network([3, 5, 2], bias=bias, seed=0)
         for layer, slope in zip(network.layers, network.gradient(X, TARGET), strict=True):
             assert isinstance(slope, bp.Layer)
             assert slope.weight.shape == layer.weight.shape
             assert (slope.bias is None) == (not bias)
 
 
-def test_activations_by_layer_and_by_pair(way):
+def test_activations_by_layer_and_by_pair(on_target):
     def double(net):
         return 2.0 * net
 
     def doubled(slope, signal):
         return 2.0 * slope
 
-    network = way.network([3, 5, 2], ["relu", (double, doubled)], seed=0)
-    linear = way.network([3, 5, 2], "relu", "identity", seed=0)
-    way.assert_close(network.predict(X), 2.0 * way.values(linear.predict(X)))
+    network = on_target.network([3, 5, 2], ["relu", (double, doubled)], seed=0)
+    linear = on_target.network([3, 5, 2], "relu", "identity", seed=0)
+    on_target.assert_close(network.predict(X), 2.0 * on_target.values(linear.predict(X)))
     pair = (double, doubled)
-    assert way.network([3, 5, 2], pair, pair).activations == way.network([3, 5, 2], [pair, pair]).activations
-    assert way.network([3, 5], [bp.activations.Tanh]).activations == (bp.activations.Tanh(),)
+    assert on_target.network([3, 5, 2], pair, pair).activations == on_target.network([3, 5, 2], [pair, pair]).activations
+    assert on_target.network([3, 5], [bp.activations.Tanh]).activations == (bp.activations.Tanh(),)
 
 
-def test_classes_and_one_hot_rows_agree(way):
-    network = way.network([3, 5, 4], "tanh", "identity", seed=0)
+def test_classes_and_one_hot_rows_agree(on_target):
+    network = on_target.network([3, 5, 4], "tanh", "identity", seed=0)
     classes = np.arange(12) % 4
     by_class = network.loss(X, classes, "cross_entropy")
-    way.assert_close(by_class, way.values(network.loss(X, np.eye(4)[classes], "cross_entropy")))
-    way.assert_close(network.loss(X, classes.tolist(), "cross_entropy"), way.values(by_class))
+    on_target.assert_close(by_class, on_target.values(network.loss(X, np.eye(4)[classes], "cross_entropy")))
+    on_target.assert_close(network.loss(X, classes.tolist(), "cross_entropy"), on_target.values(by_class))
     there = network.backend.asarray(classes, "int32")
-    way.assert_close(network.loss(X, there, "cross_entropy"), way.values(by_class))
+    on_target.assert_close(network.loss(X, there, "cross_entropy"), on_target.values(by_class))
     assert network.loss(X[0], 3, "cross_entropy").shape == ()
 
 
-def test_one_output_takes_a_1d_target(way):
-    network = way.network([3, 5, 1], seed=0)
-    way.assert_close(network.loss(X, TARGET[:, 0]), way.values(network.loss(X, TARGET[:, :1])))
+def test_one_output_takes_a_1d_target(on_target):
+    network = on_target.network([3, 5, 1], seed=0)
+    on_target.assert_close(network.loss(X, TARGET[:, 0]), on_target.values(network.loss(X, TARGET[:, :1])))
     assert network.loss(X[0], 0.5).shape == ()
 
 
-def test_arrays_of_the_backend_stay_where_they_are(way):
-    network = way.network([3, 5, 2], seed=0)
+def test_arrays_of_the_backend_stay_where_they_are(on_target):
+    network = on_target.network([3, 5, 2], seed=0)
     x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
-    way.assert_close(network.loss(x, target), way.values(network.loss(X, TARGET)))
+    on_target.assert_close(network.loss(x, target), on_target.values(network.loss(X, TARGET)))
     network.fit(x, target, epochs=2, batch_size=5)
-    way.values(network.layers[0].weight)
+    on_target.values(network.layers[0].weight)
 
 
-def test_from_weights_copies(way):
+def test_from_weights_copies(on_target):
     weight = np.ones((2, 3))
-    given = way.backend().asarray(np.zeros((2, 2)))
-    network = bp.Network.from_weights([weight, given], backend=way.flag, dtype="float64")
+    given = on_target.backend().asarray(np.zeros((2, 2)))
+    network = bp.Network.from_weights([weight, given], backend=on_target.flag, dtype="float64")
     weight[:] = 5.0
-    way.assert_close(network.layers[0].weight, np.ones((2, 3)))
+    on_target.assert_close(network.layers[0].weight, np.ones((2, 3)))
     assert network.layers[1].weight is not given
     assert network.sizes == (3, 2, 2)
     assert network.layers[0].bias is None
 
 
-def test_to_copies_the_network_to_another_backend(way):
+def test_to_copies_the_network_to_another_backend(on_target):
     network = bp.Network([3, 5, 2], ["relu", "softmax"], backend="numpy", dtype="float64", seed=3)
-    moved = network.to(way.flag)
-    way.assert_close(moved.predict(X), network.predict(X))
+    moved = network.to(on_target.flag)
+    on_target.assert_close(moved.predict(X), network.predict(X))
     assert moved.activations == network.activations
-    assert bp.Network([3, 2], backend="numpy", check_finite=False).to(way.flag).check_finite is False
-    way.assert_close(moved.to(way.flag, dtype="float32").predict(X), network.predict(X), rtol=1e-4, dtype="float32")
+    assert bp.Network([3, 2], backend="numpy", check_finite=False).to(on_target.flag).check_finite is False
+    on_target.assert_close(moved.to(on_target.flag, dtype="float32").predict(X), network.predict(X), rtol=1e-4, dtype="float32")
     probabilities = np.tile([0.25, 0.75], (12, 1))
     network.fit(X, probabilities, epochs=2, batch_size=5)
     moved.fit(X, probabilities, epochs=2, batch_size=5)  # the same random numbers follow
-    way.assert_close(moved.layers[0].weight, network.layers[0].weight, rtol=1e-10)
+    on_target.assert_close(moved.layers[0].weight, network.layers[0].weight, rtol=1e-10)
 
 
 def test_custom_initializers():
@@ -304,8 +304,8 @@ def test_bad_fits_change_nothing(x, target, options, error, said):
 
 
 @pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_DATA)
-def test_bad_data_are_refused_alike_by_every_backend(way, x, target, options, error, said):
-    network = way.network([3, 5, 2], seed=0)
+def test_bad_data_are_refused_alike_by_every_backend(on_target, x, target, options, error, said):
+    network = on_target.network([3, 5, 2], seed=0)
     for method in (network.loss, network.gradient, network.input_gradient):
         with pytest.raises(error, match=re.escape(said)):
             method(x, target, **options)
@@ -326,13 +326,13 @@ class Callable:
         return slope
 
 
-def test_two_callable_activations_are_not_taken_for_a_pair(way):
-    network = way.network([3, 5, 2], [Callable(lambda net: net), Callable(lambda net: 2.0 * net)], seed=0)
-    way.assert_close(network.to(way.flag).predict(X), way.values(network.predict(X)))
+def test_two_callable_activations_are_not_taken_for_a_pair(on_target):
+    network = on_target.network([3, 5, 2], [Callable(lambda net: net), Callable(lambda net: 2.0 * net)], seed=0)
+    on_target.assert_close(network.to(on_target.flag).predict(X), on_target.values(network.predict(X)))
 
 
-def test_classes_of_the_own_library_are_not_wrapped(way):
-    network = way.network([3, 5, 2], seed=0)
+def test_classes_of_the_own_library_are_not_wrapped(on_target):
+    network = on_target.network([3, 5, 2], seed=0)
     xp, device = network.backend.xp, network.backend.device
     far = xp.asarray([2**32 + 1] * 12, dtype=xp.int64, device=device)
     with pytest.raises(ValueError, match="this loss takes classes from 0 to 1|int32 represents numbers only up to"):
@@ -357,7 +357,7 @@ def test_target_bounds_hold_without_check_finite():
         network.loss(X, np.full((12, 2), 100.0), "binary_cross_entropy")
 
 
-def test_check_finite_false_accepts_nan_and_infinity(way):
-    network = way.network([3, 5, 2], seed=0, check_finite=False)
-    out = way.values(network.predict(NAN))
+def test_check_finite_false_accepts_nan_and_infinity(on_target):
+    network = on_target.network([3, 5, 2], seed=0, check_finite=False)
+    out = on_target.values(network.predict(NAN))
     assert np.isnan(out[1]).all() and np.isfinite(out[0]).all()

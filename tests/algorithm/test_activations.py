@@ -23,8 +23,8 @@ def test_value_agrees_with_pytorch(torch, name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "exp"])
-def test_far_out_nets_give_finite_numbers(way, name, dtype):
-    backend, activation = way.backend(dtype), BY_NAME[name]()
+def test_far_out_nets_give_finite_numbers(on_target, name, dtype):
+    backend, activation = on_target.backend(dtype), BY_NAME[name]()
     net = backend.asarray([[-1e4, -100.0, -1.0, 0.0, 1.0, 100.0, 1e4]])
 
     def both(net):
@@ -32,13 +32,13 @@ def test_far_out_nets_give_finite_numbers(way, name, dtype):
         return out, activation.delta(net, Signal(net, out))
 
     for array in backend.compile(both)(net):
-        assert np.isfinite(way.values(array, dtype)).all()
+        assert np.isfinite(on_target.values(array, dtype)).all()
 
 
-def test_sigmoid_keeps_its_tail(way):
-    backend = way.backend()
+def test_sigmoid_keeps_its_tail(on_target):
+    backend = on_target.backend()
     found = backend.compile(bp.activations.Sigmoid().value)(backend.asarray([-700.0, -40.0, 40.0]))
-    way.assert_close(found, [np.exp(-700.0), np.exp(-40.0), 1.0])
+    on_target.assert_close(found, [np.exp(-700.0), np.exp(-40.0), 1.0])
 
 
 @pytest.mark.parametrize(

@@ -55,26 +55,26 @@ def test_value_agrees_with_scikit_learn():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_cross_entropies_at_ten_thousand(way, dtype):
+def test_cross_entropies_at_ten_thousand(on_target, dtype):
     """For large nets, the error of a wrong prediction is the net itself, and that of a right one is zero."""
-    backend = way.backend(dtype)
+    backend = on_target.backend(dtype)
     out = backend.asarray([[1e4, -1e4], [-1e4, 1e4], [0.0, 0.0]])
     classes, one_hot = backend.asarray([1, 1, 1], "int32"), backend.asarray([[0.0, 1.0]] * 3)
     loss = bp.losses.CrossEntropy()
     for target in (classes, one_hot):
         run = backend.compile(lambda out, target: (loss.value(out, target), loss.slope(out, target)))
         value, slope = run(out, target)
-        way.assert_close(value, [2e4, 0.0, np.log(2.0)], rtol=1e-6, dtype=dtype)
-        way.assert_close(slope, [[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]], rtol=1e-6, atol=2e-38, dtype=dtype)
+        on_target.assert_close(value, [2e4, 0.0, np.log(2.0)], rtol=1e-6, dtype=dtype)
+        on_target.assert_close(slope, [[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]], rtol=1e-6, atol=2e-38, dtype=dtype)
     binary = bp.losses.BinaryCrossEntropy()
     value, slope = backend.compile(lambda out, target: (binary.value(out, target), binary.slope(out, target)))(out, one_hot)
-    way.assert_close(value, [2e4, 0.0, 2.0 * np.log(2.0)], rtol=1e-6, dtype=dtype)
-    way.assert_close(slope, [[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]], rtol=1e-6, atol=2e-38, dtype=dtype)
+    on_target.assert_close(value, [2e4, 0.0, 2.0 * np.log(2.0)], rtol=1e-6, dtype=dtype)
+    on_target.assert_close(slope, [[1.0, -1.0], [0.0, 0.0], [0.5, -0.5]], rtol=1e-6, atol=2e-38, dtype=dtype)
 
 
-def test_a_loss_without_sums_over_outputs_is_refused(way):
+def test_a_loss_without_sums_over_outputs_is_refused(on_target):
     own = (lambda out, target: (out - target) ** 2, lambda out, target: 2.0 * (out - target))
-    network = way.network([2, 3, 2], seed=0)
+    network = on_target.network([2, 3, 2], seed=0)
     with pytest.raises(
         ValueError, match=r"values of shape \(5, 2\) for outputs of shape \(5, 2\): .* one number for each sample"
     ):
@@ -84,10 +84,10 @@ def test_a_loss_without_sums_over_outputs_is_refused(way):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("net", [-50.0, -95.0, -104.0, -800.0])
 @pytest.mark.parametrize("target", [0.0, 1.0, 5.0, 1e6])
-def test_poisson_over_exp_at_rates_that_underflow(way, net, target, dtype):
+def test_poisson_over_exp_at_rates_that_underflow(on_target, net, target, dtype):
     """dE/dnet of exp is out - target, however small the rate."""
-    network = bp.Network.from_weights([[[1.0]]], [[0.0]], "exp", backend=way.flag, dtype=dtype)
-    slope = way.values(network.gradient([net], [target], "poisson")[0].bias, dtype)
+    network = bp.Network.from_weights([[[1.0]]], [[0.0]], "exp", backend=on_target.flag, dtype=dtype)
+    slope = on_target.values(network.gradient([net], [target], "poisson")[0].bias, dtype)
     np.testing.assert_allclose(slope, -target, rtol=1e-5, atol=1e-20)
 
 

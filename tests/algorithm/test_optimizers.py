@@ -37,9 +37,9 @@ AGAINST_PYTORCH = [
 
 
 @pytest.mark.parametrize(("name", "optimizer", "make"), AGAINST_PYTORCH)
-def test_updates_agree_with_pytorch(torch, way, name, optimizer, make):
+def test_updates_agree_with_pytorch(torch, on_target, name, optimizer, make):
     """The error is the sum of p^4 / 4, so its slopes change with the parameters."""
-    backend = way.backend()
+    backend = on_target.backend()
     layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
     theirs = [torch.tensor(part, requires_grad=True) for part in flatten(start())]
     stepper = make(torch, theirs)
@@ -54,20 +54,20 @@ def test_updates_agree_with_pytorch(torch, way, name, optimizer, make):
         sum((part**4).sum() / 4 for part in theirs).backward()
         stepper.step()
     for mine, other in zip(flatten(layers), theirs, strict=True):
-        way.assert_close(mine, other.detach().numpy(), rtol=1e-10)
+        on_target.assert_close(mine, other.detach().numpy(), rtol=1e-10)
     assert backend.to_numpy(state.count) == 12
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_float32_and_no_biases(way, name):
-    backend, optimizer = way.backend("float32"), OPTIMIZERS[name]()
+def test_float32_and_no_biases(on_target, name):
+    backend, optimizer = on_target.backend("float32"), OPTIMIZERS[name]()
     layers = [Layer(backend.asarray(w), None) for w, _ in start()]
     state = backend.compile(optimizer.init)(layers)
     for _ in range(2):
         layers, state = backend.compile(optimizer.update)(layers, state, layers)
     for layer in layers:
         assert layer.bias is None
-        assert np.isfinite(way.values(layer.weight, "float32")).all()
+        assert np.isfinite(on_target.values(layer.weight, "float32")).all()
 
 
 def test_penalties_descend_the_penalized_error():
@@ -95,20 +95,20 @@ def test_l2_agrees_with_pytorch_s_weight_decay(torch):
 
 
 @pytest.mark.parametrize("norm", [0.5, 100.0])
-def test_clipping_agrees_with_pytorch(torch, way, norm):
-    backend, gradient = way.backend(), start(1)
+def test_clipping_agrees_with_pytorch(torch, on_target, norm):
+    backend, gradient = on_target.backend(), start(1)
     theirs = [torch.tensor(part, requires_grad=True) for part in flatten(gradient)]
     for part in theirs:
         part.grad = part.detach().clone()
     total = torch.nn.utils.clip_grad_norm_(theirs, norm)
     there = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in gradient]
-    way.assert_close(backend.compile(gradient_norm)(there), total.item())
+    on_target.assert_close(backend.compile(gradient_norm)(there), total.item())
 
     optimizer = bp.optimizers.Clipped(bp.optimizers.SGD(1.0), norm=norm)
     layers = [Layer(backend.asarray(np.zeros_like(w)), backend.asarray(np.zeros_like(b))) for w, b in gradient]
     after, _ = backend.compile(lambda g, p: optimizer.update(g, optimizer.init(p), p))(there, layers)
     for mine, other in zip(flatten(after), theirs, strict=True):
-        way.assert_close(mine, -other.grad.numpy(), rtol=1e-5)  # PyTorch adds 1e-6 to the norm that it divides by
+        on_target.assert_close(mine, -other.grad.numpy(), rtol=1e-5)  # PyTorch adds 1e-6 to the norm that it divides by
 
 
 def test_each_network_of_a_population_is_clipped_by_its_own_norm():
@@ -135,17 +135,17 @@ def test_adam_with_epsilon_on_the_uncorrected_root_is_scikit_learns():
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_steered_rate_can_change_with_each_update(way, name):
-    backend = way.backend()
+def test_a_steered_rate_can_change_with_each_update(on_target, name):
+    backend = on_target.backend()
     layers = [Layer(backend.asarray(w), backend.asarray(b)) for w, b in start()]
     rates = [0.01, 0.01, 0.002, 0.05]
     steered = bp.optimizers.Steered(OPTIMIZERS[name](0.01))
     chosen = OPTIMIZERS[name](lambda count: backend.asarray(rates)[int(count)] + 0.0 * count)
-    with way.current():
+    with on_target.current():
         mine, theirs = (layers, steered.init(layers)), (layers, chosen.init(layers))
         for rate in rates:
             (mine_now, state), (theirs_now, _) = mine, theirs
             mine = steered.update(mine_now, state._replace(rate=backend.asarray(rate)), mine_now)
             theirs = chosen.update(theirs_now, theirs[1], theirs_now)
     for ours, expected in zip(mine[0], theirs[0], strict=True):
-        way.assert_close(ours.weight, backend.to_numpy(expected.weight), rtol=1e-14)
+        on_target.assert_close(ours.weight, backend.to_numpy(expected.weight), rtol=1e-14)

@@ -142,9 +142,9 @@ def test_the_same_layer_can_be_used_twice():
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_leading_axes_are_networks_of_their_own(way, activation, loss):
+def test_leading_axes_are_networks_of_their_own(on_target, activation, loss):
     generator = np.random.default_rng(1)
-    backend = way.backend()
+    backend = on_target.backend()
     samples, outputs = 3, 2
     weights = [generator.normal(size=(4, 3, 5)), generator.normal(size=(4, outputs, 3))]
     biases = [generator.normal(size=(4, 3)), generator.normal(size=(4, outputs))]
@@ -159,17 +159,17 @@ def test_leading_axes_are_networks_of_their_own(way, activation, loss):
     for member in range(4):
         layers = [Layer(w[member], b[member]) for w, b in zip(weights, biases, strict=True)]
         alone = propagate(chosen, measure, layers, inputs, target)
-        np.testing.assert_allclose(way.values(passed.error)[member], alone.error, rtol=1e-12)
+        np.testing.assert_allclose(on_target.values(passed.error)[member], alone.error, rtol=1e-12)
         for found, expected in zip(passed.gradient, alone.gradient, strict=True):
-            np.testing.assert_allclose(way.values(found.weight)[member], expected.weight, rtol=1e-10, atol=1e-13)
-            np.testing.assert_allclose(way.values(found.bias)[member], expected.bias, rtol=1e-10, atol=1e-13)
+            np.testing.assert_allclose(on_target.values(found.weight)[member], expected.weight, rtol=1e-10, atol=1e-13)
+            np.testing.assert_allclose(on_target.values(found.bias)[member], expected.bias, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_float32_stays_float32(way, activation, loss):
+def test_float32_stays_float32(on_target, activation, loss):
     names = [activation, "exp" if loss == "poisson" else activation]
-    backend = way.backend("float32")
+    backend = on_target.backend("float32")
     generator = np.random.default_rng(2)
     layers = [
         Layer(backend.asarray(generator.normal(size=shape) / 4), backend.asarray(np.zeros(shape[0])))
@@ -186,7 +186,7 @@ def test_float32_stays_float32(way, activation, loss):
     arrays = [passed.error, *passed.deltas]
     arrays += [part for signal in passed.signals for part in signal] + flatten(passed.gradient)
     for array in arrays:
-        assert np.isfinite(way.values(array, "float32")).all()
+        assert np.isfinite(on_target.values(array, "float32")).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -31,12 +31,12 @@ class Far(NamedTuple):
         return 0.0 * out
 
 
-def test_equal_pieces_of_different_types_are_not_taken_for_each_other(way):
+def test_equal_pieces_of_different_types_are_not_taken_for_each_other(on_target):
     """Named tuples compare by their fields alone."""
     assert Near(1.0) == Far(1.0)
-    network = way.network([2, 2], seed=0)
-    assert float(way.values(network.loss(X, X, Near(1.0)))) < 1.0
-    assert float(way.values(network.loss(X, X, Far(1.0)))) == 200.0
+    network = on_target.network([2, 2], seed=0)
+    assert float(on_target.values(network.loss(X, X, Near(1.0)))) < 1.0
+    assert float(on_target.values(network.loss(X, X, Far(1.0)))) == 200.0
 
 
 @dataclass(frozen=True)

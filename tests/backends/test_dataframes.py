@@ -42,7 +42,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("dtype", TAKEN)
-def test_columns_of_numbers_are_taken(pandas, dtype, way):
+def test_columns_of_numbers_are_taken(pandas, dtype, on_target):
     column = pandas.Series(TAKEN[dtype], dtype=dtype, name="own")
     for frame in (
         pandas.DataFrame({"own": column}),
@@ -52,8 +52,8 @@ def test_columns_of_numbers_are_taken(pandas, dtype, way):
         pandas.DataFrame({("a", 1): column, ("a", 2): column}),
     ):
         expected = frame.astype("float64").to_numpy()
-        way.assert_close(way.backend().asarray(frame), expected)
-    way.assert_close(way.backend().asarray(column), column.astype("float64").to_numpy())
+        on_target.assert_close(on_target.backend().asarray(frame), expected)
+    on_target.assert_close(on_target.backend().asarray(column), column.astype("float64").to_numpy())
 
 
 REFUSED = [
@@ -133,14 +133,14 @@ def test_what_has_no_rows_or_columns(pandas):
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "UInt8", "Float32", "Boolean"])
-def test_columns_of_polars(polars, dtype, way):
+def test_columns_of_polars(polars, dtype, on_target):
     column = polars.Series("own", [1, 0], dtype=polars.Int64).cast(getattr(polars, dtype))
     frame = polars.DataFrame({"own": column, "other": [0.5, 1.5]})
-    way.assert_close(way.backend().asarray(frame), frame.cast(polars.Float64).to_numpy())
-    way.assert_close(way.backend().asarray(column), column.cast(polars.Float64).to_numpy())
+    on_target.assert_close(on_target.backend().asarray(frame), frame.cast(polars.Float64).to_numpy())
+    on_target.assert_close(on_target.backend().asarray(column), column.cast(polars.Float64).to_numpy())
     gaps = frame.with_columns(polars.Series("own", [1, None]).cast(getattr(polars, dtype)))
     with pytest.raises(TypeError, match=rf"column 'own' \({dtype}\) holds missing values"):
-        way.backend().asarray(gaps)
+        on_target.backend().asarray(gaps)
 
 
 @pytest.mark.parametrize(

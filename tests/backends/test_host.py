@@ -29,9 +29,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("data", "error", "said"), BAD)
-def test_what_no_backend_takes(way, data, error, said):
+def test_what_no_backend_takes(on_target, data, error, said):
     with pytest.raises(error, match=said):
-        way.backend("float32").asarray(data)
+        on_target.backend("float32").asarray(data)
 
 
 def test_integers_that_are_objects_are_told_from_large_ones():
@@ -43,15 +43,15 @@ MASKED = np.ma.array([1.0, 999.0], mask=[False, True])
 
 
 @pytest.mark.parametrize("masked", [MASKED, [MASKED, MASKED], ([1.0, 2.0], MASKED), [[1.0, np.ma.masked]], [1, np.ma.masked]])
-def test_masked_data_are_refused(way, masked):
+def test_masked_data_are_refused(on_target, masked):
     for dtype in (None, "int32"):
         with pytest.raises(TypeError, match="some of it is masked"):
-            way.backend().asarray(masked, dtype)
+            on_target.backend().asarray(masked, dtype)
 
 
-def test_masks_that_hide_nothing(way):
+def test_masks_that_hide_nothing(on_target):
     for data in (np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[False, False])):
-        way.assert_close(way.backend().asarray(data), [1.0, 2.0])
+        on_target.assert_close(on_target.backend().asarray(data), [1.0, 2.0])
 
 
 class OwnArray(np.ndarray):
@@ -103,45 +103,45 @@ def test_however_numbers_lie_in_memory(flag, data):
         np.testing.assert_array_equal(mine, np.array(before, dtype=dtype))
 
 
-def test_reversed_rows_are_predicted_for_and_learned_from(way):
+def test_reversed_rows_are_predicted_for_and_learned_from(on_target):
     """Where an axis has one item, NumPy does not care for its stride, which may be negative then."""
-    network, rows = way.network([2, 1], seed=0), np.arange(8.0).reshape(4, 2)
+    network, rows = on_target.network([2, 1], seed=0), np.arange(8.0).reshape(4, 2)
     for reversed_rows in (rows[::-1], rows[::-1][:1], rows[::-1, ::-1][:1, :], rows[::-1][-1:]):
-        way.assert_close(network.predict(reversed_rows), way.values(network.predict(reversed_rows.tolist())))
-        way.assert_close(network.predict(reversed_rows[0]), way.values(network.predict(reversed_rows[0].tolist())))
+        on_target.assert_close(network.predict(reversed_rows), on_target.values(network.predict(reversed_rows.tolist())))
+        on_target.assert_close(network.predict(reversed_rows[0]), on_target.values(network.predict(reversed_rows[0].tolist())))
         target, weight = reversed_rows[:, :1][::-1], np.ones(len(reversed_rows))[::-1]
         for loss in (network.loss, lambda *given: network.fit(*given[:3], sample_weight=given[3]).loss[-1]):
             assert np.isfinite(float(loss(reversed_rows, target, "squared_error", weight)))
-    moved = bp.Network.from_weights([rows[::-1][:1]], backend=way.flag, dtype="float64")
-    way.assert_close(moved.layers[0].weight, rows[-1:])
+    moved = bp.Network.from_weights([rows[::-1][:1]], backend=on_target.flag, dtype="float64")
+    on_target.assert_close(moved.layers[0].weight, rows[-1:])
 
 
-def test_rows_of_a_file(way, tmp_path):
+def test_rows_of_a_file(on_target, tmp_path):
     mapped = np.memmap(tmp_path / "rows", dtype=">f4", mode="w+", shape=(4, 2))
     mapped[:] = np.arange(8.0).reshape(4, 2)
     for rows in (mapped, mapped[::-1][:1], np.memmap(tmp_path / "rows", dtype=">f4", mode="r", shape=(4, 2))):
-        way.assert_close(way.backend().asarray(rows), np.array(rows, dtype="float64"))
+        on_target.assert_close(on_target.backend().asarray(rows), np.array(rows, dtype="float64"))
 
 
-def test_own_arrays_of_floats_are_no_classes(way):
+def test_own_arrays_of_floats_are_no_classes(on_target):
     with pytest.raises(TypeError, match="float64, not integers"):
-        way.backend().asarray(way.backend().asarray([0.0, 1.0]), "int32")
+        on_target.backend().asarray(on_target.backend().asarray([0.0, 1.0]), "int32")
 
 
 @pytest.mark.parametrize(("data", "error"), [([2**31], ValueError), ([0.5], TypeError), ([1.0], TypeError)])
-def test_what_is_no_class(way, data, error):
+def test_what_is_no_class(on_target, data, error):
     with pytest.raises(error):
-        way.backend().asarray(data, "int32")
+        on_target.backend().asarray(data, "int32")
 
 
-def test_what_every_backend_takes(way):
+def test_what_every_backend_takes(on_target):
     for data in ([1, 2.5], (1, 2.5), np.array([1, 2.5], dtype=np.float16), np.array([True, False]), 3, np.float64(3.5)):
-        way.assert_close(way.backend("float32").asarray(data), np.asarray(data, dtype=np.float32), dtype="float32")
+        on_target.assert_close(on_target.backend("float32").asarray(data), np.asarray(data, dtype=np.float32), dtype="float32")
     read_only = np.arange(4.0)[::2]
     read_only.flags.writeable = False
-    way.assert_close(way.backend().asarray(read_only), [0.0, 2.0])
-    way.assert_close(way.backend("float32").asarray([2**24, -(2**24)]), [2**24, -(2**24)], dtype="float32")
-    assert np.isnan(way.values(way.backend().asarray([np.nan]))).all()
+    on_target.assert_close(on_target.backend().asarray(read_only), [0.0, 2.0])
+    on_target.assert_close(on_target.backend("float32").asarray([2**24, -(2**24)]), [2**24, -(2**24)], dtype="float32")
+    assert np.isnan(on_target.values(on_target.backend().asarray([np.nan]))).all()
 
 
 def test_numpy_takes_its_own_array_as_it_is():
@@ -149,12 +149,12 @@ def test_numpy_takes_its_own_array_as_it_is():
     assert host_array(array, "float64", "numpy") is array
 
 
-def test_an_array_of_another_library_is_refused(way):
-    foreign = {"strict": "torch", "torch": "jax", "jax": "strict"}.get(way.backend().name, "strict")
+def test_an_array_of_another_library_is_refused(on_target):
+    foreign = {"strict": "torch", "torch": "jax", "jax": "strict"}.get(on_target.backend().name, "strict")
     module = pytest.importorskip({"strict": "array_api_strict"}.get(foreign, foreign))
     array = (module.numpy if foreign == "jax" else module).asarray([1.0])
-    with pytest.raises(TypeError, match=f"array on .*, and the {way.backend().name} backend does not move"):
-        way.backend().asarray(array)
+    with pytest.raises(TypeError, match=f"array on .*, and the {on_target.backend().name} backend does not move"):
+        on_target.backend().asarray(array)
 
 
 def test_a_list_of_another_library_s_arrays_is_refused():
@@ -164,10 +164,10 @@ def test_a_list_of_another_library_s_arrays_is_refused():
         host_array([[array_api_strict.asarray(1.0)]], "float32", "numpy")
 
 
-def test_an_array_that_only_speaks_dlpack_is_refused(way):
+def test_an_array_that_only_speaks_dlpack_is_refused(on_target):
     stranger = types.SimpleNamespace(__dlpack__=lambda: None, device="gpu 7")
     with pytest.raises(TypeError, match="array on gpu 7"):
-        way.backend().asarray(stranger)
+        on_target.backend().asarray(stranger)
 
 
 def test_another_device_is_refused():
@@ -178,8 +178,8 @@ def test_another_device_is_refused():
         bp.select_backend("strict:device1").asarray(array)
 
 
-def test_complex_arrays_of_the_own_library_are_refused(way):
-    backend = way.backend()
+def test_complex_arrays_of_the_own_library_are_refused(on_target):
+    backend = on_target.backend()
     array = backend.xp.asarray([1.0 + 2.0j], dtype=backend.xp.complex128, device=backend.device)
     with pytest.raises(TypeError, match="complex.*, not real numbers"):
         backend.asarray(array)

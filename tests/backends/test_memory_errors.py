@@ -8,11 +8,11 @@ from portable_bp.backends import Memory, OutOfMemoryError, memory
 X, TARGET = np.zeros((3000, 20)), np.zeros((3000, 2))
 
 
-def raised_by(way):
+def raised_by(on_target):
     """Return an error such as a library raises."""
-    name = way.backend().name
+    name = on_target.backend().name
     if name == "torch":
-        return way.backend().xp.OutOfMemoryError(
+        return on_target.backend().xp.OutOfMemoryError(
             "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.19 GiB of which 12 MiB is free."
         )
     if name == "jax":
@@ -26,8 +26,8 @@ def raised_by(way):
     return MemoryError("Unable to allocate 20.0 MiB for an array with shape (5242880,) and data type float32")
 
 
-def test_every_library_s_own_error_is_known(way, monkeypatch):
-    network, error = way.network([20, 5, 2], seed=0), raised_by(way)
+def test_every_library_s_own_error_is_known(on_target, monkeypatch):
+    network, error = on_target.network([20, 5, 2], seed=0), raised_by(on_target)
 
     def fail(*_, **__):
         raise error
@@ -41,8 +41,8 @@ def test_every_library_s_own_error_is_known(way, monkeypatch):
         network.loss(X, TARGET, lambda_loss())
     assert told.value.__cause__ is error
     assert error.__traceback__ is None
-    other = RuntimeError("another") if way.backend().name != "numpy" else ValueError("another")
-    assert not way.backend().is_out_of_memory(other)
+    other = RuntimeError("another") if on_target.backend().name != "numpy" else ValueError("another")
+    assert not on_target.backend().is_out_of_memory(other)
 
 
 def lambda_loss():

@@ -27,8 +27,8 @@ copied = pytest.mark.parametrize("make", COPIES.values(), ids=list(COPIES))
 FIT = {"optimizer": "adam", "epochs": 3, "batch_size": 5, "dropout": 0.2}
 
 
-def fitted(way, dtype="float64", **options):
-    network = way.network([3, 5, 2], "tanh", seed=3, dtype=dtype, **options)
+def fitted(on_target, dtype="float64", **options):
+    network = on_target.network([3, 5, 2], "tanh", seed=3, dtype=dtype, **options)
     network.notes["of"] = "a test"
     network.fit(X, X[:, :2], "absolute_error", **FIT)
     return network
@@ -36,14 +36,14 @@ def fitted(way, dtype="float64", **options):
 
 @copied
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_copy_of_a_backend_is_the_backend(way, make, dtype):
-    backend = way.backend(dtype)
+def test_a_copy_of_a_backend_is_the_backend(on_target, make, dtype):
+    backend = on_target.backend(dtype)
     assert make(backend) is backend
     assert make([backend, {"b": backend}])[1]["b"] is backend
 
 
-def test_backends_are_equal_where_they_select_the_same(way):
-    backend, other = way.backend("float32"), way.backend("float64")
+def test_backends_are_equal_where_they_select_the_same(on_target):
+    backend, other = on_target.backend("float32"), on_target.backend("float64")
     flag = selector.flag_of(backend)
     selector._backend.cache_clear()
     again = bp.select_backend(flag)
@@ -54,30 +54,30 @@ def test_backends_are_equal_where_they_select_the_same(way):
         other.nothing  # noqa: B018
 
 
-def test_backends_show_how_they_are_selected(way):
-    backend = way.backend("float32")
+def test_backends_show_how_they_are_selected(on_target):
+    backend = on_target.backend("float32")
     assert eval(repr(backend), {"select_backend": bp.select_backend}) == backend
-    assert way.backend().name in repr(backend) and "float32" in repr(backend)
+    assert on_target.backend().name in repr(backend) and "float32" in repr(backend)
 
 
 @pytest.mark.parametrize("precision", ["tf32", "mixed"])
-@pytest.mark.parametrize("way", ["cupy-pretended"], indirect=True)
-def test_a_precision_is_kept(way, precision):
-    backend = bp.select_backend(way.flag, precision=precision)
-    assert backend != way.backend("float32") and precision in repr(backend)
+@pytest.mark.parametrize("on_target", ["cupy-pretended"], indirect=True)
+def test_a_precision_is_kept(on_target, precision):
+    backend = bp.select_backend(on_target.flag, precision=precision)
+    assert backend != on_target.backend("float32") and precision in repr(backend)
     for make in COPIES.values():
         assert make(backend) is backend
 
 
 @copied
-def test_a_copied_network_goes_on_as_the_original_would(way, make):
-    network = fitted(way)
+def test_a_copied_network_goes_on_as_the_original_would(on_target, make):
+    network = fitted(on_target)
     twin, before, history = make(network), bits(network), copy.deepcopy(network.history)
     assert twin.backend is network.backend and type(twin.layers) is tuple
     assert bits(twin) == before
     for layer, own in zip(twin.layers, network.layers, strict=True):
         for array, original in zip(layer, own, strict=True):
-            way.values(array)
+            on_target.values(array)
             assert array is not original
     assert (twin.history, twin.notes, twin.loss_function) == (network.history, network.notes, network.loss_function)
     twin.fit(X, X[:, :2], "absolute_error", **FIT)
@@ -87,8 +87,12 @@ def test_a_copied_network_goes_on_as_the_original_would(way, make):
     assert bits(network) == bits(twin) != before
 
 
-def test_a_new_network_and_one_without_biases_are_copied(way):
-    for network in (way.network([3, 2]), way.network([3, 4, 2], bias=False), way.network([3, 2], dtype="float32")):
+def test_a_new_network_and_one_without_biases_are_copied(on_target):
+    for network in (
+        on_target.network([3, 2]),
+        on_target.network([3, 4, 2], bias=False),
+        on_target.network([3, 2], dtype="float32"),
+    ):
         for make in COPIES.values():
             assert bits(make(network)) == bits(network)
 
@@ -116,9 +120,9 @@ def test_a_subclass_and_pieces_of_the_user_s_own():
         np.testing.assert_array_equal(twin.predict([1.0, 2.0]), network.predict([1.0, 2.0]))
 
 
-def test_functions_without_a_name_are_copied_and_not_pickled(way):
-    network = way.network([3, 4, 2], (lambda net: 0.5 * net, lambda slope, signal: 0.5 * slope), seed=0)
-    np.testing.assert_array_equal(way.values(copy.deepcopy(network).predict(X)), way.values(network.predict(X)))
+def test_functions_without_a_name_are_copied_and_not_pickled(on_target):
+    network = on_target.network([3, 4, 2], (lambda net: 0.5 * net, lambda slope, signal: 0.5 * slope), seed=0)
+    np.testing.assert_array_equal(on_target.values(copy.deepcopy(network).predict(X)), on_target.values(network.predict(X)))
     with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
         pickle.dumps(network)
 
@@ -132,8 +136,8 @@ def test_shapes_alone_are_copied():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
-def test_arrays_of_every_kind_are_carried(way, dtype):
-    backend = way.backend()
+def test_arrays_of_every_kind_are_carried(on_target, dtype):
+    backend = on_target.backend()
     given = backend.compile(lambda a: a == 1)(backend.asarray([0, 1])) if dtype == "bool" else backend.asarray([0, 1], dtype)
     tree = pickle.loads(pickle.dumps(carried((given, [given, "text", None]))))
     for array in (tree[0], tree[1][0]):

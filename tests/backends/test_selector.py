@@ -117,27 +117,27 @@ def test_the_second_gpu_gives_what_the_first_gives(library):
         bp.Network([3, 2], backend=backends[1]).predict(backends[0].asarray(x))
 
 
-def test_contract(way):
-    backend = way.backend()
+def test_contract(on_target):
+    backend = on_target.backend()
     array = backend.asarray([[1, 2], [3, 4]])
-    assert way.values(array).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert on_target.values(array).tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert backend.to_numpy(array).dtype == np.float64
     assert backend.asarray([1, 2], "int32").dtype == backend.xp.int32
     assert backend.to_numpy(backend.compile(lambda a: a + 1.0)(array)).tolist() == [[2.0, 3.0], [4.0, 5.0]]
     backend.synchronize()
-    assert backend.name == way.flag.partition(":")[0]
+    assert backend.name == on_target.flag.partition(":")[0]
 
 
-def test_own_arrays_are_taken_in_the_backend_s_dtype(way):
-    double, single = way.backend("float64"), way.backend("float32")
-    way.assert_close(single.asarray(double.asarray([1.5, 2.5])), [1.5, 2.5], dtype="float32")
-    way.assert_close(double.asarray(double.asarray([1, 2], "int32")), [1.0, 2.0])
+def test_own_arrays_are_taken_in_the_backend_s_dtype(on_target):
+    double, single = on_target.backend("float64"), on_target.backend("float32")
+    on_target.assert_close(single.asarray(double.asarray([1.5, 2.5])), [1.5, 2.5], dtype="float32")
+    on_target.assert_close(double.asarray(double.asarray([1, 2], "int32")), [1.0, 2.0])
 
 
-def test_the_same_flag_gives_the_same_backend(way):
-    assert way.backend() is way.backend()
-    assert bp.select_backend(way.backend(), "float32") is way.backend("float32")
-    assert bp.select_backend(way.backend()) is way.backend()
+def test_the_same_flag_gives_the_same_backend(on_target):
+    assert on_target.backend() is on_target.backend()
+    assert bp.select_backend(on_target.backend(), "float32") is on_target.backend("float32")
+    assert bp.select_backend(on_target.backend()) is on_target.backend()
 
 
 def test_available_backends_has_a_row_each():
@@ -246,9 +246,9 @@ def test_jax_keeps_float64_when_the_switch_was_turned_off():
     assert backend.asarray([1.0]).dtype == np.float64
 
 
-def test_dtypes_of_any_library(way):
-    for dtype in ("float64", np.float64, way.backend().dtype):
-        assert way.backend(dtype) is way.backend()
+def test_dtypes_of_any_library(on_target):
+    for dtype in ("float64", np.float64, on_target.backend().dtype):
+        assert on_target.backend(dtype) is on_target.backend()
 
 
 def test_importing_the_package_imports_no_library_but_numpy():
@@ -257,12 +257,12 @@ def test_importing_the_package_imports_no_library_but_numpy():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_an_array_belongs_to_the_backend_that_made_it(way):
+def test_an_array_belongs_to_the_backend_that_made_it(on_target):
     for dtype in ("float32", "float64"):
-        backend = bp.select_backend(way.flag, dtype)
+        backend = bp.select_backend(on_target.flag, dtype)
         assert selector.backend_of(backend.asarray([1.0, 2.0])) is backend
         assert selector.backend_of(backend.asarray([1, 2], "int32"), dtype) is backend
-    assert selector.backend_of(backend.asarray([1, 2], "int32")) is bp.select_backend(way.flag, "float32")
+    assert selector.backend_of(backend.asarray([1, 2], "int32")) is bp.select_backend(on_target.flag, "float32")
     for stranger in ([1.0], "text", None):
         with pytest.raises(TypeError, match="there is no backend for arrays of .*: give an array of NumPy, CuPy"):
             selector.backend_of(stranger)

@@ -31,15 +31,15 @@ def model_for(target, **options):
     return kind(hidden_layer_sizes=(8,), random_state=0, max_iter=6, learning_rate_init=0.01, **options)
 
 
-def given(way, target):
+def given(on_target, target):
     """Return samples and targets as a backend's own arrays, and as NumPy's."""
     X, y = TARGETS[target]
-    backend = way.backend()
+    backend = on_target.backend()
     return backend.asarray(X), backend.asarray(y, "int64" if y.dtype.kind == "i" else None), X, y
 
 
-def assert_belongs(way, array, expected, rtol=1e-9):
-    backend = way.backend()
+def assert_belongs(on_target, array, expected, rtol=1e-9):
+    backend = on_target.backend()
     assert type(array) is type(backend.asarray([0.0])), type(array)
     if hasattr(array, "device"):
         assert array.device == backend.device
@@ -58,57 +58,57 @@ def assert_belongs(way, array, expected, rtol=1e-9):
     ],
     ids=str,
 )
-def test_results_are_arrays_of_the_same_library(way, target, dispatch, options):
+def test_results_are_arrays_of_the_same_library(on_target, target, dispatch, options):
     with sklearn.config_context(array_api_dispatch=dispatch):
-        compare_with_numpy(way, target, options)
+        compare_with_numpy(on_target, target, options)
 
 
-def compare_with_numpy(way, target, options):
-    x, labels, X, y = given(way, target)
+def compare_with_numpy(on_target, target, options):
+    x, labels, X, y = given(on_target, target)
     expected = model_for(target, **options).fit(X, y)
     model = model_for(target, **options).fit(x, labels)
     close = 1e-4 if options.get("solver") == "lbfgs" else 1e-9
     for mine, theirs in zip([*model.coefs_, *model.intercepts_], [*expected.coefs_, *expected.intercepts_], strict=True):
-        assert_belongs(way, mine, theirs, close)
-    assert_belongs(way, model.predict(x), expected.predict(X), close)
+        assert_belongs(on_target, mine, theirs, close)
+    assert_belongs(on_target, model.predict(x), expected.predict(X), close)
     if hasattr(model, "predict_proba"):
-        assert_belongs(way, model.classes_, expected.classes_)
-        assert_belongs(way, model.predict_proba(x), expected.predict_proba(X), close)
-        assert_belongs(way, model.predict_log_proba(x), expected.predict_log_proba(X), close)
+        assert_belongs(on_target, model.classes_, expected.classes_)
+        assert_belongs(on_target, model.predict_proba(x), expected.predict_proba(X), close)
+        assert_belongs(on_target, model.predict_log_proba(x), expected.predict_log_proba(X), close)
     weight = np.linspace(0.1, 1.0, len(X))
     for theirs in (None, weight):
-        mine = None if theirs is None else way.backend().asarray(theirs)
+        mine = None if theirs is None else on_target.backend().asarray(theirs)
         score = model.score(x, labels, mine)
         assert isinstance(score, float)
         np.testing.assert_allclose(score, expected.score(X, y, theirs), rtol=close)
 
 
 @pytest.mark.parametrize("target", ["multiclass", "binary", "several outputs"])
-def test_partial_fit_with_weights_after_pickling(way, target):
-    x, labels, X, y = given(way, target)
+def test_partial_fit_with_weights_after_pickling(on_target, target):
+    x, labels, X, y = given(on_target, target)
     weight = np.linspace(0.1, 1.0, len(X))
     model, expected = model_for(target), model_for(target)
     classes = {"classes": np.unique(y) if y.ndim == 1 else np.arange(4)} if isinstance(model, MLPClassifier) else {}
     for _ in range(2):
-        model.partial_fit(x, labels, way.backend().asarray(weight), **classes)
+        model.partial_fit(x, labels, on_target.backend().asarray(weight), **classes)
         expected.partial_fit(X, y, weight, **classes)
         model = pickle.loads(pickle.dumps(model))
-    assert_belongs(way, model.predict(x), expected.predict(X))
-    assert_belongs(way, model.coefs_[0], expected.coefs_[0])
+    assert_belongs(on_target, model.predict(x), expected.predict(X))
+    assert_belongs(on_target, model.coefs_[0], expected.coefs_[0])
 
 
-def test_float32_is_kept_and_integers_get_the_default_dtype_of_the_library(way):
-    backend = bp.select_backend(way.flag, "float32")
+def test_float32_is_kept_and_integers_get_the_default_dtype_of_the_library(on_target):
+    backend = bp.select_backend(on_target.flag, "float32")
     model = model_for("numbers").fit(backend.asarray(IRIS), backend.asarray(SPECIES))
     assert model.coefs_[0].dtype == model.predict(backend.asarray(IRIS)).dtype == backend.dtype
     x = backend.asarray(SPECIES[:, None], "int32")
     info = backend.xp.__array_namespace_info__()
-    default = np.float64 if way.name.startswith("numpy") else info.default_dtypes(device=backend.device)["real floating"]
+    default = np.float64 if on_target.name.startswith("numpy") else info.default_dtypes(device=backend.device)["real floating"]
     assert model_for("numbers").fit(x, backend.asarray(SPECIES)).coefs_[0].dtype == default
 
 
-def test_text_labels_for_samples_on_a_device(way):
-    x, _, X, _ = given(way, "multiclass")
+def test_text_labels_for_samples_on_a_device(on_target):
+    x, _, X, _ = given(on_target, "multiclass")
     names = np.asarray(["one", "three", "two"])[SPECIES]
     model = model_for("multiclass").fit(x, names)
     expected = model_for("multiclass").fit(X, names)
@@ -116,24 +116,24 @@ def test_text_labels_for_samples_on_a_device(way):
     assert model.score(x, names) == expected.score(X, names)
 
 
-def test_everything_follows_x_with_array_api_dispatch(way):
-    if way.name.startswith("numpy"):
+def test_everything_follows_x_with_array_api_dispatch(on_target):
+    if on_target.name.startswith("numpy"):
         pytest.skip("NumPy arrays are host data")
-    x, labels, X, y = given(way, "binary")
-    with pytest.raises(TypeError, match=f"y is a {way.backend().name} array on .* move y there"):
+    x, labels, X, y = given(on_target, "binary")
+    with pytest.raises(TypeError, match=f"y is a {on_target.backend().name} array on .* move y there"):
         model_for("binary").fit(X, labels)
     with sklearn.config_context(array_api_dispatch=True):
         model = model_for("binary").fit(X, labels)
         assert isinstance(model.predict(X), np.ndarray) and isinstance(model.classes_, np.ndarray)
-        assert_belongs(way, model_for("binary").fit(x, y).predict(x), model.predict(X))
+        assert_belongs(on_target, model_for("binary").fit(x, y).predict(x), model.predict(X))
 
 
-def test_samples_on_another_device_than_the_model_are_rejected(way):
-    if way.name.startswith("numpy"):
+def test_samples_on_another_device_than_the_model_are_rejected(on_target):
+    if on_target.name.startswith("numpy"):
         pytest.skip("NumPy has a single device")
-    x, _, X, y = given(way, "binary")
+    x, _, X, y = given(on_target, "binary")
     for here, there in ((X, x), (x, X)):
-        model = model_for("numbers").fit(here, way.backend().asarray(y) if here is x else y)
+        model = model_for("numbers").fit(here, on_target.backend().asarray(y) if here is x else y)
         with pytest.raises(ValueError, match=r"MLPRegressor.predict\(\) got X .* must use the same namespace and device"):
             model.predict(there)
         with pytest.raises(TypeError, match="X is a .* array on .* move X to where the model was fitted"):
@@ -141,33 +141,37 @@ def test_samples_on_another_device_than_the_model_are_rejected(way):
 
 
 @pytest.mark.parametrize("target", ["multiclass", "multilabel", "numbers"])
-def test_host_samples_with_the_parameter_backend(way, target):
-    _, _, X, y = given(way, target)
-    model, expected = model_for(target, backend=way.flag).fit(X, y), model_for(target).fit(X, y)
-    assert_belongs(way, model.coefs_[0], expected.coefs_[0])
+def test_host_samples_with_the_parameter_backend(on_target, target):
+    _, _, X, y = given(on_target, target)
+    model, expected = model_for(target, backend=on_target.flag).fit(X, y), model_for(target).fit(X, y)
+    assert_belongs(on_target, model.coefs_[0], expected.coefs_[0])
     predicted = model.predict(X)
     assert isinstance(predicted, np.ndarray)
     np.testing.assert_allclose(predicted, expected.predict(X), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(model.score(X, y), expected.score(X, y), rtol=1e-9)
 
 
-def test_inside_scikit_learns_pipeline_and_metrics(way):
-    if way.name in ("strict", "jax", "jax-gpu"):
+def test_inside_scikit_learns_pipeline_and_metrics(on_target):
+    if on_target.name in ("strict", "jax", "jax-gpu"):
         pytest.skip("scikit-learn's own scaler does not support it")
-    x, labels, X, y = given(way, "binary")
-    with sklearn.config_context(array_api_dispatch=True), way.current():
+    x, labels, X, y = given(on_target, "binary")
+    with sklearn.config_context(array_api_dispatch=True), on_target.current():
         pipeline = make_pipeline(StandardScaler(), model_for("binary")).fit(x, labels)
-        assert_belongs(way, pipeline.predict(x), make_pipeline(StandardScaler(), model_for("binary")).fit(X, y).predict(X))
+        assert_belongs(
+            on_target, pipeline.predict(x), make_pipeline(StandardScaler(), model_for("binary")).fit(X, y).predict(X)
+        )
         assert accuracy_score(labels, pipeline.predict(x)) == pipeline.score(x, labels)
-        numbers = model_for("numbers").fit(x, way.backend().asarray(y))
+        numbers = model_for("numbers").fit(x, on_target.backend().asarray(y))
         np.testing.assert_allclose(
-            r2_score(way.backend().asarray(y), numbers.predict(x)), numbers.score(x, way.backend().asarray(y)), rtol=1e-6
+            r2_score(on_target.backend().asarray(y), numbers.predict(x)),
+            numbers.score(x, on_target.backend().asarray(y)),
+            rtol=1e-6,
         )
 
 
-def test_bad_arrays_are_rejected_on_their_device(way):
-    x, labels, X, y = given(way, "binary")
-    backend = way.backend()
+def test_bad_arrays_are_rejected_on_their_device(on_target):
+    x, labels, X, y = given(on_target, "binary")
+    backend = on_target.backend()
     holed = X.copy()
     holed[3, 1] = np.nan
     model = model_for("binary")
@@ -188,17 +192,17 @@ def test_bad_arrays_are_rejected_on_their_device(way):
         model.predict(x[:, :3])
 
 
-def test_score_needs_one_target_per_prediction(way):
-    if way.name.startswith("numpy"):
+def test_score_needs_one_target_per_prediction(on_target):
+    if on_target.name.startswith("numpy"):
         pytest.skip("scikit-learn's own scores check it there")
-    backend = way.backend()
-    x, labels, X, y = given(way, "binary")
+    backend = on_target.backend()
+    x, labels, X, y = given(on_target, "binary")
     classifier = model_for("binary").fit(x, labels)
-    several = model_for("several outputs").fit(*given(way, "several outputs")[:2])
+    several = model_for("several outputs").fit(*given(on_target, "several outputs")[:2])
     one = model_for("numbers").fit(x, backend.asarray(y))
     np.testing.assert_allclose(classifier.score(x, labels[:, None]), classifier.score(x, labels))
     np.testing.assert_allclose(one.score(x, backend.asarray(y[:, None])), one.score(x, backend.asarray(y)))
-    numbers = given(way, "several outputs")
+    numbers = given(on_target, "several outputs")
     for model, samples, targets in (
         (classifier, x, labels[:1]),
         (classifier, x, backend.asarray(np.column_stack([y, y]), "int64")),
@@ -217,18 +221,18 @@ def test_score_needs_one_target_per_prediction(way):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int8", "float64"])
-def test_predicted_labels_have_the_dtype_of_the_targets(way, dtype):
+def test_predicted_labels_have_the_dtype_of_the_targets(on_target, dtype):
     """Targets of the samples' library and on the host give the same labels."""
-    x, _, X, y = given(way, "binary")
+    x, _, X, y = given(on_target, "binary")
     labels = y.astype(dtype)
     expected = model_for("binary").fit(X, labels).predict(X)
-    for mine in [labels, *([] if dtype == "uint16" else [own(way.backend(), labels)])]:
+    for mine in [labels, *([] if dtype == "uint16" else [own(on_target.backend(), labels)])]:
         model = model_for("binary").fit(x, mine)
         model.partial_fit(x, mine, classes=labels[[0, -1]])
         first = model_for("binary").partial_fit(x, mine, classes=labels[[0, -1]])
-        assert_belongs(way, model.classes_, [0, 1])
+        assert_belongs(on_target, model.classes_, [0, 1])
         assert first.predict(x).dtype == model.predict(x).dtype == model.classes_.dtype
-        np.testing.assert_array_equal(way.backend().to_numpy(model_for("binary").fit(x, mine).predict(x)), expected)
+        np.testing.assert_array_equal(on_target.backend().to_numpy(model_for("binary").fit(x, mine).predict(x)), expected)
 
 
 def own(backend, labels):
@@ -237,19 +241,19 @@ def own(backend, labels):
     return backend.asarray(labels, labels.dtype.name)
 
 
-def test_boolean_label_columns_and_zero_weights(way):
-    x, _, X, y = given(way, "multilabel")
-    model = model_for("multilabel").fit(x, own(way.backend(), y.astype(bool)))
-    np.testing.assert_array_equal(way.backend().to_numpy(model.predict(x)), model_for("multilabel").fit(X, y).predict(X))
+def test_boolean_label_columns_and_zero_weights(on_target):
+    x, _, X, y = given(on_target, "multilabel")
+    model = model_for("multilabel").fit(x, own(on_target.backend(), y.astype(bool)))
+    np.testing.assert_array_equal(on_target.backend().to_numpy(model.predict(x)), model_for("multilabel").fit(X, y).predict(X))
     with pytest.raises(ValueError, match="(?i)zero"):
-        model.fit(x, own(way.backend(), y.astype(bool)), way.backend().asarray(np.zeros(len(X))))
+        model.fit(x, own(on_target.backend(), y.astype(bool)), on_target.backend().asarray(np.zeros(len(X))))
 
 
-def test_validation_data_must_be_on_the_device_of_the_samples(way):
-    x, _, X, y = given(way, "numbers")
-    targets = way.backend().asarray(y)
+def test_validation_data_must_be_on_the_device_of_the_samples(on_target):
+    x, _, X, y = given(on_target, "numbers")
+    targets = on_target.backend().asarray(y)
     model_for("numbers").fit(x, targets, X_val=x[:9, :], y_val=targets[:9])
-    if not way.name.startswith("numpy"):
+    if not on_target.name.startswith("numpy"):
         with pytest.raises(
             TypeError, match="X_val and y_val do not fit: X is a numpy array .* give X and X_val on the same device"
         ):

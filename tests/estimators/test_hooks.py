@@ -205,9 +205,9 @@ def test_clones_and_pickles_keep_callbacks(kind):
     assert isinstance(model._skl_callbacks[0], Recorder)
 
 
-def test_on_every_library(way):
-    backend, recorder = way.backend(), Recorder()
-    with way.current():
+def test_on_every_library(on_target):
+    backend, recorder = on_target.backend(), Recorder()
+    with on_target.current():
         model = model_for(MLPRegressor, max_iter=3, early_stopping=True).set_callbacks(recorder)
         model.fit(backend.asarray(X), backend.asarray(Y))
         outs = [backend.to_numpy(fitted.predict(backend.asarray(X))) for fitted in recorder.fitted]

@@ -139,9 +139,9 @@ def test_text_labels():
 
 @pytest.mark.parametrize("y", [np.full(9, "only"), np.full(9, 3.0)], ids=["text", "numbers"])
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
-def test_one_class_is_one_column_of_ones(way, y):
+def test_one_class_is_one_column_of_ones(on_target, y):
     """As with scikit-learn's other classifiers; its MLPClassifier returns two columns, neither of them the class's."""
-    backend = way.backend()
+    backend = on_target.backend()
     others = GaussianNB().fit(X[:9], y)
     moved = y if y.dtype.kind == "U" else backend.asarray(y.astype(int), "int32")
     for x, labels in ((X[:9], y), (backend.asarray(X[:9]), moved)):
@@ -199,8 +199,8 @@ def _dumped(model):
 
 @BOTH
 @pytest.mark.parametrize("options", [{"early_stopping": True}], ids=str)
-def test_models_of_every_library_are_copied(way, kind, options):
-    backend = way.backend()
+def test_models_of_every_library_are_copied(on_target, kind, options):
+    backend = on_target.backend()
     x, y = backend.asarray(X), backend.asarray(SPECIES, "int32") if kind is MLPClassifier else backend.asarray(SPECIES)
     model = kind(hidden_layer_sizes=(4,), max_iter=2, random_state=0, **options).fit(x, y)
     before = backend.to_numpy(model.predict(x)).copy()
@@ -215,12 +215,12 @@ def test_models_of_every_library_are_copied(way, kind, options):
     np.testing.assert_array_equal(backend.to_numpy(model.predict(x)), before)
 
 
-def test_a_backend_is_a_parameter_like_any_other(way):
-    backend = way.backend()
+def test_a_backend_is_a_parameter_like_any_other(on_target):
+    backend = on_target.backend()
     model = MLPClassifier((4,), max_iter=3, random_state=0, backend=backend)
     assert clone(model).backend is backend and clone(model).get_params() == model.get_params()
     assert repr(backend) in "".join(repr(model).split("\n")).replace("  ", "")
-    assert model.set_params(backend=way.flag).backend == way.flag
+    assert model.set_params(backend=on_target.flag).backend == on_target.flag
     expected = cross_val_score(model.set_params(backend="numpy"), X, SPECIES, cv=2)
     np.testing.assert_allclose(cross_val_score(model.set_params(backend=backend), X, SPECIES, cv=2), expected)
     model.fit(X, SPECIES)

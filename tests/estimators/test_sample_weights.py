@@ -67,8 +67,8 @@ def test_scale_does_not_matter_without_a_penalty(kind, solver, early_stopping, d
 
 @ON_DEVICES
 @BOTH
-def test_weights_on_the_device_at_any_scale(way, kind):
-    y = way.backend().asarray(Y, "int64")
+def test_weights_on_the_device_at_any_scale(on_target, kind):
+    y = on_target.backend().asarray(Y, "int64")
     for dtype, given, scale in [
         ("float32", "float32", 2.0**122),
         ("float32", "float32", 2.0**-120),
@@ -77,10 +77,13 @@ def test_weights_on_the_device_at_any_scale(way, kind):
         ("float64", "float64", 2.0**1022),
         ("float64", "float32", 2.0**-120),
     ]:
-        x, weight = way.backend(dtype).asarray(X.astype(dtype)), way.backend(given).asarray((WEIGHT * scale).astype(given))
+        x, weight = (
+            on_target.backend(dtype).asarray(X.astype(dtype)),
+            on_target.backend(given).asarray((WEIGHT * scale).astype(given)),
+        )
         model = kind(alpha=0.0, **OPTIONS).fit(x, y, weight)
         expected = kind(alpha=0.0, **OPTIONS).fit(X, Y, WEIGHT)
-        found = way.backend(dtype).to_numpy(model.coefs_[0])
+        found = on_target.backend(dtype).to_numpy(model.coefs_[0])
         np.testing.assert_allclose(found, expected.coefs_[0], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(model.score(x, y, weight), expected.score(X, Y, WEIGHT), rtol=1e-3)
 
@@ -115,9 +118,9 @@ def test_batches_without_weight_are_ignored(kind, alpha, zeros):
 @ON_DEVICES
 @BOTH
 @pytest.mark.parametrize("options", [{}, {"solver": "sgd"}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
-def test_batches_without_weight_on_every_backend(way, kind, options):
+def test_batches_without_weight_on_every_backend(on_target, kind, options):
     weight = np.where(np.arange(150) % 3 == 0, WEIGHT, 0.0)
-    backend, options = way.backend(), OPTIONS | {"batch_size": 2, "max_iter": 2} | options
+    backend, options = on_target.backend(), OPTIONS | {"batch_size": 2, "max_iter": 2} | options
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     mine, expected = kind(**options).fit(x, y, backend.asarray(weight)), kind(**options).fit(X, Y, weight)
     np.testing.assert_allclose(
@@ -183,8 +186,8 @@ def held_out_by(kind, y):
 
 @ON_DEVICES
 @BOTH
-def test_a_split_with_a_part_without_weight_is_rejected(way, kind):
-    backend = way.backend()
+def test_a_split_with_a_part_without_weight_is_rejected(on_target, kind):
+    backend = on_target.backend()
     held_out = np.isin(np.arange(150), held_out_by(kind, Y))
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     model = kind(**OPTIONS).fit(x, y)
@@ -208,9 +211,9 @@ def test_a_split_with_a_part_without_weight_is_rejected(way, kind):
 
 @ON_DEVICES
 @BOTH
-def test_all_zero_weights(way, kind):
+def test_all_zero_weights(on_target, kind):
     """They are an error in every method, as in scikit-learn."""
-    backend = way.backend()
+    backend = on_target.backend()
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     model = kind(**OPTIONS).fit(x, y)
     before, zeros = model.coefs_, backend.asarray(np.zeros(150))
@@ -226,8 +229,8 @@ def test_all_zero_weights(way, kind):
 
 
 @ON_DEVICES
-def test_class_weights_of_zero(way):
-    backend = way.backend()
+def test_class_weights_of_zero(on_target):
+    backend = on_target.backend()
     x, y = backend.asarray(X), backend.asarray(Y, "int64")
     weight = backend.asarray(np.where(Y == 0, 1.0, 0.0))
     options = OPTIONS | {"batch_size": 1, "max_iter": 2}

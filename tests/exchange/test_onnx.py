@@ -88,11 +88,11 @@ def test_float64_files_need_no_operator_that_lacks_float64(tmp_path, activation)
     assert "Sigmoid" not in products and "Erf" not in made_by.values()
 
 
-def test_from_every_backend(tmp_path, way):
-    network = way.network([3, 4, 2], "silu", "softmax", seed=0)
+def test_from_every_backend(tmp_path, on_target):
+    network = on_target.network([3, 4, 2], "silu", "softmax", seed=0)
     network.to_onnx(tmp_path / "model.onnx")
     x = np.random.default_rng(0).normal(size=(5, 3))
-    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), way.values(network.predict(x)), rtol=1e-12)
+    np.testing.assert_allclose(run(tmp_path / "model.onnx", x), on_target.values(network.predict(x)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -75,15 +75,15 @@ def test_weights_are_copied(library):
     np.testing.assert_array_equal(network.predict(X), expected)
 
 
-def test_models_on_every_backend(way):
-    x, target = (way.backend().asarray(data) for data in (X, X[:, :2]))
+def test_models_on_every_backend(on_target):
+    x, target = (on_target.backend().asarray(data) for data in (X, X[:, :2]))
     model = estimators.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0, shuffle=False).fit(x, target)
-    network = bp.Network.from_sklearn(model, backend=way.flag)
-    way.assert_close(network.predict(x), way.values(model.predict(x)))
+    network = bp.Network.from_sklearn(model, backend=on_target.flag)
+    on_target.assert_close(network.predict(x), on_target.values(model.predict(x)))
     elsewhere = bp.Network.from_sklearn(model, backend="numpy")
-    np.testing.assert_allclose(elsewhere.predict(X), way.values(model.predict(x)), rtol=1e-10)
+    np.testing.assert_allclose(elsewhere.predict(X), on_target.values(model.predict(x)), rtol=1e-10)
     for mine, theirs in zip(network.coefs_ + network.intercepts_, model.coefs_ + model.intercepts_, strict=True):
-        way.assert_close(mine, way.values(theirs), rtol=0.0)
+        on_target.assert_close(mine, on_target.values(theirs), rtol=0.0)
 
 
 @hypothesis.settings(max_examples=30)

@@ -146,14 +146,14 @@ def test_weights_are_copied_both_ways(torch):
     np.testing.assert_array_equal(network.layers[0].weight, before)
 
 
-def test_on_every_backend(torch, way):
-    network = way.network([3, 4, 2], "tanh", seed=0)
+def test_on_every_backend(torch, on_target):
+    network = on_target.network([3, 4, 2], "tanh", seed=0)
     module = network.to_torch()
     assert module[0].weight.device == (network.backend.device if network.backend.name == "torch" else torch.device("cpu"))
     x = torch.tensor(X, device=module[0].weight.device)
-    np.testing.assert_allclose(module(x).detach().cpu().numpy(), way.values(network.predict(X)), rtol=1e-12)
-    again = bp.Network.from_torch(module, backend=way.flag)
-    way.assert_close(again.predict(X), way.values(network.predict(X)))
+    np.testing.assert_allclose(module(x).detach().cpu().numpy(), on_target.values(network.predict(X)), rtol=1e-12)
+    again = bp.Network.from_torch(module, backend=on_target.flag)
+    on_target.assert_close(again.predict(X), on_target.values(network.predict(X)))
 
 
 def test_the_device_is_the_network_s(torch):

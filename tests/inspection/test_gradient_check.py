@@ -8,9 +8,9 @@ from tests.support.oracles import LOSSES, draw_target
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_right_gradient_passes(way, loss):
+def test_a_right_gradient_passes(on_target, loss):
     output = "exp" if loss == "poisson" else "identity"
-    network = way.network([3, 4, 2], "tanh", output, dtype="float32", seed=0)
+    network = on_target.network([3, 4, 2], "tanh", output, dtype="float32", seed=0)
     generator = np.random.default_rng(0)
     check = bp.check_gradient(network, generator.normal(size=(5, 3)), draw_target(loss, generator, 5, 2), loss)
     assert check.max_relative_error < 1e-8
@@ -28,9 +28,9 @@ def wrong_tanh(slope, signal):
 
 
 @pytest.mark.parametrize(("sizes", "named"), [([3, 4, 2], "w_b"), ([40, 60, 2], "layer b, in random direction")])
-def test_a_wrong_gradient_is_found_and_named(way, sizes, named):
-    xp = way.backend().xp
-    network = way.network(sizes, [(xp.tanh, wrong_tanh), "identity"], bias=False, seed=0)
+def test_a_wrong_gradient_is_found_and_named(on_target, sizes, named):
+    xp = on_target.backend().xp
+    network = on_target.network(sizes, [(xp.tanh, wrong_tanh), "identity"], bias=False, seed=0)
     generator = np.random.default_rng(0)
     check = bp.check_gradient(network, generator.normal(size=(5, sizes[0])), generator.normal(size=(5, 2)))
     assert check.max_relative_error > 1e-3
@@ -64,9 +64,9 @@ def test_the_network_is_not_changed():
         np.testing.assert_array_equal(layer.weight, weight)
 
 
-def test_a_user_s_own_loss_is_checked(way):
+def test_a_user_s_own_loss_is_checked(on_target):
     def value(out, target):
-        return way.backend().xp.sum((out - target) ** 4, axis=-1)
+        return on_target.backend().xp.sum((out - target) ** 4, axis=-1)
 
     def slope(out, target):
         return 4.0 * (out - target) ** 3
@@ -74,6 +74,6 @@ def test_a_user_s_own_loss_is_checked(way):
     def wrong(out, target):
         return 3.0 * (out - target) ** 3
 
-    network = way.network([2, 3, 2], "silu", seed=0)
+    network = on_target.network([2, 3, 2], "silu", seed=0)
     assert bp.check_gradient(network, [[1.0, 0.0]], [[1.0, 2.0]], loss=(value, slope)).max_relative_error < 1e-7
     assert bp.check_gradient(network, [[1.0, 0.0]], [[1.0, 2.0]], loss=(value, wrong)).max_relative_error > 1e-3

@@ -27,20 +27,20 @@ EXACT = {
 }
 
 
-def article(way):
-    return bp.Network.from_weights(WEIGHTS, activation="sigmoid", backend=way.flag, dtype="float64")
+def article(on_target):
+    return bp.Network.from_weights(WEIGHTS, activation="sigmoid", backend=on_target.flag, dtype="float64")
 
 
-def test_the_article_s_values_without_rounding(way):
-    trace = article(way).trace([1, 0], [0, 1])
+def test_the_article_s_values_without_rounding(on_target):
+    trace = article(on_target).trace([1, 0], [0, 1])
     for (letter, field), expected in EXACT.items():
-        way.assert_close(getattr(trace[letter], field), expected, rtol=0.0, atol=1e-8)
+        on_target.assert_close(getattr(trace[letter], field), expected, rtol=0.0, atol=1e-8)
 
 
-def test_the_article_s_values_with_its_rounding(way):
-    trace = article(way).trace([1, 0], [0, 1], decimals=4)
+def test_the_article_s_values_with_its_rounding(on_target):
+    trace = article(on_target).trace([1, 0], [0, 1], decimals=4)
     for (letter, field), expected in PRINTED.items():
-        way.assert_close(getattr(trace[letter], field), expected, rtol=0.0, atol=1e-12)
+        on_target.assert_close(getattr(trace[letter], field), expected, rtol=0.0, atol=1e-12)
 
 
 def test_rounding_is_carried_all_the_way_back():
@@ -58,32 +58,32 @@ def test_rounding_is_carried_all_the_way_back():
     assert trace.error == np.round(0.5 * (0.7199**2 + (1 - 0.8375) ** 2), 4)
 
 
-def test_the_error_is_the_article_s(way):
-    trace = article(way).trace([1, 0], [0, 1])
+def test_the_error_is_the_article_s(on_target):
+    trace = article(on_target).trace([1, 0], [0, 1])
     out = np.array(EXACT["d", "out"])
-    way.assert_close(trace.error, 0.5 * ((np.array([0.0, 1.0]) - out) ** 2).sum(), rtol=1e-7)
-    way.assert_close(trace.inputs, [1.0, 0.0])
-    way.assert_close(trace.target, [0.0, 1.0])
+    on_target.assert_close(trace.error, 0.5 * ((np.array([0.0, 1.0]) - out) ** 2).sum(), rtol=1e-7)
+    on_target.assert_close(trace.inputs, [1.0, 0.0])
+    on_target.assert_close(trace.target, [0.0, 1.0])
 
 
-def test_a_batch_and_one_sample_agree(way):
-    network = way.network([3, 4, 2], "tanh", seed=0)
+def test_a_batch_and_one_sample_agree(on_target):
+    network = on_target.network([3, 4, 2], "tanh", seed=0)
     x, target = [[0.1, 0.2, 0.3], [0.4, -0.5, 0.6]], [[1.0, 0.0], [0.0, 1.0]]
     whole, first = network.trace(x, target), network.trace(x[0], target[0])
     assert list(whole) == list(first) == ["b", "c"]
     for letter in whole:
-        way.assert_close(first[letter].net, way.values(whole[letter].net)[0])
-        way.assert_close(first[letter].delta, way.values(whole[letter].delta)[0] * 2)
+        on_target.assert_close(first[letter].net, on_target.values(whole[letter].net)[0])
+        on_target.assert_close(first[letter].delta, on_target.values(whole[letter].delta)[0] * 2)
     assert len(whole) == 2
 
 
-def test_a_trace_s_gradient_is_the_gradient(way):
-    network = way.network([3, 4, 2], "relu", "identity", seed=0)
+def test_a_trace_s_gradient_is_the_gradient(on_target):
+    network = on_target.network([3, 4, 2], "relu", "identity", seed=0)
     x, target = np.random.default_rng(0).normal(size=(5, 3)), [0, 1, 1, 0, 1]
     trace, gradient = network.trace(x, target, "cross_entropy"), network.gradient(x, target, "cross_entropy")
     for letter, layer in zip(trace, gradient, strict=True):
-        way.assert_close(trace[letter].gradient.weight, way.values(layer.weight))
-        way.assert_close(trace[letter].gradient.bias, way.values(layer.bias))
+        on_target.assert_close(trace[letter].gradient.weight, on_target.values(layer.weight))
+        on_target.assert_close(trace[letter].gradient.bias, on_target.values(layer.bias))
 
 
 def test_an_unknown_layer():

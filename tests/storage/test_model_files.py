@@ -25,8 +25,8 @@ USABLE = sorted({TARGETS[name] for name in usable() if name != "cupy-pretended"}
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_every_backend_reads_what_every_other_wrote(way, dtype, bias, tmp_path):
-    network = way.network([3, 5, 2], ["tanh", "softmax"], bias=bias, dtype=dtype, seed=0)
+def test_every_backend_reads_what_every_other_wrote(on_target, dtype, bias, tmp_path):
+    network = on_target.network([3, 5, 2], ["tanh", "softmax"], bias=bias, dtype=dtype, seed=0)
     network.fit(np.eye(3), np.eye(3)[:, :2], loss=bp.losses.Huber(0.5), epochs=3)
     network.notes["made"] = 'in "spring" \u2603'
     path = tmp_path / "model.safetensors"
@@ -84,21 +84,21 @@ def test_loading_restores_everything_that_saving_wrote(tmp_path_factory, sizes, 
     assert bits(loaded) == bits(network)
 
 
-def test_training_goes_on_with_the_same_random_numbers(way, tmp_path):
+def test_training_goes_on_with_the_same_random_numbers(on_target, tmp_path):
     """SGD has no state, so two halves of a training, with saving and loading in between, equal the whole."""
     x = np.random.default_rng(0).normal(size=(20, 3))
 
     def network():
-        return way.network([3, 8, 2], seed=1)
+        return on_target.network([3, 8, 2], seed=1)
 
     whole, half = network(), network()
     whole.fit(x, x[:, :2], epochs=6, batch_size=6, dropout=0.2)
     half.fit(x, x[:, :2], epochs=3, batch_size=6, dropout=0.2)
     half.save(tmp_path / "model.safetensors")
-    loaded = bp.load(tmp_path / "model.safetensors", way.flag)
+    loaded = bp.load(tmp_path / "model.safetensors", on_target.flag)
     loaded.fit(x, x[:, :2], epochs=3, batch_size=6, dropout=0.2)
     for mine, theirs in zip(loaded.layers, whole.layers, strict=True):
-        way.assert_close(mine.weight, way.values(theirs.weight), rtol=0.0 if "jax" not in way.name else 1e-6)
+        on_target.assert_close(mine.weight, on_target.values(theirs.weight), rtol=0.0 if "jax" not in on_target.name else 1e-6)
 
 
 def square(net):

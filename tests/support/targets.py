@@ -29,7 +29,7 @@ TARGETS = {
 # The pretended CuPy is always there: requiring it would say nothing about a backend.
 FLAGS = {name: flag.removesuffix(":device1") for name, flag in TARGETS.items() if name != "cupy-pretended"}
 # The targets whose devices differ: whether JAX compiles is tested with the algorithm.
-ON_DEVICES = pytest.mark.parametrize("way", [name for name in TARGETS if name != "jax-eager"], indirect=True)
+ON_DEVICES = pytest.mark.parametrize("on_target", [name for name in TARGETS if name != "jax-eager"], indirect=True)
 
 
 def names_in(variable):

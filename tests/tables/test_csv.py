@@ -178,8 +178,8 @@ def test_single_text_in_a_column_of_numbers_is_refused(tmp_path):
         ValueError, match="has '12o' in column 'a', line 22, where most of the values are numbers: correct that cell, or give"
     ) as caught:
         read(tmp_path, content)
-    for way in ("--missing '12o'", "--text 'a'", "--ignore 'a'"):
-        assert way in str(caught.value)
+    for option in ("--missing '12o'", "--text 'a'", "--ignore 'a'"):
+        assert option in str(caught.value)
     assert read(tmp_path, content, options=CsvOptions(missing=("12o",)))[0]["a"].to_list() == [*range(20), None]
     assert read(tmp_path, content, options=CsvOptions(text=["a"]))[0]["a"].to_list() == [*map(str, range(20)), "12o"]
     quoted = '"x\ny",z\n'.join(["a,b\n", "".join(f"1,{number}\n" for number in range(20)), "2,2\n"])

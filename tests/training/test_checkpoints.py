@@ -90,8 +90,8 @@ def begin(flag, seed, dtype="float64"):
     return bp.Network.from_weights(weights, biases, made.activations, backend=flag, dtype=dtype, seed=seed)
 
 
-def trained(way, path, epochs, seed, **options):
-    network = begin(way.flag, seed)
+def trained(on_target, path, epochs, seed, **options):
+    network = begin(on_target.flag, seed)
     history = network.fit(X, TARGET, epochs=epochs, checkpoint=path, resume=path is not None, **options)
     return network, history
 
@@ -104,15 +104,15 @@ def trained(way, path, epochs, seed, **options):
         {"optimizer": bp.optimizers.Steered(bp.optimizers.Momentum(0.05)), "loss": "huber"},
     ],
 )
-def test_resumed_training_equals_uninterrupted_training(way, tmp_path, epochs, options):
+def test_resumed_training_equals_uninterrupted_training(on_target, tmp_path, epochs, options):
     """On JAX, code that was compiled for another number of batches may differ in the last bits."""
-    whole, history = trained(way, None, 2 * epochs, 1, **options)
-    trained(way, tmp_path / "run.safetensors", epochs, 1, **options)
-    halves, their_history = trained(way, tmp_path / "run.safetensors", 2 * epochs, 2, **options)
-    tolerance = 1e-6 if way.name.startswith("jax") else 0.0
+    whole, history = trained(on_target, None, 2 * epochs, 1, **options)
+    trained(on_target, tmp_path / "run.safetensors", epochs, 1, **options)
+    halves, their_history = trained(on_target, tmp_path / "run.safetensors", 2 * epochs, 2, **options)
+    tolerance = 1e-6 if on_target.name.startswith("jax") else 0.0
     for mine, theirs in zip(halves.layers, whole.layers, strict=True):
-        way.assert_close(mine.weight, way.values(theirs.weight), rtol=tolerance)
-        way.assert_close(mine.bias, way.values(theirs.bias), rtol=tolerance)
+        on_target.assert_close(mine.weight, on_target.values(theirs.weight), rtol=tolerance)
+        on_target.assert_close(mine.bias, on_target.values(theirs.bias), rtol=tolerance)
     np.testing.assert_allclose(their_history.loss, history.loss, rtol=tolerance)
     assert halves._generator.bit_generator.state == whole._generator.bit_generator.state
 
@@ -174,17 +174,17 @@ def test_training_resumes_from_any_batch(
     assert again._generator.bit_generator.state == whole._generator.bit_generator.state
 
 
-def test_training_resumes_on_another_backend(way, tmp_path):
+def test_training_resumes_on_another_backend(on_target, tmp_path):
     options = {"optimizer": "adam", "batch_size": 5, "callbacks": [bp.EarlyStopping(patience=1)], "learning_rate": 0.2}
     whole = begin("numpy", 0)
     whole.fit(X, TARGET, epochs=30, **options)
     assert whole.history.stop_reason
     begun = begin("numpy", 0)
     begun.fit(X, TARGET, epochs=3, checkpoint=tmp_path / "run", **options)
-    network, history = trained(way, tmp_path / "run", 30, 9, **options)
+    network, history = trained(on_target, tmp_path / "run", 30, 9, **options)
     assert len(history.loss) == len(whole.history.loss) and history.best_epoch == whole.history.best_epoch
     for mine, theirs in zip(network.layers, whole.layers, strict=True):
-        way.assert_close(mine.weight, theirs.weight, rtol=1e-6, atol=1e-8)
+        on_target.assert_close(mine.weight, theirs.weight, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
@@ -219,13 +219,13 @@ class Counting:
         assert state["name"] == "counting" and state["nothing"] == [None, True, {"inside": 1}]
 
 
-def test_state_of_a_user_callback_is_restored(way, tmp_path):
+def test_state_of_a_user_callback_is_restored(on_target, tmp_path):
     whole, before, after = Counting(), Counting(), Counting()
-    trained(way, None, 4, 0, callbacks=[whole])
-    trained(way, tmp_path / "run", 2, 0, callbacks=[before, lambda training: None])
-    trained(way, tmp_path / "run", 4, 1, callbacks=[after, lambda training: None])
+    trained(on_target, None, 4, 0, callbacks=[whole])
+    trained(on_target, tmp_path / "run", 2, 0, callbacks=[before, lambda training: None])
+    trained(on_target, tmp_path / "run", 4, 1, callbacks=[after, lambda training: None])
     np.testing.assert_allclose(after.seen, whole.seen, rtol=1e-12)
-    way.assert_close(after.first, way.values(whole.first))
+    on_target.assert_close(after.first, on_target.values(whole.first))
 
 
 def test_state_of_a_user_optimizer_is_restored(tmp_path):

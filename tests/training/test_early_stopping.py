@@ -23,9 +23,9 @@ def trained(make=bp.Network, callbacks=(), **options):
 
 
 @BATCHES
-def test_training_of_one_epoch_is_kept(way, batch_size):
-    mine, history = trained(way.network, [bp.EarlyStopping()], batch_size=batch_size)
-    assert bits(mine) == bits(trained(way.network, batch_size=batch_size)[0])
+def test_training_of_one_epoch_is_kept(on_target, batch_size):
+    mine, history = trained(on_target.network, [bp.EarlyStopping()], batch_size=batch_size)
+    assert bits(mine) == bits(trained(on_target.network, batch_size=batch_size)[0])
     assert history.best_epoch == 1 and history.stop_reason is None
 
 

@@ -27,8 +27,12 @@ RATE = 0.1
 PATHS = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT") if name in os.environ}
 
 
-def fit(path, way=None, x=X, target=TARGET, seed=0, **options):
-    network = way.network([3, 4, 2], seed=seed) if way else bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=seed)
+def fit(path, on_target=None, x=X, target=TARGET, seed=0, **options):
+    network = (
+        on_target.network([3, 4, 2], seed=seed)
+        if on_target
+        else bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=seed)
+    )
     before = bits(network)
     try:
         network.fit(x, target, **{"epochs": 2, "batch_size": 5, **options}, checkpoint=path, resume=True)
@@ -38,15 +42,15 @@ def fit(path, way=None, x=X, target=TARGET, seed=0, **options):
     return network
 
 
-def test_folds_of_a_cross_validation_do_not_share_a_checkpoint(way, tmp_path):
+def test_folds_of_a_cross_validation_do_not_share_a_checkpoint(on_target, tmp_path):
     folds = [np.delete(np.arange(24), np.arange(start, start + 6)) for start in range(0, 24, 6)]
-    fit(tmp_path / "run", way, X[folds[0]], TARGET[folds[0]])
+    fit(tmp_path / "run", on_target, X[folds[0]], TARGET[folds[0]])
     content = (tmp_path / "run").read_bytes()
     for fold in folds[1:]:
         with pytest.raises(ValueError, match="run is the checkpoint of another training: its inputs are not those given here"):
-            fit(tmp_path / "run", way, X[fold], TARGET[fold])
+            fit(tmp_path / "run", on_target, X[fold], TARGET[fold])
     assert (tmp_path / "run").read_bytes() == content
-    fit(tmp_path / "run", way, X[folds[0]], TARGET[folds[0]], epochs=3)
+    fit(tmp_path / "run", on_target, X[folds[0]], TARGET[folds[0]], epochs=3)
 
 
 def with_next(array, index):
@@ -129,19 +133,19 @@ def test_network_resumes_with_weights_changed_by_a_callback(tmp_path):
     assert bits(network) == bits(whole)
 
 
-def test_inputs_on_demand_are_fingerprinted_too(way, tmp_path, monkeypatch):
+def test_inputs_on_demand_are_fingerprinted_too(on_target, tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "CHUNK_SIZE", 5 * 3)
 
     def on_demand(x):
         return Rows(x.shape, lambda numbers: x[numbers])
 
     given = {"validation_data": (on_demand(X[:9]), TARGET[:9])}
-    fit(tmp_path / "run", way, on_demand(X), **given)
-    fit(tmp_path / "run", way, X, validation_data=(X[:9], TARGET[:9]))
+    fit(tmp_path / "run", on_target, on_demand(X), **given)
+    fit(tmp_path / "run", on_target, X, validation_data=(X[:9], TARGET[:9]))
     with pytest.raises(ValueError, match="its inputs are not those given here"):
-        fit(tmp_path / "run", way, on_demand(X[::-1]), **given)
+        fit(tmp_path / "run", on_target, on_demand(X[::-1]), **given)
     with pytest.raises(ValueError, match="its validation inputs are not those given here"):
-        fit(tmp_path / "run", way, on_demand(X), validation_data=(on_demand(X[1:10]), TARGET[:9]))
+        fit(tmp_path / "run", on_target, on_demand(X), validation_data=(on_demand(X[1:10]), TARGET[:9]))
 
 
 def sgd(rate):
@@ -336,8 +340,8 @@ def test_fingerprint_is_the_same_in_another_process():
     assert len(said) == 1 and said != {""}
 
 
-def test_checkpoint_moves_between_backends(way, tmp_path):
+def test_checkpoint_moves_between_backends(on_target, tmp_path):
     begun = fit(tmp_path / "run", epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
-    moved = fit(tmp_path / "run", way, epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
+    moved = fit(tmp_path / "run", on_target, epochs=2, sample_weight=WEIGHT, validation_data=(X, TARGET))
     for mine, theirs in zip(moved.layers, begun.layers, strict=True):
-        way.assert_close(mine.weight, theirs.weight, rtol=0.0)
+        on_target.assert_close(mine.weight, theirs.weight, rtol=0.0)

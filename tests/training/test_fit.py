@@ -16,18 +16,18 @@ def parameters(network):
     return [network.backend.to_numpy(part) for layer in network.layers for part in layer if part is not None]
 
 
-def test_weights_after_100_adam_steps_agree_across_backends(way):
+def test_weights_after_100_adam_steps_agree_across_backends(on_target):
     def trained(make):
         network = make([4, 8, 3], "tanh", "identity", seed=5)
         network.fit(X, CLASSES, loss="cross_entropy", optimizer="adam", learning_rate=0.01, epochs=25, batch_size=13)
         return parameters(network)
 
     expected = trained(lambda *given, **options: bp.Network(*given, backend="numpy", dtype="float64", **options))
-    for mine, theirs in zip(trained(way.network), expected, strict=True):
+    for mine, theirs in zip(trained(on_target.network), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
+def test_batches_are_every_sample_once_in_an_order_of_the_seed(on_target):
     """The batches do not depend on how many are drawn together."""
     from portable_bp.training.batches import Batches
     from portable_bp.training.settings import Settings
@@ -40,7 +40,7 @@ def test_batches_are_every_sample_once_in_an_order_of_the_seed(way):
             assert drawn.same_size == (2 if indices.shape[-1] == 4 else 1)
             yield from zip(indices, masks, strict=True)
 
-    found, expected = list(rows(way.backend(), 8)), list(rows(bp.select_backend("numpy", "float64"), 1))
+    found, expected = list(rows(on_target.backend(), 8)), list(rows(bp.select_backend("numpy", "float64"), 1))
     assert sorted(np.concatenate([indices for indices, _ in found])) == list(range(10))
     assert [len(indices) for indices, _ in found] == [4, 4, 2]
     for (indices, mask), (their_indices, their_mask) in zip(found, expected, strict=True):
@@ -105,18 +105,18 @@ def test_full_batch_descent_agrees_with_scikit_learn():
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
-def test_every_optimizer_learns(way, optimizer):
-    network = way.network([4, 8, 2], "tanh", "identity", dtype="float32", seed=0)
+def test_every_optimizer_learns(on_target, optimizer):
+    network = on_target.network([4, 8, 2], "tanh", "identity", dtype="float32", seed=0)
     history = network.fit(X, TARGET, optimizer=optimizer, learning_rate=0.01, epochs=15, batch_size=10)
     assert history.loss[-1] < 0.9 * history.loss[0]
     assert len(history.loss) == 15 and all(isinstance(loss, float) for loss in history.loss)
     for layer in network.layers:
-        way.values(layer.weight, "float32")
+        on_target.values(layer.weight, "float32")
 
 
-def test_user_loss_optimizer_and_activation(way):
+def test_user_loss_optimizer_and_activation(on_target):
     """The loss and the optimizer are pairs of functions, and the activation is an object that cannot be hashed."""
-    xp = way.backend().xp
+    xp = on_target.backend().xp
 
     class Unhashable:
         __hash__ = None
@@ -135,55 +135,55 @@ def test_user_loss_optimizer_and_activation(way):
         return step, state
 
     loss = (lambda out, target: xp.sum(0.5 * (out - target) ** 2, axis=-1), lambda out, target: out - target)
-    own = way.network([4, 8, 2], [Unhashable(), "identity"], seed=0)
+    own = on_target.network([4, 8, 2], [Unhashable(), "identity"], seed=0)
     own.fit(X, TARGET, loss=loss, optimizer=(init, update), epochs=3, batch_size=20)
-    usual = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    usual = on_target.network([4, 8, 2], "tanh", "identity", seed=0)
     usual.fit(X, TARGET, optimizer="sgd", learning_rate=0.1, epochs=3, batch_size=20)
     for mine, theirs in zip(parameters(own), parameters(usual), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-14)
     assert bp.check_gradient(own, X, TARGET, loss=loss).max_relative_error < 1e-7
 
 
-def test_validation_and_sample_weights(way):
-    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+def test_validation_and_sample_weights(on_target):
+    network = on_target.network([4, 8, 2], "tanh", "identity", seed=0)
     weight = np.linspace(0.0, 1.0, 50)
     history = network.fit(X, TARGET, epochs=4, sample_weight=weight, validation_data=(X[:9], TARGET[:9], weight[:9]))
     assert len(history.validation_loss) == 4
-    found = way.values(network.loss(X[:9], TARGET[:9], sample_weight=weight[:9]))
+    found = on_target.values(network.loss(X[:9], TARGET[:9], sample_weight=weight[:9]))
     assert history.validation_loss[-1] == pytest.approx(float(found), rel=1e-12)
 
 
-def test_sample_weight_of_two_equals_a_repeated_sample(way):
+def test_sample_weight_of_two_equals_a_repeated_sample(on_target):
     twice, weight = np.concatenate([X, X[:10]]), np.where(np.arange(50) < 10, 2.0, 1.0)
-    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    network = on_target.network([4, 8, 2], "tanh", "identity", seed=0)
     target = np.concatenate([TARGET, TARGET[:10]])
-    way.assert_close(network.loss(X, TARGET, sample_weight=weight), way.values(network.loss(twice, target)))
+    on_target.assert_close(network.loss(X, TARGET, sample_weight=weight), on_target.values(network.loss(twice, target)))
     for mine, theirs in zip(network.gradient(X, TARGET, sample_weight=weight), network.gradient(twice, target), strict=True):
-        way.assert_close(mine.weight, way.values(theirs.weight), rtol=1e-9, atol=1e-14)
+        on_target.assert_close(mine.weight, on_target.values(theirs.weight), rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, None])
-def test_sample_weights_count_across_batches(way, batch_size):
+def test_sample_weights_count_across_batches(on_target, batch_size):
     """Weights are scaled once, over all samples: a batch of one sample with a large weight makes a larger step."""
     weight = np.linspace(0.0, 3.0, 50)
-    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
-    expected = float(way.values(network.loss(X, TARGET, sample_weight=weight)))
+    network = on_target.network([4, 8, 2], "tanh", "identity", seed=0)
+    expected = float(on_target.values(network.loss(X, TARGET, sample_weight=weight)))
     history = network.fit(X, TARGET, sample_weight=weight, batch_size=batch_size, learning_rate=1e-12)
     assert history.loss[0] == pytest.approx(expected, rel=1e-8)
-    one = way.network([1, 1], "identity", bias=False, initializer="zeros")
+    one = on_target.network([1, 1], "identity", bias=False, initializer="zeros")
     one.fit([[1.0], [1.0]], [[1.0], [1.0]], sample_weight=[3.0, 1.0], batch_size=1, learning_rate=0.1, epochs=1)
-    way.assert_close(one.layers[0].weight, [[1.0 - (1 - 0.15) * (1 - 0.05)]])
+    on_target.assert_close(one.layers[0].weight, [[1.0 - (1 - 0.15) * (1 - 0.05)]])
 
 
-def test_dropout_is_the_same_on_every_backend_and_off_in_predict(way):
+def test_dropout_is_the_same_on_every_backend_and_off_in_predict(on_target):
     def trained(make):
         network = make([4, 8, 8, 2], "relu", "identity", seed=0)
         network.fit(X, TARGET, epochs=3, batch_size=20, dropout=[0.5, 0.0])
         return network
 
-    mine, theirs = trained(way.network), trained(lambda *g, **o: bp.Network(*g, backend="numpy", dtype="float64", **o))
-    way.assert_close(mine.predict(X), theirs.predict(X), rtol=1e-9)
-    way.assert_close(mine.predict(X), way.values(mine.predict(X)), rtol=0.0)
+    mine, theirs = trained(on_target.network), trained(lambda *g, **o: bp.Network(*g, backend="numpy", dtype="float64", **o))
+    on_target.assert_close(mine.predict(X), theirs.predict(X), rtol=1e-9)
+    on_target.assert_close(mine.predict(X), on_target.values(mine.predict(X)), rtol=0.0)
 
 
 def test_step_with_dropout_equals_a_step_of_the_masked_network():
@@ -200,9 +200,9 @@ def test_step_with_dropout_equals_a_step_of_the_masked_network():
         np.testing.assert_allclose(layer.weight, weight, rtol=1e-12)
 
 
-def test_loss_of_one_batch_is_the_loss_before_its_step(way):
-    network = way.network([4, 8, 2], seed=0)
-    before = float(way.values(network.loss(X, TARGET)))
+def test_loss_of_one_batch_is_the_loss_before_its_step(on_target):
+    network = on_target.network([4, 8, 2], seed=0)
+    before = float(on_target.values(network.loss(X, TARGET)))
     assert network.fit(X, TARGET).loss[0] == pytest.approx(before, rel=1e-12)
 
 
@@ -217,9 +217,9 @@ def test_losses_are_fetched_once_per_epoch(monkeypatch):
     assert fetched == [(2,)] * 3
 
 
-def test_early_stopping_restores_the_best_weights(way):
+def test_early_stopping_restores_the_best_weights(on_target):
     """The validation targets are the negative of the targets, so that the validation loss rises with every epoch."""
-    network = way.network([4, 8, 2], "tanh", "identity", seed=0)
+    network = on_target.network([4, 8, 2], "tanh", "identity", seed=0)
     seen = []
     history = network.fit(
         X,
@@ -233,7 +233,7 @@ def test_early_stopping_restores_the_best_weights(way):
     assert history.best_epoch == best + 1
     assert len(history.loss) == best + 1 + 3 < 50
     assert "has not improved for 3 epochs" in history.stop_reason
-    way.assert_close(network.layers[0].weight, way.values(seen[best][0].weight), rtol=0.0)
+    on_target.assert_close(network.layers[0].weight, on_target.values(seen[best][0].weight), rtol=0.0)
 
 
 def test_early_stopping_restores_them_when_another_callback_stops():
@@ -250,14 +250,14 @@ def test_early_stopping_restores_them_when_another_callback_stops():
         assert history.best_epoch == int(np.argmin(history.validation_loss)) + 1
 
 
-def test_early_stopping_on_the_training_loss_restores_the_weights_it_was_measured_on(way):
+def test_early_stopping_on_the_training_loss_restores_the_weights_it_was_measured_on(on_target):
     """The learning rate is too large, so that the initial weights are the best."""
-    network = way.network([4, 2], "identity", seed=0)
-    before = way.values(network.layers[0].weight)
+    network = on_target.network([4, 2], "identity", seed=0)
+    before = on_target.values(network.layers[0].weight)
     history = network.fit(X, TARGET, learning_rate=3.0, epochs=40, callbacks=[bp.EarlyStopping(patience=5)])
     assert len(history.loss) == 6 and history.loss[1] > history.loss[0]
     assert history.best_epoch == 0
-    way.assert_close(network.layers[0].weight, before, rtol=0.0)
+    on_target.assert_close(network.layers[0].weight, before, rtol=0.0)
 
 
 def test_reused_early_stopping_starts_afresh():
@@ -293,18 +293,20 @@ def test_error_in_a_callback_leaves_the_last_finished_epoch():
 
 
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_divergence_stops_and_keeps_the_last_finite_weights(way, batch_size):
-    network, seen = way.network([4, 8, 2], "identity", dtype="float32", seed=0), []
+def test_divergence_stops_and_keeps_the_last_finite_weights(on_target, batch_size):
+    network, seen = on_target.network([4, 8, 2], "identity", dtype="float32", seed=0), []
     with pytest.raises(bp.DivergenceError, match=r"stopped in epoch \d+, batch \d+, where .* NaN") as caught:
         network.fit(X, TARGET, learning_rate=1e6, epochs=30, batch_size=batch_size, callbacks=[lambda t: seen.append(t.layers)])
     assert f"in epoch {len(seen) + 1}, " in str(caught.value)
     for layer in network.layers:
-        assert np.isfinite(way.values(layer.weight, "float32")).all()
+        assert np.isfinite(on_target.values(layer.weight, "float32")).all()
     if batch_size is None and seen:
-        way.assert_close(network.layers[0].weight, way.values(seen[-1][0].weight, "float32"), rtol=0.0, dtype="float32")
+        on_target.assert_close(
+            network.layers[0].weight, on_target.values(seen[-1][0].weight, "float32"), rtol=0.0, dtype="float32"
+        )
 
 
-def test_divergence_names_the_batch_and_keeps_the_weights_before_it(way):
+def test_divergence_names_the_batch_and_keeps_the_weights_before_it(on_target):
     """The squared error of one sample overflows in float32; the seed determines which batch holds it."""
     x = np.ones((20, 1))
     x[11] = 1e25
@@ -312,16 +314,18 @@ def test_divergence_names_the_batch_and_keeps_the_weights_before_it(way):
     order, next_order = generator.permutation(20), generator.permutation(20)
     batch = order.tolist().index(11) // 4
     assert batch > 0 and batch != next_order.tolist().index(11) // 4
-    network = way.network([1, 1], "identity", dtype="float32", seed=0)
+    network = on_target.network([1, 1], "identity", dtype="float32", seed=0)
     with pytest.raises(bp.DivergenceError, match=f"in epoch 1, batch {batch + 1},"):
         network.fit(x, np.zeros((20, 1)), batch_size=4, seed=4)
-    steps = way.network([1, 1], "identity", dtype="float32", seed=0)
+    steps = on_target.network([1, 1], "identity", dtype="float32", seed=0)
     for start in range(0, 4 * batch, 4):
         rows = order[start : start + 4]
         steps.fit(x[rows], np.zeros((4, 1)))
-    found, expected = (way.values(n.layers[0].weight, "float32") for n in (network, steps))
+    found, expected = (on_target.values(n.layers[0].weight, "float32") for n in (network, steps))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert (found != way.values(way.network([1, 1], "identity", dtype="float32", seed=0).layers[0].weight, "float32")).all()
+    assert (
+        found != on_target.values(on_target.network([1, 1], "identity", dtype="float32", seed=0).layers[0].weight, "float32")
+    ).all()
 
 
 def test_overflow_in_the_last_step_is_found():
@@ -332,14 +336,14 @@ def test_overflow_in_the_last_step_is_found():
     assert network.layers[0].weight == 0.0
 
 
-def test_numpy_scalars_do_not_upcast_float32(way):
-    network = way.network([4, 8, 2], "tanh", dtype="float32", seed=0)
+def test_numpy_scalars_do_not_upcast_float32(on_target):
+    network = on_target.network([4, 8, 2], "tanh", dtype="float32", seed=0)
     rate, share = np.float64(0.01), np.float64(0.9)
     inner = bp.optimizers.Momentum(bp.schedules.Exponential(rate, share), share)
     network.fit(X, TARGET, loss=bp.losses.Huber(rate), optimizer=bp.optimizers.Penalized(inner, l2=rate, l1=rate), epochs=2)
     network.fit(X, TARGET, learning_rate=rate)
     for layer in network.layers:
-        way.values(layer.weight, "float32")
+        on_target.values(layer.weight, "float32")
 
 
 def test_random_numbers_continue_between_fits():
@@ -362,12 +366,12 @@ def test_progress_bar(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_callback_may_change_the_learning_rate(way):
+def test_callback_may_change_the_learning_rate(on_target):
     """Halved after every epoch of one batch, it equals a schedule."""
     halve = bp.schedules.Step(0.4, every=1, factor=0.5)
 
     def callback(training):
-        with way.current():
+        with on_target.current():
             training.state = training.state._replace(rate=0.5 * training.state.rate)
 
     fits = [
@@ -376,8 +380,8 @@ def test_callback_may_change_the_learning_rate(way):
     ]
     found = []
     for fit in fits:
-        network = way.network([3, 4, 2], seed=0)
+        network = on_target.network([3, 4, 2], seed=0)
         network.fit(np.eye(3), np.ones((3, 2)), epochs=8, **fit)
-        found.append([way.values(parameter) for layer in network.layers for parameter in layer])
+        found.append([on_target.values(parameter) for layer in network.layers for parameter in layer])
     for mine, expected in zip(*found, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-12)

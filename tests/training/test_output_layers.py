@@ -37,21 +37,21 @@ def test_cross_entropy_without_hidden_layers_agrees_with_scikit_learn(output):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_cross_entropy_over_probabilities_is_computed_from_the_net(way, torch, loss):
+def test_cross_entropy_over_probabilities_is_computed_from_the_net(on_target, torch, loss):
     """Loss and gradient agree with PyTorch's loss of logits; predictions are probabilities."""
     output, target = PAIRS[loss]
-    network = way.network([3, 5, 4], "tanh", output, seed=0)
-    layers = [bp.Layer(*(way.values(part) for part in layer)) for layer in network.layers]
+    network = on_target.network([3, 5, 4], "tanh", output, seed=0)
+    layers = [bp.Layer(*(on_target.values(part) for part in layer)) for layer in network.layers]
     names = ["tanh", "identity"]
     error, gradient, slope = torch_gradient(layers, names, loss, X, target)
-    way.assert_close(network.loss(X, target, loss), error)
+    on_target.assert_close(network.loss(X, target, loss), error)
     for mine, theirs in zip(network.gradient(X, target, loss), gradient, strict=True):
-        way.assert_close(mine.weight, theirs[0], rtol=1e-9, atol=1e-14)
-        way.assert_close(mine.bias, theirs[1], rtol=1e-9, atol=1e-14)
-    way.assert_close(network.input_gradient(X, target, loss), slope, rtol=1e-9, atol=1e-14)
-    trace, out = network.trace(X, target, loss), way.values(network.predict(X))
-    way.assert_close(trace["c"].out, out)
-    way.assert_close(trace["c"].delta, (out - np.eye(4)[CLASSES]) / 40, rtol=1e-9, atol=1e-14)
+        on_target.assert_close(mine.weight, theirs[0], rtol=1e-9, atol=1e-14)
+        on_target.assert_close(mine.bias, theirs[1], rtol=1e-9, atol=1e-14)
+    on_target.assert_close(network.input_gradient(X, target, loss), slope, rtol=1e-9, atol=1e-14)
+    trace, out = network.trace(X, target, loss), on_target.values(network.predict(X))
+    on_target.assert_close(trace["c"].out, out)
+    on_target.assert_close(trace["c"].delta, (out - np.eye(4)[CLASSES]) / 40, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("loss", PAIRS)
@@ -62,15 +62,15 @@ def test_the_gradient_over_probabilities_agrees_with_finite_differences(loss):
 
 
 @pytest.mark.parametrize("loss", PAIRS)
-def test_training_over_probabilities_equals_training_over_the_net(way, loss):
+def test_training_over_probabilities_equals_training_over_the_net(on_target, loss):
     output, target = PAIRS[loss]
     options = {"optimizer": "adam", "epochs": 2, "batch_size": 20, "validation_data": (X[:9], target[:9])}
-    over_net = way.network([3, 5, 4], seed=0)
-    over_probabilities = way.network([3, 5, 4], output_activation=output, seed=0)
+    over_net = on_target.network([3, 5, 4], seed=0)
+    over_probabilities = on_target.network([3, 5, 4], output_activation=output, seed=0)
     history = over_net.fit(X, target, loss, **options)
     assert over_probabilities.fit(X, target, loss, **options) == history
     for mine, theirs in zip(over_probabilities.layers, over_net.layers, strict=True):
-        way.assert_close(mine.weight, way.values(theirs.weight), rtol=0.0)
+        on_target.assert_close(mine.weight, on_target.values(theirs.weight), rtol=0.0)
 
 
 @pytest.mark.parametrize("net", [-800.0, 800.0])
@@ -146,8 +146,8 @@ def test_bounds_are_the_smallest_and_largest_out(name):
         (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives only numbers from -0.5 to inf"),
     ],
 )
-def test_targets_out_of_reach_are_warned_about(way, activation, target, said):
-    network = way.network([1, 1], output_activation=activation, seed=0)
+def test_targets_out_of_reach_are_warned_about(on_target, activation, target, said):
+    network = on_target.network([1, 1], output_activation=activation, seed=0)
     with pytest.warns(UserWarning, match=said) as warned:
         network.fit([[0.0], [1.0]], target)
     assert warned[0].filename == __file__

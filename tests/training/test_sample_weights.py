@@ -17,8 +17,8 @@ WEIGHT = GENERATOR.uniform(0.5, 2.0, 12)
 SINGLE, DOUBLE = np.finfo("float32"), np.finfo("float64")
 
 
-def make(way, dtype):
-    return way.network([3, 5, 2], "tanh", "identity", dtype=dtype, seed=0)
+def make(on_target, dtype):
+    return on_target.network([3, 5, 2], "tanh", "identity", dtype=dtype, seed=0)
 
 
 def weighted_mean(network, shares):
@@ -66,20 +66,22 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_sample_weights_on_the_host(way, dtype, case):
+def test_sample_weights_on_the_host(on_target, dtype, case):
     if case == "long" and np.finfo("longdouble").max == DOUBLE.max:
         pytest.skip("this system's long double is a double")
-    assert_counts(make(way, dtype), *CASES[case])
+    assert_counts(make(on_target, dtype), *CASES[case])
 
 
 @pytest.mark.parametrize("exponent", [-120, -60, 0, 60, 120])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sample_weights_on_the_device(way, dtype, exponent):
+def test_sample_weights_on_the_device(on_target, dtype, exponent):
     """Weights in float64 may be out of the range of a float32 network."""
     for given in ("float32", "float64"):
         rounded = WEIGHT.astype(given)
         scaled = rounded * rounded.dtype.type(2.0) ** (exponent * (1 if given == "float32" else 8))
-        assert_counts(make(way, dtype), way.backend(given).asarray(scaled), rounded.astype(float) / rounded.sum(dtype=float))
+        assert_counts(
+            make(on_target, dtype), on_target.backend(given).asarray(scaled), rounded.astype(float) / rounded.sum(dtype=float)
+        )
 
 
 @hypothesis.given(
@@ -92,12 +94,12 @@ def test_sample_weights_of_any_magnitude(exponents, dtype):
     assert_counts(network, [math.ldexp(w, e) for w, e in zip(WEIGHT, exponents, strict=True)], shares / shares.sum())
 
 
-def test_batch_without_weight_changes_nothing(way):
+def test_batch_without_weight_changes_nothing(on_target):
     """The last batch, which is smaller than the others, or the first."""
     for zeros in (slice(8, 12), slice(0, 5)):
         weight = WEIGHT.copy()
         weight[zeros] = 0.0
-        network, steps = make(way, "float64"), make(way, "float64")
+        network, steps = make(on_target, "float64"), make(on_target, "float64")
         order = np.random.default_rng(4).permutation(12)
         given = np.argsort(order)  # so that the batches are in the order of the samples
         history = network.fit(X[given], TARGET[given], batch_size=5, seed=4, sample_weight=weight[given])
@@ -107,7 +109,7 @@ def test_batch_without_weight_changes_nothing(way):
                 share = weight[rows].mean() / weight.mean()
                 steps.fit(X[rows], TARGET[rows], learning_rate=0.1 * share, sample_weight=weight[rows])
         assert np.isfinite(history.loss).all()
-        way.assert_close(network.layers[0].weight, way.values(steps.layers[0].weight), rtol=1e-10)
+        on_target.assert_close(network.layers[0].weight, on_target.values(steps.layers[0].weight), rtol=1e-10)
 
 
 @pytest.mark.parametrize("weight", [np.zeros(12), -WEIGHT, np.full(12, np.nan), WEIGHT[:3], [0.0] * 12])
