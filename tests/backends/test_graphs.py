@@ -7,15 +7,16 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.recorded import executable
+from tests.support.networks import parameters
 from tests.support.pretended_cupy import pretending
 from tests.support.targets import usable
 
 
 @pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
 def cupy(request):
-    """CuPy, with nothing kept of what was made before."""
+    """CuPy, with its caches empty."""
     if request.param == "cupy":
-        pytest.importorskip("nvmath.bindings", reason="nvmath-python, by which products are captured, is not installed")
+        pytest.importorskip("nvmath.bindings", reason="nvmath-python, which captures products, is not installed")
         yield request.param
         return
     with pretending():
@@ -24,7 +25,7 @@ def cupy(request):
 
 @pytest.fixture
 def launches(monkeypatch):
-    """Return what each play of a player's launches, by the types of its calls."""
+    """Return the types of the calls that each run of an executable launches."""
     noted = []
     run = executable.Executable.run
 
@@ -41,7 +42,7 @@ def train(backend, sizes=(5, 7, 3), **options):
     network = bp.Network(sizes, "tanh", backend=backend, dtype="float64", seed=3)
     generator = np.random.default_rng(5)
     network.fit(generator.normal(size=(41, 5)), generator.random((41, 3)), epochs=4, batch_size=8, **options)
-    return [network.backend.to_numpy(parameter) for layer in network.layers for parameter in layer]
+    return parameters(network)
 
 
 def assert_learns_as_numpy_does(optimizer="adam"):

@@ -5,15 +5,12 @@ import pytest
 import sklearn.neural_network
 
 import portable_bp as bp
+from tests.support.networks import parameters
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(50, 4))
 TARGET = np.stack([np.sin(X[:, 0]), X[:, 1] * X[:, 2]], axis=1)
 CLASSES = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
-
-
-def parameters(network):
-    return [network.backend.to_numpy(part) for layer in network.layers for part in layer if part is not None]
 
 
 def test_weights_after_100_adam_steps_agree_across_backends(on_target):
