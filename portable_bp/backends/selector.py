@@ -88,7 +88,10 @@ def select_backend(spec: str | Backend = "auto", dtype: Any = None, precision: s
 
 
 def backend_of(array: Any, dtype: Any = None) -> Backend:
-    """Return the backend of an array's library and device, in its dtype if that is a floating-point one, else "float32"."""
+    """Return the backend of an array's library and device.
+
+    Its dtype is the given one, else the array's own if that is float32 or float64, else float32.
+    """
     try:
         library = array_api_compat.array_namespace(array).__name__
     except TypeError:

@@ -224,7 +224,7 @@ CASES = [
 
 
 def peak(work):
-    """Return how many bytes work takes at its peak, beside what is there."""
+    """Return the peak memory of work in bytes, without what was allocated before."""
     gc.collect()
     tracemalloc.start()
     work()

@@ -202,7 +202,7 @@ def test_what_cannot_be_replayed_is_called(replayed, fit, activation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_keeps_a_count_to_itself_is_called(replayed, dtype):
-    """A step's own change is what is compared: Adam's is small beside the weights, and so would be what is wrong with it."""
+    """Steps are compared by their change: Adam's is small compared with the weights, and an error in it would be too."""
     counting = Counting()
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], {"optimizer": Counting()}, dtype, samples=40, activation="tanh")
     mine, my_losses, steps = trained(replayed, 2, [4, 5, 2], {"optimizer": counting}, dtype, samples=40, activation="tanh")
