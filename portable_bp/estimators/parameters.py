@@ -96,7 +96,7 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [str, None, HasMethods(["asarray", "to_numpy", "compile"])],
-        "dropout": ["array-like", Real],  # check_rates checks the range
+        "dropout": ["array-like", Interval(Real, 0, 1, closed="left")],  # check_rates checks a sequence
         "callbacks": ["array-like"],
     }
 

@@ -8,6 +8,7 @@ import scipy.sparse
 import sklearn.neural_network
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
 
 from portable_bp.estimators import MLPClassifier, MLPRegressor
 
@@ -138,6 +139,12 @@ def test_partial_fit_and_classes():
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
     assert not hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
     assert isinstance(error_of(MLPClassifier(early_stopping=True).partial_fit, X, Y, classes=[0, 1, 2]), ValueError)
+
+
+@BOTH
+@pytest.mark.parametrize("dropout", [1.0, -0.1, float("nan"), "half"])
+def test_a_dropout_rate_out_of_range_is_an_error_of_scikit_learn(kind, dropout):
+    assert isinstance(error_of(kind(dropout=dropout).fit, X, Y), InvalidParameterError)
 
 
 @BOTH
