@@ -339,6 +339,23 @@ def test_classes_of_the_own_library_are_not_wrapped(on_target):
         network.loss(X, far, "cross_entropy")
 
 
+class Counted:
+    """Data that count how often they are converted, and have no shape of their own."""
+
+    def __init__(self, data):
+        self.data, self.count = data, 0
+
+    def __array__(self, dtype=None, copy=None):
+        self.count += 1
+        return np.asarray(self.data, dtype=dtype)
+
+
+def test_data_are_converted_once():
+    x, target = Counted(X), Counted(TARGET)
+    bp.Network([3, 2], backend="numpy", seed=0).fit(x, target)
+    assert (x.count, target.count) == (1, 1)
+
+
 def test_generators_of_callbacks_are_called():
     seen = []
     bp.Network([3, 2], backend="numpy").fit(X, TARGET, epochs=3, callbacks=(f for f in [seen.append]))

@@ -84,13 +84,13 @@ def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: 
     return advise
 
 
-def advise_smaller(name: str, numbers: int) -> Advice:
-    """Return the advice to give less data than the argument of this name, which holds that many numbers."""
+def advise_smaller(name: str, count: Callable[[], int]) -> Advice:
+    """Return the advice to give less data than the argument of this name, whose numbers are counted when advice is needed."""
 
     def advise(backend: Backend, memory: Memory | None) -> str:
         free = f" and {format_free(memory)}" if memory else ""
         remedy = _larger(backend, "fewer samples or a smaller network")
-        return f"{name} takes {format_bytes(itemsize_of(backend) * numbers)}{free}: {remedy}"
+        return f"{name} takes {format_bytes(itemsize_of(backend) * count())}{free}: {remedy}"
 
     return advise
 

@@ -19,7 +19,7 @@ from portable_bp.backends.selector import dtype_name
 def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
     """Return data on the backend, in its dtype or a given one."""
     with _naming(name):
-        advise = advise_smaller(name, math.prod(shape_of(data) or ()))
+        advise = advise_smaller(name, lambda: math.prod(shape_of(data) or ()))
         return attempt(lambda: backend.asarray(data, dtype), backend, f"taking {name}", advise)
 
 
