@@ -199,14 +199,26 @@ class Network:
         ValueError
             If the shapes do not fit together.
         """
-        chosen, generator = select_backend(backend, dtype), _as_generator(seed)
+        chosen = select_backend(backend, dtype)
         layers = check_weights(chosen, weights, biases, check_finite)
-        activations = resolve_activations(activation, output_activation, len(layers))
-        if cls.__init__ is Network.__init__:
+        activations, copied = resolve_activations(activation, output_activation, len(layers)), compiled(chosen, _copied)(layers)
+        if cls.__new__ is object.__new__ and cls.__init__ is Network.__init__:
             network = object.__new__(cls)
-        else:  # a subclass may set attributes of its own
-            network = cls(sizes_of(layers), activations, None, biases is not None, backend=chosen, initializer="zeros")
-        network._assemble(compiled(chosen, _copied)(layers), activations, chosen, generator, check_finite)
+            network._assemble(copied, activations, chosen, _as_generator(seed), check_finite)
+            return network
+        # A subclass may take these arguments, and set attributes of its own.
+        network = cls(
+            list(sizes_of(layers)),
+            activations,
+            None,
+            biases is not None,
+            backend=chosen,
+            dtype=dtype,
+            seed=seed,
+            initializer="zeros",
+            check_finite=check_finite,
+        )
+        network.layers = tuple(copied)
         return network
 
     @classmethod

@@ -104,6 +104,36 @@ def test_arrays_of_the_backend_stay_where_they_are(on_target):
     on_target.values(network.layers[0].weight)
 
 
+class Tagged(bp.Network):
+    """A network that has attributes of its own, and notes from the beginning."""
+
+    def __new__(cls, *given, **options):
+        network = super().__new__(cls)
+        network.tag = "new"
+        return network
+
+    def __init__(self, *given, **options):
+        super().__init__(*given, **options)
+        self.given, self.notes["made by"] = options, "Tagged"
+
+
+class Renamed(bp.Network):
+    """A network that differs in its name alone."""
+
+
+def test_from_weights_of_a_subclass():
+    weights = [np.ones((2, 3))]
+    options = {"dtype": "float64", "seed": 7, "check_finite": False}
+    network = Tagged.from_weights(weights, backend="numpy", **options)
+    assert network.tag == "new" and network.notes == {"made by": "Tagged"}
+    assert {name: network.given[name] for name in options} == options
+    assert type(Renamed.from_weights(weights)) is Renamed
+    for mine in (network, Renamed.from_weights(weights, backend="numpy", **options)):
+        assert generator_state(mine) == generator_state(bp.Network.from_weights(weights, backend="numpy", **options))
+        assert np.array_equal(mine.layers[0].weight, weights[0]) and mine.layers[0].weight is not weights[0]
+        assert not mine.check_finite
+
+
 def test_from_weights_copies(on_target):
     weight = np.ones((2, 3))
     given = on_target.backend().asarray(np.zeros((2, 2)))
