@@ -86,7 +86,8 @@ class Network:
     dtype : str, optional
         "float32" or "float64". The default is that of a given Backend, else "float32".
     seed : int or numpy.random.Generator, optional
-        Determines the weights and, unless `fit` is given a seed, the batches: the same on every backend.
+        Determines the weights and, unless `fit` is given a seed, the batches: the same on every backend. A generator must come
+        from ``numpy.random.default_rng``.
     initializer : str or callable
         The name of an initializer, or a function of a NumPy generator and a shape that returns the weights.
     check_finite : bool
@@ -847,7 +848,11 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
 
 
 def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(check_number(seed, "seed", SEED))
+    if not isinstance(seed, np.random.Generator):
+        return np.random.default_rng(check_number(seed, "seed", SEED))
+    if type(seed.bit_generator) is not np.random.PCG64:  # model files and checkpoints could not be read again
+        raise ValueError(f"seed is {seed!r}, and files can store only the state of PCG64: use numpy.random.default_rng.")
+    return seed
 
 
 def _describe_interruption(training: Training, settings: Settings) -> str:

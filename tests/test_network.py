@@ -386,6 +386,19 @@ def test_data_are_converted_once():
     assert (x.count, target.count) == (1, 1)
 
 
+def test_only_generators_that_files_can_store_are_taken():
+    network = bp.Network([3, 2], backend="numpy", seed=0)
+    assert (
+        bp.Network([3, 2], backend="numpy", seed=np.random.default_rng(0)).layers[0].weight[0, 0]
+        == network.layers[0].weight[0, 0]
+    )
+    for kind in (np.random.MT19937, np.random.PCG64DXSM):
+        with pytest.raises(ValueError, match="use numpy.random.default_rng"):
+            bp.Network([3, 2], backend="numpy", seed=np.random.Generator(kind(0)))
+        with pytest.raises(ValueError, match="use numpy.random.default_rng"):
+            network.fit(X, TARGET, seed=np.random.Generator(kind(0)))
+
+
 def test_generators_of_callbacks_are_called():
     seen = []
     bp.Network([3, 2], backend="numpy").fit(X, TARGET, epochs=3, callbacks=(f for f in [seen.append]))
