@@ -127,7 +127,7 @@ def test_from_weights_of_a_subclass():
     network = Tagged.from_weights(weights, backend="numpy", **options)
     assert network.tag == "new" and network.notes == {"made by": "Tagged"}
     assert {name: network.given[name] for name in options} == options
-    assert type(Renamed.from_weights(weights)) is Renamed
+    assert type(Renamed.from_weights(weights, backend="numpy")) is Renamed
     for mine in (network, Renamed.from_weights(weights, backend="numpy", **options)):
         assert generator_state(mine) == generator_state(bp.Network.from_weights(weights, backend="numpy", **options))
         assert np.array_equal(mine.layers[0].weight, weights[0]) and mine.layers[0].weight is not weights[0]
