@@ -343,12 +343,12 @@ class Network:
 
     @release_frames
     def predict(self, x: Any) -> Array:
-        """Return the outputs for a batch; a very large batch is computed in parts.
+        """Return the outputs for a batch; a very large batch is computed in chunks.
 
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            A batch, or one sample. Of host data, only one part at a time is on the device.
+            A batch, or one sample. Data on the host are moved to the device one chunk at a time.
 
         Returns
         -------
@@ -363,9 +363,9 @@ class Network:
             If the device runs out of memory; the message says how many samples would fit.
         """
         outs, single = [], False
-        for part in self._checker.parts(x):
-            outs.append(self._run("predicting", need_of_output, propagation.output, (self.activations,), (part.array,)))
-            single = part.single
+        for chunk in self._checker.chunks(x):
+            outs.append(self._run("predicting", need_of_output, propagation.output, (self.activations,), (chunk.array,)))
+            single = chunk.single
         out = joined(self.backend, outs)
         return out[0, :] if single else out
 
@@ -396,8 +396,8 @@ class Network:
         x : list or array, shape (samples, inputs) or (inputs,)
             A batch, or one sample.
         target : list or array, shape (samples, outputs) or (outputs,)
-            The desired outputs. For a loss of classes, integers of shape (samples,) will do; for a network with one output, so
-            will numbers of shape (samples,).
+            The desired outputs. A loss of classes also takes integers of shape (samples,), and a network with one output also
+            takes numbers of shape (samples,).
         loss : str or loss
             The name of a loss, an object with ``value`` and ``slope``, or a pair of such functions.
         sample_weight : list or array, shape (samples,), optional
@@ -429,7 +429,8 @@ class Network:
         Returns
         -------
         list of Layer
-            dE/dweight and dE/dbias of every layer, in the shapes of the parameters; the bias is None in a network without.
+            dE/dweight and dE/dbias of every layer, in the shapes of the parameters. The bias is None in a network without
+            biases.
         """
         pieces, data, _ = self._check_batch(x, target, loss, sample_weight)
         return self._run("the gradient of", need_of_gradient, _gradient, pieces, data)
@@ -519,7 +520,7 @@ class Network:
         progress : bool
             Whether to show a progress bar, which needs tqdm.
         seed : int or numpy.random.Generator, optional
-            Determines the batches and dropout masks. The default goes on with the network's own random numbers. The same seed
+            Determines the batches and dropout masks. The default continues with the network's own random numbers. The same seed
             draws the same numbers in every call: leave it out if you call `fit` repeatedly.
         dropout : float or sequence of float
             The fraction of outs that is dropped during training: one number for all hidden layers, or one for each.
@@ -531,9 +532,9 @@ class Network:
         resume : bool
             Whether to continue from the checkpoint if it exists, up to ``epochs`` in all. With the same data, callbacks and
             settings the results are those of an uninterrupted training, on NumPy bit for bit. A checkpoint with other data,
-            other initial weights (from another seed), or another optimizer, loss or activation is refused; of your own pieces
-            the code, the settings, and whatever they use from your modules must be the same. Callbacks may have other settings,
-            such as another patience. Batches and dropout masks go on from the checkpoint, whatever the seed.
+            other initial weights (from another seed), or another optimizer, loss or activation is refused; the code and the
+            settings of your own pieces, and whatever they use from your modules, must be the same. Callbacks may have other
+            settings, such as another patience. Batches and dropout masks continue from the checkpoint, whatever the seed.
 
         Returns
         -------
@@ -554,7 +555,7 @@ class Network:
         OSError
             If the checkpoint cannot be written, or exists and ``resume`` is False; the existing file is unchanged.
         KeyboardInterrupt
-            If you interrupt it; the message says after which epoch the network is left.
+            If you interrupt it; the message says from which epoch the network's weights are.
 
         Warns
         -----
@@ -628,7 +629,7 @@ class Network:
 
         It is a safetensors file whose arrays are named as in PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
         0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
-        ``notes`` and the state of the random numbers. Of your own pieces it holds only the names. Notes of more than 3 MiB are
+        ``notes`` and the state of the random numbers. It holds only the names of your own pieces. Notes of more than 3 MiB are
         stored as arrays of bytes: notes.0, notes.1, and so on.
 
         Parameters
@@ -751,7 +752,7 @@ def load(
 ) -> Network:
     """Return the network of a model file that `Network.save` wrote on any backend.
 
-    Nothing in the file is executed: the worst that an untrusted file can give is a network that predicts nonsense.
+    Nothing in the file is executed: at worst, an untrusted file gives a network that predicts nonsense.
 
     Parameters
     ----------
@@ -760,8 +761,8 @@ def load(
     backend : str or Backend
         As in `select_backend`. The dtype is the file's.
     activation : str, activation, or sequence of these, optional
-        Your own activations, of which the file holds only the names: one activation takes the place of all that are your own, a
-        sequence has one for each layer. If the file holds all of its activations, these replace them.
+        Your own activations, since the file holds only their names: a single one is used for each layer whose activation is
+        your own, a sequence has one for each layer. If all activations of the file are built in, these replace them.
     output_activation : str or activation, optional
         The activation of the output layer, if it is another.
 
@@ -772,7 +773,7 @@ def load(
     Raises
     ------
     ModelFileError
-        If the file is damaged or not of a network, or its activations are its writer's own and not given.
+        If the file is damaged or not of a network, or names custom activations that are not given.
     ImportError
         If safetensors is not installed.
     OSError
@@ -785,8 +786,8 @@ def load(
     own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(
-            f"{os.fspath(path)} names its writer's own activations ({', '.join(own)}), and cannot hold their code: give "
-            "them as activation, one for all of them or a list with one for each layer."
+            f"{os.fspath(path)} names custom activations ({', '.join(own)}), and a file cannot hold their code: give them as "
+            "activation, one for all of them or a list with one for each layer."
         )
     if activation is not None and is_one_activation(activation) and own:
         activation = [activation if isinstance(made, str) else made for made in activations]
@@ -814,7 +815,7 @@ def load(
 def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_error", seed: int = 0) -> GradientCheck:
     """Compare a network's gradient with finite differences of its error, both in float64.
 
-    Each parameter of a layer with up to 1,000 is moved; the parameters of a larger layer are moved along random directions.
+    In a layer with up to 1,000 parameters, each is moved alone; those of a larger layer are moved along random directions.
     The moved networks are evaluated as a population, so your own activation or loss must support leading axes. On the jax
     backend this turns on ``jax_enable_x64``, as float64 always does there.
 
@@ -858,7 +859,7 @@ def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator
 def _describe_interruption(training: Training, settings: Settings) -> str:
     checkpoint, resumes = settings.checkpoint, ""
     if checkpoint is not None and os.path.exists(checkpoint.path):
-        resumes = f"; resume=True goes on from {checkpoint.path}"
+        resumes = f"; resume=True continues from {checkpoint.path}"
     return f"training was interrupted; the network is as it was after {training.epoch} of {settings.epochs} epochs{resumes}"
 
 

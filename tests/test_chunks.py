@@ -84,10 +84,10 @@ def test_one_sample_gives_a_1d_output(small_chunks):
         (X[:, :2], ValueError, r"^x has shape \(23, 2\), and this network has 3 inputs"),
         (X[:0], ValueError, r"^x has shape \(0, 3\): it holds no samples"),
         (X[None], ValueError, r"^x has shape \(1, 23, 3\)"),
-        ([[1.0, 2.0, 3.0]] * 9 + [[1.0]], ValueError, "^x cannot be taken: its rows differ in length"),
-        (np.full((9, 3), "a"), TypeError, "^x cannot be taken: it holds text"),
+        ([[1.0, 2.0, 3.0]] * 9 + [[1.0]], ValueError, "^x cannot be used: its rows differ in length"),
+        (np.full((9, 3), "a"), TypeError, "^x cannot be used: it holds text"),
         (np.where(np.arange(27).reshape(9, 3) == 26, np.nan, 0.0), ValueError, "^x holds NaN or infinity: drop"),
-        (np.where(np.arange(27).reshape(9, 3) == 26, 1e300, 0.0), ValueError, "^x cannot be taken: it holds 1e"),
+        (np.where(np.arange(27).reshape(9, 3) == 26, 1e300, 0.0), ValueError, "^x cannot be used: it holds 1e"),
         (5.0, ValueError, r"^x has shape \(\)"),
     ],
 )

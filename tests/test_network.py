@@ -218,7 +218,7 @@ def test_bad_networks(options, error, said):
         ([np.ones((2, 3))], [np.ones(3)], "biases have shapes [(3,)], and should have [(2,)]"),
         ([np.ones((2, 3))], [], "biases have shapes [], and should have [(2,)]"),
         ([[[np.nan, 1.0]]], None, "weight 1 holds NaN or infinity"),
-        ([[[1.0, 2.0], [3.0]]], None, "weight 1 cannot be taken: its rows differ in length"),
+        ([[[1.0, 2.0], [3.0]]], None, "weight 1 cannot be used: its rows differ in length"),
     ],
 )
 def test_bad_weights(weights, biases, said):
@@ -239,9 +239,9 @@ BAD_DATA = [
     (3.0, TARGET, {}, ValueError, "x has shape ()"),
     (X[:0], TARGET[:0], {}, ValueError, "x has shape (0, 3): it holds no samples; give at least one"),
     ([], [], {}, ValueError, "x has shape (0,)"),
-    ([[1, 2, 3], [4, 5]], TARGET, {}, ValueError, "x cannot be taken: its rows differ in length"),
-    (X.astype(complex), TARGET, {}, TypeError, "x cannot be taken: it holds complex numbers"),
-    (X.astype(object), TARGET, {}, TypeError, "x cannot be taken: it holds Python objects"),
+    ([[1, 2, 3], [4, 5]], TARGET, {}, ValueError, "x cannot be used: its rows differ in length"),
+    (X.astype(complex), TARGET, {}, TypeError, "x cannot be used: it holds complex numbers"),
+    (X.astype(object), TARGET, {}, TypeError, "x cannot be used: it holds Python objects"),
     (
         NAN,
         TARGET,
@@ -269,9 +269,9 @@ BAD_DATA = [
         "from 2 to 2, and this loss takes classes from 0 to 1",
     ),
     (X, np.full(12, -1), {"loss": "cross_entropy"}, ValueError, "from -1 to -1"),
-    (X, np.zeros(12), {"loss": "cross_entropy"}, TypeError, "target cannot be taken: it holds float64, not integers"),
-    (X, np.full(12, 2**40), {"loss": "cross_entropy"}, ValueError, "target cannot be taken: it holds 1,099,511,627,776"),
-    (X, np.full(12, 2**40).astype(np.uint64), {"loss": "cross_entropy"}, ValueError, "target cannot be taken"),
+    (X, np.zeros(12), {"loss": "cross_entropy"}, TypeError, "target cannot be used: it holds float64, not integers"),
+    (X, np.full(12, 2**40), {"loss": "cross_entropy"}, ValueError, "target cannot be used: it holds 1,099,511,627,776"),
+    (X, np.full(12, 2**40).astype(np.uint64), {"loss": "cross_entropy"}, ValueError, "target cannot be used"),
     (X, np.full((12, 2), 2), {"loss": "cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
     (X, np.full((12, 2), 1.5), {"loss": "binary_cross_entropy"}, ValueError, "this loss takes numbers from 0 to 1"),
     (
@@ -282,8 +282,8 @@ BAD_DATA = [
         "Identity, whose values may be negative, and Poisson takes positive",
     ),
     (X, TARGET, {"sample_weight": np.ones(5)}, ValueError, "sample_weight has shape (5,), and x has 12 samples"),
-    (X, TARGET, {"sample_weight": -np.ones(12)}, ValueError, "sample_weight holds a negative weight, or nothing but zeros"),
-    (X, TARGET, {"sample_weight": np.zeros(12)}, ValueError, "sample_weight holds a negative weight, or nothing but zeros"),
+    (X, TARGET, {"sample_weight": -np.ones(12)}, ValueError, "sample_weight holds a negative weight, or only zeros"),
+    (X, TARGET, {"sample_weight": np.zeros(12)}, ValueError, "sample_weight holds a negative weight, or only zeros"),
     (X, TARGET, {"sample_weight": np.full(12, np.nan)}, ValueError, "sample_weight holds NaN"),
 ]
 BAD_FITS = [

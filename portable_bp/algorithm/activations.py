@@ -159,7 +159,7 @@ class ELU:
         return min(-self.alpha, 0.0), math.inf
 
     def value(self, net: Array) -> Array:
-        """Return net, bent towards minus alpha where it is not positive."""
+        """Return net where it is positive, alpha * (exp(net) - 1) elsewhere."""
         xp = namespace(net)
         return xp.where(net > 0.0, net, self.alpha * xp.expm1(xp.minimum(net, 0.0)))
 

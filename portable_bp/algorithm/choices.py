@@ -1,4 +1,4 @@
-"""Turn what a user chooses by name or hands over into the pieces of a network, checked before anything changes."""
+"""Turn the names, objects and functions that a user passes into checked pieces of a network."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def is_one_activation(activation: Any) -> bool:
 def resolve_measured_activations(activations: Sequence[Any], loss: Any) -> tuple[Any, ...]:
     """Return the activations through which a loss is computed, or raise a ValueError if it does not suit the output layer.
 
-    A loss with an ``output_activation``, as the cross-entropies have, is computed from the net, so that the output layer is
-    the identity for it, whether the network has this activation there or none. A loss that takes positive outputs needs an
-    activation that gives no others. A user's own activation is taken to suit.
+    A loss with an ``output_activation``, such as a cross-entropy, is computed from the net: the output layer, which must have
+    this activation or the identity, is taken as the identity. A loss that takes positive outputs needs an activation that is
+    never negative. A user's own activation is not checked.
     """
     *hidden, output = activations
     if type(output) not in ACTIVATIONS.values():
@@ -94,7 +94,7 @@ def resolve_loss(loss: Any) -> Any:
 
 
 def resolve_optimizer(optimizer: Any, learning_rate: Any) -> Any:
-    """Return the optimizer that was named or given; a learning rate goes only with a name, and None is the optimizer's own."""
+    """Return the optimizer that was named or given; a learning rate is for a named one only, and None keeps its default."""
     if learning_rate is None:
         return resolve("optimizer", optimizer, OPTIMIZERS, Optimizer)
     if not isinstance(optimizer, str):

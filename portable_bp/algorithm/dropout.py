@@ -16,12 +16,12 @@ from portable_bp.algorithm.fields import SHARE, is_in
 
 
 class Dropout(NamedTuple):
-    """An activation some of whose outs are dropped.
+    """An activation with dropout.
 
     Attributes
     ----------
     activation : activation
-        The one whose outs are masked.
+        The activation whose outs are masked.
     mask : array, shape (..., samples, fan_out)
         Zero where an out is dropped, 1 / (1 - rate) where it is kept, so that the expected out stays the same.
     """
@@ -35,7 +35,7 @@ class Dropout(NamedTuple):
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return the delta of the masked slope."""
-        # The activation's delta may use its out, which is that before the mask.
+        # The activation's delta may use its out, which must be the value before the mask.
         unmasked = Signal(signal.net, self.activation.value(signal.net))
         return self.activation.delta(slope * self.mask, unmasked)
 

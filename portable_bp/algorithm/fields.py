@@ -1,6 +1,6 @@
-"""Check the numbers that a user gives, and turn them into Python's own.
+"""Check the numbers that a user gives, and convert them to Python numbers.
 
-A NumPy scalar left in place would turn float32 arrays into float64.
+A NumPy float64 scalar would turn float32 arrays into float64.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 
 class Range(NamedTuple):
-    """The numbers that are allowed.
+    """A range of allowed numbers.
 
     Attributes
     ----------
     description : str
-        As an error message says it.
+        Describes the range in error messages.
     holds : callable
         Returns whether a finite float is in the range.
     kind : callable
@@ -49,7 +49,7 @@ INSIDE = Range("a number between 0 and 1", lambda number: 0.0 < number < 1.0)
 
 
 def check_number(given: Any, name: str, allowed: Range) -> Any:
-    """Return a number as Python's own, or raise a ValueError that says what the argument of this name should be."""
+    """Return a Python number, or raise a ValueError that says what the named argument should be."""
     if is_in(given, allowed):
         return allowed.kind(given)
     if (allowed.or_none and given is None) or (allowed.or_function and callable(given) and not isinstance(given, type)):
@@ -58,7 +58,7 @@ def check_number(given: Any, name: str, allowed: Range) -> Any:
 
 
 def is_in(given: Any, allowed: Range) -> bool:
-    """Return whether something is a finite real number in a range; booleans are no numbers."""
+    """Return whether something is a finite real number in a range; booleans are not numbers."""
     if not isinstance(given, Real) or isinstance(given, bool):
         return False
     if allowed.kind is not float and isinstance(given, Integral):

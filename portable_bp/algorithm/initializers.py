@@ -93,5 +93,7 @@ def draw_weights(
     weights = [initializer(generator, shape) for shape in shapes]
     drawn = [np.shape(weight) for weight in weights]
     if drawn != shapes:
-        raise ValueError(f"the initializer gave weights of shapes {drawn}, and was asked for {shapes}.")
+        raise ValueError(
+            f"the initializer returned weights of shapes {drawn}, and was asked for {shapes}: return the requested shape."
+        )
     return weights

@@ -210,7 +210,7 @@ def one_hot(target: Array, out: Array) -> Array:
 def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
     """Return the error of a batch, of shape (...): the mean over samples of the loss, or of sample weight times loss.
 
-    Sample weights whose mean over all samples is one leave the error in its units.
+    Sample weights with a mean of one keep the error in its units.
     """
     values = loss.value(out, target)
     if values.shape != out.shape[:-1]:

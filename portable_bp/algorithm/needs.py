@@ -1,4 +1,4 @@
-"""Upper bounds of the memory that a pass needs, in numbers rather than bytes, so that what is said to fit does fit.
+"""Upper bounds of the memory that a pass needs, in numbers rather than bytes, so that a recommended batch size fits.
 
 Going up, every layer keeps its net and out; going down, its delta too. Activations and losses make a few temporary arrays, of
 one layer at a time.
@@ -50,7 +50,7 @@ def need_of_gradient(layers: Sequence[Layer]) -> Need:
 def need_of_step(layers: Sequence[Layer], state: int, carried: int = 0) -> Need:
     """Return what a training step needs: the gradient, and the parameters and the optimizer's state before and after it.
 
-    ``state`` is the size of the optimizer's state, and ``carried`` what each sample brings along, such as dropout masks.
+    ``state`` is the size of the optimizer's state; ``carried`` counts the other numbers of each sample, such as dropout masks.
     """
     gradient = need_of_gradient(layers)
     parameters, largest = count(layers), max(count([layer]) for layer in layers)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from portable_bp.algorithm.arrays import Array, namespace
 
-# Coefficients, from that of the constant to that of the highest power.
+# Coefficients of the polynomials, lowest power first.
 NUMERATOR = (
     1.2533141373155002,
     1.9439205105962542,

@@ -5,7 +5,7 @@ changes its arguments. A user's own optimizer is any object with these two metho
 `Steered` and `Clipped` wrap another optimizer.
 
 The state of an optimizer is a named tuple. Its first field, ``count``, is the number of updates so far: an int32 array of shape
-(), so that a step that was traced or recorded once goes on counting.
+(), so that a traced or recorded step keeps counting.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ class Adam:
 
         # A mean is a sum divided by the sum of its weights. These divisions are moved from the arrays to single numbers:
         # rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
-        # Where epsilon is added to the uncorrected root, d in the last term is that of a mean whose weights sum to one.
+        # If epsilon is added to the uncorrected root, d in the last term is its limit for many updates, 1 / (1 - beta_2).
         slope_weights = (1.0 - self.beta_1**updates) / (1.0 - self.beta_1)
         root_weights = namespace(updates).sqrt((1.0 - self.beta_2**updates) / (1.0 - self.beta_2))
         step_size = rate * root_weights / slope_weights
@@ -341,7 +341,7 @@ class AdamW(Adam):
     epsilon : float, default 1e-8
         Added to the root, to prevent a division by zero.
     weight_decay : float, default 0.01
-        Times the learning rate, the share by which a weight shrinks at each update.
+        A weight shrinks by this fraction, times the learning rate, at each update.
     epsilon_corrected : bool, default True
         As in `Adam`.
 
@@ -373,7 +373,7 @@ class Penalized:
     Parameters
     ----------
     optimizer : optimizer
-        What is given the penalized gradient.
+        The optimizer to wrap, which gets the penalized gradient.
     l1, l2 : float, default 0.0
         The factors of the penalties, from 0 up.
 
@@ -423,14 +423,14 @@ class SteeredState(NamedTuple):
 
 @dataclass(frozen=True)
 class Steered:
-    """An optimizer whose learning rate is a part of its state, so that a callback can change it between epochs.
+    """An optimizer whose learning rate is part of its state, so that a callback can change it between epochs.
 
     A callback does so with ``training.state = training.state._replace(rate=...)``.
 
     Parameters
     ----------
     optimizer : optimizer
-        One of this module with a ``learning_rate`` that is a number, which is the rate at the start.
+        An optimizer of this module whose ``learning_rate`` is a number, the rate at the start.
 
     Raises
     ------
@@ -459,12 +459,12 @@ class Steered:
 
 @dataclass(frozen=True)
 class Clipped:
-    """An optimizer whose gradient is scaled down where its norm is too large (arXiv:1211.5063).
+    """An optimizer whose gradient is scaled down if its norm is too large (arXiv:1211.5063).
 
     Parameters
     ----------
     optimizer : optimizer
-        What is given the clipped gradient.
+        The optimizer to wrap, which gets the clipped gradient.
     norm : float, default 1.0
         The largest Euclidean norm of the whole gradient, all layers together: a number above 0.
 

@@ -9,7 +9,7 @@ from portable_bp.common.lookup import find
 
 
 def resolve(kind: str, given: Any, known: Mapping[str, Callable[[], Any]], pair: Any) -> Any:
-    """Return the piece that a known name, an object (or its class) with the methods of a pair, or two functions stand for."""
+    """Return a piece, given as a known name, an object (or its class) with the methods of a pair, or two functions."""
     if isinstance(given, str):
         return find(kind, given, known)()
     if isinstance(given, type):

@@ -124,7 +124,7 @@ def measure_error(
     target: Array,
     sample_weight: Array | None = None,
 ) -> Array:
-    """Carry a batch up and measure the error, without the way back."""
+    """Carry a batch up and measure the error, without the backward pass."""
     return mean_error(loss, output(activations, layers, inputs), target, sample_weight)
 
 

@@ -1,6 +1,6 @@
 """Learning-rate schedules: functions of the number of updates so far.
 
-``count`` is a floating-point array of shape (), so that a step that was traced or recorded once goes on following the schedule.
+``count`` is a floating-point array of shape (), so that a traced or recorded step keeps following the schedule.
 A user's own schedule is any such function. Every schedule returns an array of the shape and dtype of ``count``.
 """
 

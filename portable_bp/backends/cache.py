@@ -12,7 +12,7 @@ from portable_bp.backends.contract import Backend
 
 @dataclasses.dataclass(frozen=True)
 class _Pieces:
-    """What is bound to a function, compared by `identity`: named tuples of different types compare equal."""
+    """The pieces bound to a function, compared by ``identity``, since named tuples of different types compare equal."""
 
     pieces: tuple[Any, ...] = dataclasses.field(compare=False)
     identity: tuple[Any, ...]

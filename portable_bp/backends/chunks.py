@@ -16,7 +16,7 @@ CHUNK_SIZE = 2**26
 
 
 def spans(rows: int, width: int, chunk_size: int | None = None) -> list[slice]:
-    """Return slices of rows, each row with up to `width` numbers; all but the last are equal, so few shapes are compiled."""
+    """Return slices of rows, each with up to ``width`` numbers; all but the last are equal, so few shapes are compiled."""
     height = max(1, (chunk_size or CHUNK_SIZE) // width)
     return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
 

@@ -110,8 +110,8 @@ class Backend(Protocol):
         -------
         callable
             ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after that many steps.
-            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps that
-            are to come in all, which decides whether preparation is worth its time. No argument is modified.
+            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps to
+            expect in all runs, which decides whether preparation pays off. No argument is modified.
         """
         ...
 

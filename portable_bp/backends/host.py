@@ -17,7 +17,7 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
     """Return data that NumPy or a data frame holds as a NumPy array of a dtype, without a copy where possible.
 
     Raises a TypeError for arrays of other libraries, naming the backend, and for anything but real numbers; a ValueError for
-    ragged data and numbers that the dtype cannot represent. Messages continue a sentence about the data ("x cannot be taken:").
+    ragged data and numbers that the dtype cannot represent. Messages continue a sentence about the data ("x cannot be used:").
     """
     columns = find_columns(data)
     if columns is not None:

@@ -13,7 +13,7 @@ from portable_bp.backends.selector import dtype_name, flag_of
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
-# Ends the sentence of an OutOfMemoryError, given the backend and its free memory, or None if that is unknown.
+# Returns the end of an OutOfMemoryError's message, given the backend and its memory, or None if that is unknown.
 Advice: TypeAlias = Callable[[Backend, Memory | None], str]
 
 # Such as "Tried to allocate 20.00 MiB", "Out of memory allocating 1,234 bytes", "Unable to allocate 7.45 GiB for an array".
@@ -26,7 +26,7 @@ class OutOfMemoryError(MemoryError):
 
 
 def attempt(work: Callable[[], Result], backend: Backend, doing: str, advise: Advice) -> Result:
-    """Return what work returns, or raise an OutOfMemoryError whose sentence begins with what was being done."""
+    """Return what work returns, or raise an OutOfMemoryError that begins with what was being done."""
     try:
         return work()
     except OutOfMemoryError:
@@ -63,10 +63,10 @@ def release_frames(function: Callable[Given, Result]) -> Callable[Given, Result]
     return run
 
 
-def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: str = "give up to {:,} at a time") -> Advice:
-    """Return the advice to use fewer samples at once than there were.
+def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: str = "give at most {:,} at a time") -> Advice:
+    """Return the advice to use fewer samples at a time.
 
-    ``need(layers)`` returns a `Need`; the number of samples that fit takes the place of {} in the remedy.
+    ``need(layers)`` returns a ``Need``; the number of samples that fit replaces {} in the remedy.
     """
 
     def advise(backend: Backend, memory: Memory | None) -> str:
@@ -74,12 +74,12 @@ def advise_fewer(need: Callable[[Any], Any], layers: Any, samples: int, remedy: 
         if memory is None:
             taken = format_bytes(itemsize * (needed.fixed + needed.per_sample * samples))
             fitting = samples // 2
-            said = f"this takes up to {taken}, and the free memory is unknown"
+            state = f"this takes up to {taken}, and the free memory is unknown"
         else:
-            # No more than half of what has just failed is advised, whatever the estimate: free memory may be in pieces.
+            # Advise at most half of what has just failed, whatever the estimate: free memory may be fragmented.
             fitting = min(needed.fitting(memory.free // itemsize), samples // 2)
-            said = f"{format_free(memory)}, {f'enough for {fitting:,}' if fitting else 'not enough for one'}"
-        return f"{said}: {remedy.format(fitting)}" if fitting else f"{said}: {_larger(backend, 'a smaller network')}"
+            state = f"{format_free(memory)}, {f'enough for {fitting:,}' if fitting else 'not enough for one'}"
+        return f"{state}: {remedy.format(fitting) if fitting else _larger(backend, 'a smaller network')}"
 
     return advise
 

@@ -54,12 +54,12 @@ class NumpyBackend(BaseBackend):
         return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))
 
     def synchronize(self) -> None:
-        """Return at once: a NumPy call returns when it is done."""
+        """Return immediately: a NumPy call returns when it is done."""
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether this is NumPy's error for it."""
         return isinstance(error, MemoryError)
 
     def memory(self) -> Memory | None:
-        """Return None: how much an operating system would still give is unknown."""
+        """Return None: how much memory the operating system would still provide is unknown."""
         return None

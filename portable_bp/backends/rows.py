@@ -26,7 +26,7 @@ class Rows:
         """Return the samples with these row numbers on the device, of shape (*numbers.shape, features)."""
         return backend.asarray(self.make(numbers.reshape(-1)).reshape(*numbers.shape, self.shape[1]))
 
-    def parts(self, backend: Backend) -> Iterator[tuple[np.ndarray, object]]:
+    def chunks(self, backend: Backend) -> Iterator[tuple[np.ndarray, object]]:
         """Yield all samples in chunks: their row numbers, and an array on the device."""
         for span in spans(self.shape[0], self.shape[1], CHUNK_SIZE):
             yield np.arange(span.start, span.stop), backend.asarray(self.make(span))

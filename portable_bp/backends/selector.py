@@ -143,9 +143,9 @@ def _module(name: str) -> ModuleType:
     except NotInstalledError:
         raise
     except Exception as error:  # an incomplete installation can raise anything
-        said = _one_line(f"{type(error).__name__}: {error}")
+        reason = _one_line(f"{type(error).__name__}: {error}")
         raise ImportError(
-            f"the library of backend {name!r} is installed, but cannot be imported ({said}): reinstall it."
+            f"the library of backend {name!r} is installed, but cannot be imported ({reason}): reinstall it."
         ) from error
 
 
@@ -154,7 +154,7 @@ def _inquire(name: str) -> BackendInfo:
     try:
         version = _module(name).version()
         return BackendInfo(name, _module(name).devices(), version, True, None)
-    except Exception as error:  # the other backends are still to be listed
+    except Exception as error:  # the other backends must still be listed
         return BackendInfo(name, (), version, False, _one_line(str(error)) or type(error).__name__)
 
 
@@ -172,7 +172,7 @@ def _device(name: str, device: str) -> str:
 
 
 def _precision(name: str, device: str, dtype: str, precision: str | None) -> str:
-    """Return the precision that was asked for, if the device supports it; by default that of the dtype."""
+    """Return the requested precision, if the device supports it; by default that of the dtype."""
     if precision is None:
         return dtype
     find("precision", precision, dict.fromkeys(("float32", "tf32", "mixed", "float64")))

@@ -60,7 +60,7 @@ class StrictBackend(BaseBackend):
         return plain_loop(self.compile(function))
 
     def synchronize(self) -> None:
-        """Return at once: a call returns when it is done."""
+        """Return immediately: a call returns when it is done."""
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether this is the error of NumPy, which it is built on."""

@@ -99,8 +99,8 @@ class TorchBackend(BaseBackend):
 
     def is_out_of_memory(self, error: Exception) -> bool:
         """Return whether this is PyTorch's error for it; on a CPU it is recognized by its message."""
-        said = ("out of memory", "can't allocate memory")
-        return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+        messages = ("out of memory", "can't allocate memory")
+        return isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
 
     def memory(self) -> Memory | None:
         """Return the memory of a CUDA GPU, counting PyTorch's cached blocks as free; None for other devices."""

@@ -1,4 +1,4 @@
-"""Check what a user gives and put it on its backend, before anything changes."""
+"""Check the data and weights that a user gives, and move them to the backend, before anything changes."""
 
 from portable_bp.checks.bounds import check_bounds, refuse_nonfinite, warn_of_bounds
 from portable_bp.checks.conversion import as_array

@@ -1,4 +1,4 @@
-"""Look at the numbers in arrays: whether they are finite, and within the bounds of a loss or an output layer."""
+"""Check that the numbers in arrays are finite, and within the bounds of a loss or an output layer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ALLOW = ", or let them through with check_finite=False"
 
 
 def refuse_nonfinite(backend: Backend, array: Array, name: str, remedy: str = "") -> None:
-    """Raise a ValueError if an array holds NaN or infinity; the remedy ends the sentence."""
-    # A sum is faster than a test of every number, and is finite only if they all are; that of very large ones may not be.
+    """Raise a ValueError if an array holds NaN or infinity; its message ends with the remedy."""
+    # A sum is faster than a test of every number. A finite one proves that all are; one of large numbers may overflow.
     if not backend.to_numpy(compiled(backend, _finite_sum)(array)) and not backend.to_numpy(
         compiled(backend, _all_finite)(array)
     ):

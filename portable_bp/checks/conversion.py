@@ -1,4 +1,4 @@
-"""Convert what a user gives into arrays, with error messages that say which argument was refused."""
+"""Convert what a user gives to arrays, with error messages that name the refused argument."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -
     """Return data on the backend, in its dtype or a given one."""
     with _naming(name):
         advise = advise_smaller(name, lambda: math.prod(shape_of(data) or ()))
-        return attempt(lambda: backend.asarray(data, dtype), backend, f"taking {name}", advise)
+        return attempt(lambda: backend.asarray(data, dtype), backend, f"converting {name}", advise)
 
 
 def as_host_array(backend: Backend, data: Any, name: str) -> np.ndarray:
@@ -30,13 +30,13 @@ def as_host_array(backend: Backend, data: Any, name: str) -> np.ndarray:
 
 
 def as_precise_array(backend: Backend, data: Any, name: str) -> tuple[Backend, Array]:
-    """Return data on the device and in the precision in which they are given, at least float64 on the host, and its backend."""
+    """Return the backend and array of data on their own device and in their own precision, on the host at least float64."""
     if is_array_api_obj(data) and not is_numpy_array(data):
         own = in_own_precision(backend, data)
         return own, as_array(own, data, name)
     with _naming(name):
         array = read_numbers(data, backend.name)
-    # A long double stays one; whole numbers need not stay exact.
+    # Long doubles keep their precision; large whole numbers may be rounded.
     return select_backend("numpy", "float64"), array if array.dtype.itemsize > 8 else array.astype(np.float64)
 
 
@@ -56,8 +56,8 @@ def shape_of(data: Any) -> tuple[int, ...] | None:
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Put the name of the argument before the message of an error that a backend raises for its kind of data."""
+    """Prefix the messages of errors about an argument's data with its name."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(f"{name} cannot be taken: {error}") from None
+        raise type(error)(f"{name} cannot be used: {error}") from None

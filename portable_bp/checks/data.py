@@ -21,7 +21,7 @@ class Inputs(NamedTuple):
     array : array, shape (samples, features)
         The samples.
     single : bool
-        Whether one sample of shape (features,) was given: results are then those of one sample too.
+        Whether one sample of shape (features,) was given, so that results have no axis of samples either.
     """
 
     array: Array
@@ -29,12 +29,12 @@ class Inputs(NamedTuple):
 
 
 class DataChecker(NamedTuple):
-    """Checks data for a network, and puts them on its backend.
+    """Checks data for a network, and moves them to its backend.
 
     Attributes
     ----------
     backend : Backend
-        The network's.
+        The network's backend.
     sizes : tuple of int
         The number of its inputs, then of neurons in each layer.
     check_finite : bool
@@ -61,16 +61,16 @@ class DataChecker(NamedTuple):
         self._refuse_nonfinite(array, "x")
         return Inputs(array[None, :] if array.ndim == 1 else array, array.ndim == 1)
 
-    def parts(self, x: Any) -> Iterator[Inputs]:
-        """Yield inputs on the backend, large ones in parts: each part is moved and checked when it is asked for."""
-        # What NumPy has yet to read, such as a list, is read once: its rows may differ in length, and it is slow to slice.
+    def chunks(self, x: Any) -> Iterator[Inputs]:
+        """Yield inputs on the backend, large ones in chunks, each of which is moved and checked when it is needed."""
+        # Host data that is not an array, such as a list, is converted once: its rows may be ragged, and slicing it is slow.
         rows: Any = x if is_array_api_obj(x) else as_host_array(self.backend, x, "x")
-        parts = spans(rows.shape[0], max(self.sizes)) if tuple(rows.shape[1:]) == self.sizes[:1] else []
-        if len(parts) < 2:
+        slices = spans(rows.shape[0], max(self.sizes)) if tuple(rows.shape[1:]) == self.sizes[:1] else []
+        if len(slices) < 2:
             yield self.inputs(rows)
             return
-        for part in parts:
-            yield self.inputs(rows[part, :])
+        for span in slices:
+            yield self.inputs(rows[span, :])
 
     def batch(self, x: Any, target: Any, loss: Any, sample_weight: Any = None) -> tuple[tuple[Array, Array, Any], bool]:
         """Return inputs, target and sample weight (or None) on the backend, and whether one sample was given."""
@@ -86,13 +86,13 @@ class DataChecker(NamedTuple):
         takes_classes = getattr(loss, "takes_classes", False)
         if takes_classes and outputs == 1:
             raise ValueError(
-                f"this network has 1 output, and {type(loss).__name__} takes an output for each class: make the network with "
-                "as many outputs as classes, or take loss='binary_cross_entropy' with targets of 0 and 1."
+                f"this network has 1 output, and {type(loss).__name__} needs an output for each class: make the network with "
+                "as many outputs as classes, or use loss='binary_cross_entropy' with targets of 0 and 1."
             )
         is_classes = takes_classes and shape_of(target) == one_each
         array = as_array(self.backend, target, "target", "int32" if is_classes else None)
         if is_classes:
-            # An integer array of the backend's own may have held numbers that int32 does not.
+            # An integer array of the backend may hold numbers that int32 cannot represent.
             given = target if type(target) is type(array) else array
             expected = f"classes from 0 to {outputs - 1}, one for each output"
             check_bounds(self.backend, given, (0, outputs - 1), expected)
@@ -113,7 +113,7 @@ class DataChecker(NamedTuple):
         """Return sample weights on the backend, of shape (samples,) and scaled to a mean of one, or None if none are given."""
         if sample_weight is None:
             return None
-        # They are scaled before they are cast: float32 may not hold them as they are.
+        # Scaled before they are cast, since float32 may not be able to represent the given numbers.
         own, array = as_precise_array(self.backend, sample_weight, "sample_weight")
         samples = inputs.array.shape[0]
         if tuple(array.shape) != (samples,):
@@ -124,7 +124,9 @@ class DataChecker(NamedTuple):
         refuse_nonfinite(own, array, "sample_weight")
         smallest, largest = extremes_of(own, array)
         if smallest < 0 or largest == 0:
-            raise ValueError("sample_weight holds a negative weight, or nothing but zeros: give weights from 0 up.")
+            raise ValueError(
+                "sample_weight holds a negative weight, or only zeros: give weights from 0 up, some of them above 0."
+            )
         return as_array(self.backend, compiled(own, _scaled_to_mean_one)(array), "sample_weight")
 
     def _refuse_nonfinite(self, array: Array, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Find what is asked for by name, or say in one sentence what to do instead."""
+"""Look up names and optional packages, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require(module: str, *extras: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # A dependency of the module may be what is missing: its own error says so.
+        # If a dependency of the module is missing instead, its own error says so.
         if error.name != module.partition(".")[0]:
             raise
         commands = " or ".join(f"pip install 'portable-bp[{extra}]'" for extra in extras)

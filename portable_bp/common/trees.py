@@ -22,5 +22,5 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def item(trees: Any, number: int) -> Any:
-    """Return one of the trees that arrays with a leading axis hold."""
+    """Index the leading axis of every array in nested tuples and lists."""
     return map_leaves(lambda array: array[number, ...], trees)

@@ -1,6 +1,6 @@
-"""MLPClassifier and MLPRegressor: scikit-learn's API and numbers, on the arrays that the user holds.
+"""MLPClassifier and MLPRegressor: scikit-learn's API and numbers, on the user's arrays.
 
-Start reading at `perceptron`, what the two share, and `stochastic` and `lbfgs`, the solvers.
+Start reading at ``perceptron``, which holds what the two share, and at the solvers, ``stochastic`` and ``lbfgs``.
 """
 
 from portable_bp.common.lookup import require

@@ -1,7 +1,7 @@
-"""What users give to fit, predict and score, checked before anything changes.
+"""Check the arguments of fit, predict and score, before anything changes.
 
-scikit-learn checks what comes from the host: lists, NumPy arrays, data frames, sparse matrices. Arrays of other libraries are
-checked here, where they are, whether scikit-learn's array_api_dispatch is on or off.
+scikit-learn checks data on the host: lists, NumPy arrays, data frames, sparse matrices. Arrays of other libraries are checked
+here, on their devices, whether scikit-learn's array_api_dispatch is on or off.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _check_samples(backend: Backend, x: Any) -> Array:
 
 
 def check_predict(model: Parameters, x: Any, method: str) -> Samples:
-    """Check samples for a named method; they are used where the model is, in float64 if they or the model are."""
+    """Check samples for a named method; they are processed on the model's device, in float64 if they or the model are."""
     backend = backend_of(model.coefs_[0])
     host = is_host(x)
     own = select_backend("numpy") if host else backend_of(x)
@@ -119,7 +119,7 @@ def check_predict(model: Parameters, x: Any, method: str) -> Samples:
 
 
 def check_score(model: Parameters, predicted: Array, y: Any, sample_weight: Any) -> tuple[Any, Array | None]:
-    """Return targets and weights to score predictions by, on the host if the predictions are there, else on the device."""
+    """Return targets and weights to score predictions with, on the host if the predictions are there, else on the device."""
     backend = backend_of(model.coefs_[0])
     refuse_masked(y, "y")
     y = follow_samples(backend, y, "y")

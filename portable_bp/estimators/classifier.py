@@ -1,4 +1,4 @@
-"""MLPClassifier: scikit-learn's multilayer perceptron for classification, on the arrays that the user holds."""
+"""MLPClassifier: scikit-learn's multilayer perceptron for classification, on the user's arrays."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     best_loss_ : float or None
         The smallest loss of all epochs; None with ``early_stopping``.
     validation_scores_ : list of float or None
-        The accuracy on the validation samples after every epoch; None without such samples.
+        The accuracy on the validation samples after every epoch; None without validation samples.
     best_validation_score_ : float or None
         The best of the validation scores; None without validation samples.
     n_iter_ : int
@@ -143,7 +143,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     t_ : int
         The number of samples seen in training since the weights were drawn.
     n_layers_ : int
-        The number of layers, including that of the inputs.
+        The number of layers, including the input layer.
     n_outputs_ : int
         The number of outputs.
     out_activation_ : str
@@ -344,7 +344,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return self._predict_probability(X, "predict_log_proba", _logarithm)
 
     def score(self, X, y, sample_weight=None):
-        """Return the accuracy: the share of samples whose class, or all of whose labels, are predicted correctly.
+        """Return the accuracy: the fraction of samples whose class, or all of whose labels, are predicted correctly.
 
         Parameters
         ----------
@@ -412,7 +412,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return accuracy(backend, self._decide(backend, values), target, sample_weight)
 
     def _strata(self, examples: Examples) -> np.ndarray | None:
-        # As columns of True and False, so that train_test_split's messages call the classes as scikit-learn does.
+        # As columns of True and False, so that train_test_split's messages name the classes as scikit-learn does.
         return to_host(examples.target).astype(bool) if self._kind == "binary" else None
 
     def _weigh_classes(self, examples: Examples) -> Examples:

@@ -36,7 +36,7 @@ def run_in_place(backend: Backend, function: Callable[..., Array], *arrays: Arra
 
 
 def backend_for(flag: str | Backend | None, x: Any) -> Backend:
-    """Return the backend to fit on: that of the parameter ``backend``, or where it is None, that of the samples."""
+    """Return the backend to fit on: the parameter ``backend``, or that of the samples if it is None."""
     if is_host(x):
         return select_backend("numpy" if flag is None else flag, x.dtype)
     xp = array_api_compat.array_namespace(x)

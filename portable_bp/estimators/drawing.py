@@ -30,10 +30,10 @@ def draw_layers(backend: Backend, random_state: np.random.RandomState, sizes: Se
 def continue_masks(
     earlier: np.random.Generator | None, random_state: np.random.RandomState, rates: Sequence[float]
 ) -> np.random.Generator | None:
-    """Return the generator of the dropout masks: a copy of that of earlier calls, or a new one if there is any dropout.
+    """Return the generator of the dropout masks: a copy of the one of earlier calls, or a new one if there is any dropout.
 
     If random_state is an integer, scikit-learn starts each call from it again. Masks that did so too would drop the same
-    neurons for the same samples in every `partial_fit`, and the other neurons would memorize the samples.
+    neurons for the same samples in every ``partial_fit``, and the other neurons would memorize the samples.
     """
     # Copies: a fit that fails must leave no trace, and everything else is drawn as without dropout.
     generator = copy.deepcopy(earlier)
@@ -45,7 +45,7 @@ def continue_masks(
 def split_examples(
     examples: Examples, random_state: np.random.RandomState, fraction: float, strata: np.ndarray | None
 ) -> tuple[Examples, Examples]:
-    """Return examples to learn from and a fraction that is held out, in equal shares of the strata."""
+    """Return examples to learn from and a held-out fraction, with the same proportions of the strata."""
     learned, held_out = train_test_split(
         np.arange(examples.samples.count), random_state=random_state, test_size=fraction, stratify=strata
     )

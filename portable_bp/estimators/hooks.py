@@ -1,4 +1,4 @@
-"""The callback protocol that scikit-learn has from 1.9 on: `set_callbacks`, with its ProgressBar, ScoringMonitor and others.
+"""The callback protocol of scikit-learn 1.9 and later: ``set_callbacks``, with its ProgressBar, ScoringMonitor and others.
 
 It is separate from the parameter ``callbacks``, whose functions are called with a `portable_bp.training.Training`.
 """
@@ -41,7 +41,7 @@ class Hooks:
             self.begin_epoch(training.layers)
 
     def end(self) -> None:
-        """End the task of the fit, and before it that of an epoch that was begun but did not take place."""
+        """End the task of the fit, and first the task of an epoch that was begun but did not run."""
         if self.epoch_task is not None:  # as after the last iteration of lbfgs, which is not known to be the last
             self.epoch_task.call_on_fit_task_end(estimator=self.model)
         self.fit_task.call_on_fit_task_end(**self.given, reconstruction_attributes={})
@@ -49,6 +49,6 @@ class Hooks:
     def _fitted(self, layers: Sequence[Layer]) -> dict[str, Any]:
         """Return the attributes that the model would have if fit ended now."""
         model = self.model
-        # What a callback keeps must not grow with the records of later epochs.
+        # Copies, so that lists that a callback stores do not grow in later epochs.
         records = {name: list(value) for name, value in vars(model).items() if name.endswith("_") and isinstance(value, list)}
         return records | fitted_attributes(model._best_layers if model._stops_early else layers)

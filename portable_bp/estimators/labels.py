@@ -67,7 +67,7 @@ def encode_labels(backend: Backend, y: Any, classes: Array, kind: Kind) -> Array
 
 
 def decide(kind: Kind, probability: Array) -> Array:
-    """Return the codes, as int32, that probabilities of shape (samples, outputs) make the likeliest."""
+    """Return the most likely codes, as int32, given probabilities of shape (samples, outputs)."""
     xp = namespace(probability)
     return xp.astype(xp.argmax(probability, axis=-1) if kind == "multiclass" else probability > 0.5, xp.int32)
 

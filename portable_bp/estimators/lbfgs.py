@@ -1,6 +1,6 @@
 """The solver lbfgs: SciPy searches on the host, in float64, and the loss and its gradient are computed where the samples are.
 
-L-BFGS-B is that of Byrd, Lu, Nocedal and Zhu (doi:10.1137/0916069).
+L-BFGS-B is described by Byrd, Lu, Nocedal and Zhu (doi:10.1137/0916069).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from portable_bp.training.callbacks import finish
 
 
 def fit_lbfgs(settings: LbfgsSettings, problem: Problem) -> Solution:
-    """Return the layers that lbfgs arrives at."""
+    """Return the layers that lbfgs finds."""
     search = Search(settings, problem)
     at_once = search.spans[0].stop
     found = attempt(
@@ -68,9 +68,11 @@ class VectorObjective(NamedTuple):
             for (fan_out, fan_in), weight, bias in zip(shapes, parts[: len(shapes)], parts[len(shapes) :], strict=True)
         ]
 
-    def error_and_gradient(self, vector: Array, counted: float, decay: float, part: tuple[Array, Array, Array | None]) -> Array:
-        """Return a part's share of the error, followed by its share of the gradient, as one vector."""
-        inputs, target, sample_weight = part
+    def error_and_gradient(
+        self, vector: Array, counted: float, decay: float, chunk: tuple[Array, Array, Array | None]
+    ) -> Array:
+        """Return what a chunk of samples contributes to the error, then to the gradient, as one vector."""
+        inputs, target, sample_weight = chunk
         xp, layers = namespace(vector), self.unpack(vector)
         passed = propagate(self.activations, self.loss, layers, inputs, target, sample_weight)
         share = inputs.shape[0] / counted
@@ -80,14 +82,14 @@ class VectorObjective(NamedTuple):
 
 
 def pack(layers: Sequence[Layer]) -> Array:
-    """Return all parameters as one vector, which `VectorObjective.unpack` takes apart."""
+    """Return all parameters as one vector, in the order of ``VectorObjective.unpack``."""
     xp = namespace(layers[0].weight)
     weights = [xp.reshape(layer.weight.mT, (-1,)) for layer in layers]
     return xp.concat([*weights, *(layer.bias for layer in layers)])
 
 
 class Search:
-    """SciPy's search, which meets the parameters as one float64 vector on the host."""
+    """SciPy's search, which sees the parameters as one float64 vector on the host."""
 
     def __init__(self, settings: LbfgsSettings, problem: Problem) -> None:
         self.settings, self.problem = settings, problem
@@ -97,7 +99,7 @@ class Search:
         samples, _, (weight, _) = problem.examples
         self.backend, self.spans = samples.backend, samples.spans(max(map(max, shapes)))
         self.counted = samples.count if weight is None else float(self.backend.to_numpy(compiled(self.backend, total)(weight)))
-        self.decay = problem.alpha / self.counted / len(self.spans)  # every part adds its share of the penalty
+        self.decay = problem.alpha / self.counted / len(self.spans)  # every chunk adds an equal share of the penalty
         self.compute = compiled(self.backend, VectorObjective.error_and_gradient, self.objective)
 
     def run(self) -> scipy.optimize.OptimizeResult:
@@ -107,13 +109,13 @@ class Search:
         return scipy.optimize.minimize(self.measure, start, method="L-BFGS-B", jac=True, callback=self._watch, options=options)
 
     def measure(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the penalized loss of all samples and its gradient, added up over the parts."""
+        """Return the penalized loss of all samples and its gradient, added up over chunks."""
         samples, target, (weight, _) = self.problem.examples
         parameters = self.backend.asarray(vector)
         numbers = np.zeros(1 + len(vector))
         for span in self.spans:
-            part = samples.part(span), target[span, ...], None if weight is None else weight[span]
-            numbers += self.backend.to_numpy(self.compute(parameters, self.counted, self.decay, part))
+            chunk = samples.chunk(span), target[span, ...], None if weight is None else weight[span]
+            numbers += self.backend.to_numpy(self.compute(parameters, self.counted, self.decay, chunk))
         return float(numbers[0]), numbers[1:]
 
     def flatten(self, layers: Sequence[Layer]) -> np.ndarray:
@@ -121,7 +123,7 @@ class Search:
         return self.backend.to_numpy(compiled(self.backend, pack)(layers)).astype(np.float64)
 
     def _watch(self, intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        # SciPy finds out by the argument's name what to pass, and goes on to write into x.
+        # SciPy decides by the argument's name what to pass, and overwrites x later.
         self.training.layers = self.objective.unpack(self.backend.asarray(intermediate_result.x.copy()))
         self.training.history.loss.append(float(intermediate_result.fun))
         if self.settings.verbose:

@@ -1,4 +1,4 @@
-"""What is recorded after every epoch, and scikit-learn's rules to stop training or lower the learning rate by it."""
+"""Records of every epoch, and scikit-learn's rules to stop training or lower the learning rate."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Records:
 
 
 class Monitor:
-    """A callback that keeps the records after every epoch, and stops training or lowers the learning rate by them."""
+    """A callback that updates the records after every epoch, and stops training or lowers the learning rate by them."""
 
     def __init__(self, settings: StochasticSettings, problem: Problem, records: Records, optimization: Optimization) -> None:
         self.settings, self.records, self.optimization = settings, records, optimization
@@ -101,7 +101,7 @@ class Monitor:
         self.records._no_improvement_count = 0 if improved else self.records._no_improvement_count + 1
 
     def _next_rate(self, training: Training) -> float:
-        """Return the next learning rate, after stopping training if there is to be none."""
+        """Return the learning rate of the next epoch; stop training if there was no improvement for too long."""
         settings, records = self.settings, self.records
         rate = self.optimization.scheduled_rate(self.learning_rate, records.t_)
         if records._no_improvement_count <= settings.n_iter_no_change:

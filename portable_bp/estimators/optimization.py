@@ -1,4 +1,4 @@
-"""The optimizers of sgd and adam with their learning-rate schedules, as one call of partial_fit hands them on to the next."""
+"""The optimizers of sgd and adam with their learning-rate schedules, which partial_fit passes from one call to the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portable_bp.training.step import begin_state
 
 
 class Optimization(NamedTuple):
-    """An optimizer, its state and its schedule: `partial_fit` keeps them even if the estimator's parameters have changed."""
+    """An optimizer, its state and its schedule: ``partial_fit`` keeps them even if the estimator's parameters have changed."""
 
     optimizer: Steered
     state: SteeredState
@@ -22,7 +22,7 @@ class Optimization(NamedTuple):
     power_t: float
 
     def scheduled_rate(self, learning_rate: float, samples_seen: int) -> float:
-        """Return the learning rate of the next epoch, given that of the last one."""
+        """Return the learning rate of the next epoch, given the one of the last epoch."""
         if self.schedule != "invscaling":
             return learning_rate
         return self.optimizer.optimizer.learning_rate / (samples_seen + 1) ** self.power_t

@@ -16,7 +16,7 @@ from portable_bp.estimators.samples import Samples
 
 
 class Output(NamedTuple):
-    """An output layer: its activation, the loss to minimize, and what turns its out into probabilities or predictions."""
+    """An output layer: its activation, the loss to minimize, and the function from its out to probabilities or predictions."""
 
     activation: Any  # the cross-entropies take the raw net
     loss: Any
@@ -64,10 +64,10 @@ def compute_output(activations: tuple[Any, ...], layers: Sequence[Layer], sample
     """Return the output layer's out, of shape (samples, outputs), on the device."""
     run = compiled(samples.backend, output, activations)
     width = max(max(layer.weight.shape) for layer in layers)
-    parts = samples.spans(width)
-    at_once = parts[0].stop
+    spans = samples.spans(width)
+    at_once = spans[0].stop
     return attempt(
-        lambda: joined(samples.backend, [run(layers, samples.part(span)) for span in parts]),
+        lambda: joined(samples.backend, [run(layers, samples.chunk(span)) for span in spans]),
         samples.backend,
         f"predicting {at_once:,} samples at once",
         advise_fewer(need_of_output, layers, at_once),

@@ -1,4 +1,4 @@
-"""What a user chooses, the parameters that both estimators have, and what a user gives, the arguments of a call of fit."""
+"""The parameters that both estimators have, and the arguments of a call of fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:
-        """Nothing: this scikit-learn has no callback protocol, which came with 1.9."""
+        """Empty, since scikit-learn before 1.9 has no callback protocol."""
 
 
 Settings = TypeVar("Settings", LbfgsSettings, StochasticSettings)
@@ -143,5 +143,5 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
 
 
 def fitted_attributes(layers: Sequence[Layer]) -> dict[str, list[Array]]:
-    """Return the attributes in which an estimator has its layers, in scikit-learn's layout."""
+    """Return layers as the attributes of an estimator, in scikit-learn's layout."""
     return {"coefs_": [layer.weight.mT for layer in layers], "intercepts_": [layer.bias for layer in layers]}

@@ -58,10 +58,10 @@ class Perceptron(Parameters, ABC):
         vars(twin).update(vars(self))
         return twin
 
-    # What differs between classes and numbers.
+    # What differs between classification and regression.
 
     def _learn_classes(self, data: CheckedData, classes: Any, known: bool) -> None:
-        """Find the classes of the targets, or compare them with those of a known model; numbers have none."""
+        """Find the classes of the targets, or compare them with those of a known model; regressors have none."""
 
     @abstractmethod
     def _encode_target(self, backend: Backend, y: Any) -> tuple[Array, int]:
@@ -76,7 +76,7 @@ class Perceptron(Parameters, ABC):
         """Return the score of the network's probabilities or predictions."""
 
     def _strata(self, examples: Examples) -> np.ndarray | None:
-        """Return the groups that are held out in equal shares."""
+        """Return the groups whose proportions a split keeps, or None."""
         return None
 
     def _weigh_classes(self, examples: Examples) -> Examples:

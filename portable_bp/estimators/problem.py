@@ -1,4 +1,4 @@
-"""What a solver takes, a problem and its own settings, and what it returns, a solution."""
+"""The problem and the settings that a solver takes, and the solution that it returns."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LbfgsSettings(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """The layers that a solver arrived at, with the attributes to set on the estimator and a warning if it did not converge."""
+    """The layers that a solver found, with the attributes to set on the estimator and a warning if it did not converge."""
 
     layers: Sequence[Layer]
     attributes: dict[str, Any]

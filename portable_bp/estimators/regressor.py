@@ -1,4 +1,4 @@
-"""MLPRegressor: scikit-learn's multilayer perceptron for regression, on the arrays that the user holds."""
+"""MLPRegressor: scikit-learn's multilayer perceptron for regression, on the user's arrays."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     best_loss_ : float or None
         The smallest loss of all epochs; None with ``early_stopping``.
     validation_scores_ : list of float or None
-        The R^2 score on the validation samples after every epoch; None without such samples.
+        The R^2 score on the validation samples after every epoch; None without validation samples.
     best_validation_score_ : float or None
         The best of the validation scores; None without validation samples.
     n_iter_ : int
@@ -125,7 +125,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
     t_ : int
         The number of samples seen in training since the weights were drawn.
     n_layers_ : int
-        The number of layers, including that of the inputs.
+        The number of layers, including the input layer.
     n_outputs_ : int
         The number of outputs.
     out_activation_ : str
@@ -154,8 +154,8 @@ class MLPRegressor(RegressorMixin, Perceptron):
     better ones; here they are restored.
 
     With several outputs, scikit-learn reports the squared error averaged over the outputs but follows the gradient of the sum
-    (its issue 8349). Here the sum is reported too: "sgd" and "adam" take the same steps as in scikit-learn, the loss is the one
-    that the gradient belongs to, and "lbfgs", which needs the two to agree, finds a minimum. Since ``tol`` is compared with
+    (its issue 8349). Here the sum is reported too: "sgd" and "adam" take the same steps as in scikit-learn, the loss matches
+    the gradient, and "lbfgs", which needs the two to agree, finds a minimum. Since ``tol`` is compared with
     the sum, training may stop later.
 
     Examples

@@ -22,7 +22,7 @@ from portable_bp.estimators.devices import follow_samples, is_host
 
 
 class SampleWeights(NamedTuple):
-    """The weights ``array * 2**exponent``; the array is on the backend, at most 2, and None if all samples count alike."""
+    """The weights ``array * 2**exponent``; the array is on the backend, at most 2, and None if all samples count equally."""
 
     array: Array | None = None
     exponent: int = 0
@@ -54,11 +54,11 @@ def scale_sample_weight(backend: Backend, weight: Array, name: str) -> SampleWei
     return SampleWeights(compiled(backend, _flush_subnormal)(as_array(backend, weight, name)), exponent)
 
 
-def require_weight(backend: Backend, weight: Array, name: str, remedy: str = "give weights of which some are above 0") -> None:
+def require_weight(backend: Backend, weight: Array, name: str, remedy: str = "give some weights above 0") -> None:
     """Raise a ValueError if all weights are zero, and a ZeroDivisionError, as scikit-learn does, if they add up to zero."""
     largest, counted = backend.to_numpy(compiled(backend, _largest_and_sum)(weight)).tolist()
     if not largest:
-        raise ValueError(f"{name} holds nothing but zeros: {remedy}.")
+        raise ValueError(f"{name} holds only zeros: {remedy}.")
     if not counted:
         raise ZeroDivisionError(f"{name} adds up to zero, but a weighted mean is divided by its sum: give other weights.")
 

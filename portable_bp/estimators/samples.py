@@ -1,4 +1,4 @@
-"""Samples on the device, or on the host and moved a part at a time, with their targets and weights."""
+"""Samples on the device, or on the host and moved in chunks, with their targets and weights."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class DeviceSamples:
         return DeviceSamples(take_rows(self.backend, self.inputs, indices), self.backend)
 
     def spans(self, width: int) -> list[slice]:
-        """Return the parts to process one at a time, given how many numbers a sample takes in the widest layer."""
+        """Return the slices to process one at a time, given how many numbers a sample takes in the widest layer."""
         return spans(self.count, width)
 
-    def part(self, span: slice) -> Array:
-        """Return the samples of a part."""
+    def chunk(self, span: slice) -> Array:
+        """Return the samples of a slice."""
         return self.inputs if span == slice(0, self.count) else self.inputs[span, :]
 
 
 @dataclass(frozen=True)
 class HostSamples:
-    """Samples on the host, a NumPy array or sparse CSR matrix of shape (samples, features), moved some rows at a time."""
+    """Samples on the host, a NumPy array or sparse CSR matrix of shape (samples, features), moved in chunks."""
 
     matrix: Any
     backend: Backend
@@ -67,11 +67,11 @@ class HostSamples:
         return HostSamples(self.matrix[indices], self.backend)
 
     def spans(self, width: int) -> list[slice]:
-        """Return the parts to process one at a time, given how many numbers a sample takes in the widest layer."""
+        """Return the slices to process one at a time, given how many numbers a sample takes in the widest layer."""
         return spans(self.count, width, MAX_DENSE if scipy.sparse.issparse(self.matrix) else None)
 
-    def part(self, span: slice) -> Array:
-        """Return the samples of a part on the device."""
+    def chunk(self, span: slice) -> Array:
+        """Return the samples of a slice on the device."""
         return as_array(self.backend, _dense(self.matrix[span]), "X")
 
 
@@ -97,12 +97,12 @@ class Examples(NamedTuple):
 
 
 def hold_samples(backend: Backend, x: Any) -> Samples:
-    """Return checked samples to train on: moved to the device at once, unless they are sparse."""
+    """Return checked samples to train on, all of them on the device, unless they are sparse."""
     return stream_samples(backend, x) if scipy.sparse.issparse(x) else DeviceSamples(as_array(backend, x, "X"), backend)
 
 
 def stream_samples(backend: Backend, x: Any) -> HostSamples:
-    """Return checked host samples, to be moved to the device some rows at a time."""
+    """Return checked host samples, to be moved to the device in chunks."""
     return HostSamples(x.tocsr() if scipy.sparse.issparse(x) else x, backend)
 
 

@@ -7,7 +7,7 @@ from portable_bp.backends import Backend, compiled
 
 
 def accuracy(backend: Backend, predicted: Array, target: Array, sample_weight: Array | None) -> float:
-    """Return the share of samples whose labels, of shape (samples,) or (samples, labels), are all right."""
+    """Return the fraction of samples whose labels, of shape (samples,) or (samples, labels), are all correct."""
     right = compiled(backend, _is_right)(predicted, target)
     if sample_weight is None:
         return int(backend.to_numpy(compiled(backend, _count)(right))) / right.shape[0]

@@ -19,7 +19,7 @@ DIVERGED_BETWEEN_CALLS = 1e6  # the same from one call of partial_fit to another
 
 
 class Start(NamedTuple):
-    """What a call of fit or partial_fit takes over from earlier calls, and where its random numbers come from."""
+    """What a call of fit or partial_fit continues from, and the sources of its random numbers."""
 
     incremental: bool  # whether it is a call of partial_fit: one epoch
     optimization: Optimization | None  # None for a new one
@@ -29,7 +29,7 @@ class Start(NamedTuple):
 
 
 def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start) -> Solution:
-    """Return the layers that sgd or adam arrives at; the records of the start are kept up to date after every epoch."""
+    """Return the layers that sgd or adam finds; the records of ``start`` are updated after every epoch."""
     samples, target, (weight, _) = problem.examples
     optimization = start.optimization or begin_optimization(settings, samples.backend, problem.layers)
     monitor = Monitor(settings, problem, start.records, optimization)
@@ -55,7 +55,7 @@ def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start)
     try:
         train(training, training_settings, Dataset(samples.inputs, target, weight), None, start.mask_generator)
     except KeyboardInterrupt:
-        message = "Training was interrupted: the model is that of the last finished epoch."
+        message = "Training was interrupted: the model has the weights of the last finished epoch."
         warnings.warn(message, stacklevel=5)  # the line that called fit
         monitor.finish(training)
     optimization = optimization._replace(state=training.state, learning_rate=monitor.learning_rate)
@@ -87,7 +87,7 @@ def _warning_of(settings: StochasticSettings, start: Start, history: History) ->
 
 
 class Order:
-    """The order of the samples in each epoch: that of the epoch before, shuffled by scikit-learn's random numbers, or fixed."""
+    """The order of the samples in each epoch: fixed, or the last one shuffled again with scikit-learn's random numbers."""
 
     def __init__(self, samples: int, shuffle: bool, random_state: np.random.RandomState) -> None:
         self.indices = np.arange(samples)

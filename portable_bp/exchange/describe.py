@@ -15,7 +15,7 @@ from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 
-# Of the four million bytes that the header of a model file may have.
+# In bytes; the whole header of a model file may have 4 MiB.
 MAX_NOTES = 3 * 2**20
 # Before this version of the file format, "gelu" meant what is now "gelu_tanh".
 EXACT_GELU = 3
@@ -24,9 +24,9 @@ _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, ma
 
 
 def describe(piece: Any, fingerprint: Callable[[Any], str] | None = None) -> Any:
-    """Return the name and settings of a piece, or of anything that it is set up with, in what JSON can hold.
+    """Return the name and settings of a piece, or the value of a setting, as JSON values.
 
-    A user's own piece is described by the name of its class or functions, and its fingerprint if a function for that is given.
+    A user's own piece is described by the name of its class or functions, and by its fingerprint if ``fingerprint`` is given.
     """
     if piece is None or isinstance(piece, bool | int | float | str):
         return piece
@@ -44,12 +44,12 @@ def describe(piece: Any, fingerprint: Callable[[Any], str] | None = None) -> Any
 
 
 def is_own(description: Any) -> bool:
-    """Return whether a description is of its writer's own piece, which cannot be made from it."""
+    """Return whether a description is of a custom piece, which cannot be made from it."""
     return isinstance(description, dict) and isinstance(description.get("name"), str) and "." in description["name"]
 
 
 def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
-    """Return the piece of a description that may hold anything, or only the name if it is its writer's own."""
+    """Return the piece of an untrusted description, or only the name of a custom piece."""
     if is_own(description):
         return _own_name(description)
     name = description.get("name") if isinstance(description, dict) else None
@@ -64,7 +64,7 @@ def remake(description: Any, kind: str, known: Mapping[str, Any]) -> Any:
 
 
 def _own_name(description: Mapping[str, Any]) -> str:
-    """Return the name of its writer's own piece; a pair of functions is named by them."""
+    """Return the name of a custom piece; a pair of functions has the names of both."""
     parts = description.get("parts")
     if isinstance(parts, list) and parts and all(map(is_own, parts)):
         return "/".join(part["name"] for part in parts)
@@ -72,7 +72,7 @@ def _own_name(description: Mapping[str, Any]) -> str:
 
 
 def remake_activations(descriptions: Sequence[Any]) -> list[Any]:
-    """Return the activations of descriptions, with names in place of the writer's own."""
+    """Return the activations of descriptions, with names in place of custom ones."""
     return [remake(description, "activation", ACTIVATIONS) for description in descriptions]
 
 
@@ -89,7 +89,7 @@ def version_of(facts: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
 
 
 def remake_loss(description: Any) -> Any:
-    """Return the loss of a description, or None if there is none or it is its writer's own."""
+    """Return the loss of a description, or None if there is none or it is a custom one."""
     return None if description is None or is_own(description) else remake(description, "loss", LOSSES)
 
 
@@ -171,24 +171,24 @@ def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int,
     if type(bias) is not bool or dtype not in ("float32", "float64"):
         raise ValueError(f"its bias is {_short(bias)} and its dtype {_short(dtype)}")
     if not isinstance(activations, list) or len(activations) != len(sizes) - 1:
-        raise ValueError(f"it says {_short(activations)} of the activations of {len(sizes) - 1} layers")
+        raise ValueError(f"its activations are {_short(activations)}, for {len(sizes) - 1} layers")
     shapes = {f"{2 * number}.weight": (above, below) for number, (below, above) in enumerate(itertools.pairwise(sizes))}
     shapes |= {f"{2 * number}.bias": (above,) for number, above in enumerate(sizes[1:])} if bias else {}
-    said_forms = {name: (shape, dtype) for name, shape in shapes.items()} | _note_forms(notes)
-    for name in said_forms.keys() | forms.keys():
-        found, said = forms.get(name, "nothing"), said_forms.get(name, "nothing")
-        if found != said:
-            raise ValueError(f"it holds {found} as {name[:40]}, and says that it holds {said}")
+    expected_forms = {name: (shape, dtype) for name, shape in shapes.items()} | _note_forms(notes)
+    for name in expected_forms.keys() | forms.keys():
+        found, expected = forms.get(name, "nothing"), expected_forms.get(name, "nothing")
+        if found != expected:
+            raise ValueError(f"it holds {found} as {name[:40]}, and its header says {expected}")
     try:
         np.random.default_rng().bit_generator.state = facts["generator"]
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ValueError(f"its state of random numbers is none that NumPy takes ({error})") from None
+        raise ValueError(f"its state of random numbers is not one that NumPy accepts ({error})") from None
     remake_activations(activations)
     remake_loss(facts.get("loss"))
 
 
 def _note_forms(notes: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Return the forms of the arrays that hold notes, or raise ValueError if they are none."""
+    """Return the forms of the arrays that hold notes, or raise a ValueError if they are not notes."""
     if not isinstance(notes, dict) or not all(isinstance(note, str) or type(note) is int for note in notes.values()):
         raise ValueError(f"its notes are {_short(notes)}")
     sizes = enumerate(notes.values())

@@ -15,8 +15,8 @@ def read_perceptron(model: Any) -> tuple[list[np.ndarray], list[np.ndarray], lis
     kind = type(model).__name__
     if not all(hasattr(model, name) for name in ("hidden_layer_sizes", "activation")):
         raise TypeError(
-            f"model is a {kind}, and should be a fitted MLPClassifier or MLPRegressor: of a pipeline give the last step, "
-            "of a search best_estimator_."
+            f"model is a {kind}, and should be a fitted MLPClassifier or MLPRegressor: give the last step of a pipeline, or "
+            "best_estimator_ of a search."
         )
     if not all(hasattr(model, name) for name in ("coefs_", "intercepts_", "out_activation_")):
         raise ValueError(f"this {kind} is not fitted yet, and should be: call its fit first.")

@@ -1,7 +1,7 @@
 """The article's network, and the values that the article prints.
 
 The article works backpropagation by hand for a 2-4-3-2 network of sigmoids without biases. It rounds every result to 4
-decimals and goes on with the rounded value.
+decimals and continues with the rounded value.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ def named_numbers(trace: Trace, to_numpy: Callable[[Any], np.ndarray]) -> Iterat
 def article_table(columns: Mapping[str, Mapping[str, float]], decimals: int | None) -> tuple[str, bool]:
     """Return a table of each backend's named numbers next to the article's, and whether they match except for known misprints.
 
-    To match means to the last printed digit if 4 decimals were carried, as the article does; to within one of its last digit if
-    nothing was rounded (``decimals`` is None). Other roundings have nothing to match.
+    With 4 decimals, as in the article, values must match to the last printed digit; without rounding (``decimals`` is None),
+    within one unit of that digit. With other roundings, nothing is compared.
     """
     printed = {f"{name}{place}": number for name, row in PRINTED.items() for place, number in enumerate(row, start=1)}
     allowed = {None: 1e-4, 4: 0.5e-4}.get(decimals, float("inf"))

@@ -15,8 +15,8 @@ import numpy as np
 from portable_bp.algorithm.arrays import Layer, map_parameters
 from portable_bp.inspection.letters import layer_letter, weight_name
 
-SMALL = 1_000  # the largest number of parameters in an array of which each is moved alone
-DIRECTIONS = 8  # in which the parameters of a larger array are moved
+SMALL = 1_000  # in an array of up to this many parameters, each is moved alone
+DIRECTIONS = 8  # random directions in which the parameters of a larger array are moved
 POPULATION = 128  # moved networks that are evaluated in one call
 
 
@@ -60,8 +60,8 @@ def compare_gradient(
 ) -> GradientCheck:
     """Compare a gradient of layers, both NumPy arrays, with finite differences.
 
-    ``error`` returns the errors of layers some of whose parameters have a leading axis, one for each of its entries, as a NumPy
-    array; ``asarray`` puts a NumPy array on the network's device; ``generator`` draws the random directions.
+    ``error`` takes layers, one parameter of which has a leading axis, and returns the error for each of its entries as a NumPy
+    array; ``asarray`` moves a NumPy array to the network's device; ``generator`` draws the random directions.
     """
     names: list[str] = []
     slopes: list[np.ndarray] = []
@@ -105,6 +105,6 @@ def _names(number: int, field: str, parameter: np.ndarray, moves: int) -> list[s
 
 def _worst(names: list[str], slopes: np.ndarray) -> GradientCheck:
     distance = np.abs(slopes[:, 0] - slopes[:, 1])
-    place = int(np.argmax(distance))  # that of a NaN, if there is one
+    worst = int(np.argmax(distance))  # NaN counts as the largest
     scale = float(np.abs(slopes).max()) or 1.0
-    return GradientCheck(float(distance[place]) / scale, WorstSlope(names[place], *slopes[place].tolist()))
+    return GradientCheck(float(distance[worst]) / scale, WorstSlope(names[worst], *slopes[worst].tolist()))

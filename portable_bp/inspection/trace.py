@@ -60,7 +60,7 @@ class Trace:
         return self._layers[letter]
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the letters."""
+        """Iterate over the letters of the layers."""
         return iter(self._layers)
 
     def __len__(self) -> int:
@@ -95,13 +95,13 @@ class Pieces(NamedTuple):
     Attributes
     ----------
     activations : tuple of activation
-        Those through which the loss is computed.
+        The activations through which the loss is computed.
     loss : loss
-        Computed from the net of the output layer where it takes that, and then the last activation is the identity.
+        The loss; if it is computed from the net of the output layer, the last activation is the identity.
     output : activation
-        The one of the output layer's out.
+        The activation that gives the output layer's out.
     decimals : int or None
-        To which every result is rounded before it is used further.
+        Every result is rounded to this many decimals before it is used further; None rounds nothing.
     """
 
     activations: tuple[Any, ...]

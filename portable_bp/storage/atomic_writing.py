@@ -8,7 +8,7 @@ from typing import Any
 
 
 def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file, or leave the one that is there as it was and raise an OSError; links are followed.
+    """Replace a file, or raise an OSError and leave the existing one unchanged; links are followed.
 
     The content is written to another file, flushed to the disk and renamed, so that a process killed at any moment leaves
     either the old file or the new one. The partial file of a killed process is overwritten the next time.

@@ -1,4 +1,4 @@
-"""A limit on how deep JSON may be nested; that of Python differs between versions."""
+"""A limit on the nesting of JSON, since Python's own limit differs between versions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LEVEL_CHANGES[list(b"]}")] = -1
 
 
 def read_json(text: str) -> Any:
-    """Parse untrusted JSON, or raise a ValueError whose message ends a sentence."""
+    """Parse untrusted JSON, or raise a ValueError whose message has no final period."""
     refuse_deep_json(text)
     return json.loads(text)
 
 
 def refuse_deep_json(text: str) -> None:
-    """Raise a ValueError if JSON is nested deeper than `MAX_DEPTH`."""
+    """Raise a ValueError if JSON is nested deeper than ``MAX_DEPTH``."""
     brackets = np.frombuffer(_STRING.sub("", text).encode("ascii", "replace"), np.uint8)
     depth = int(np.cumsum(_LEVEL_CHANGES[brackets], dtype=np.int32).max(initial=0))
     if depth > MAX_DEPTH:

@@ -1,7 +1,7 @@
 """Write named arrays and facts about them to a safetensors file, and read such files from untrusted sources.
 
-The facts are one JSON text in the file's ``__metadata__``: one, since safetensors writes several in any order, and the same
-arrays should give the same bytes. They include a checksum of everything else.
+The facts are a single JSON text in the file's ``__metadata__``, since safetensors writes several entries in any order, and the
+same arrays should give the same bytes. They include a checksum of everything else.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Contents(NamedTuple):
 def write_arrays(
     path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], version: int = 1
 ) -> None:
-    """Write a file of a kind ("model" or "checkpoint"), or leave the old one as it was and raise an error.
+    """Write a file of a kind ("model" or "checkpoint"), or raise an error and leave an existing one unchanged.
 
     The facts must not use the names format_version, kind and sha256. ``version`` is the oldest format that can express them.
     """
@@ -77,7 +77,7 @@ def read_arrays(
     safetensors = require("safetensors", "files")
     name = os.fspath(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise ModelFileError(f"{name} is a pipe or a device, and not a file.")
+        raise ModelFileError(f"{name} is a pipe or a device, not a file.")
     with open(path, "rb") as file:
         start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -133,7 +133,7 @@ def _check(name: str, kind: str, check: Callable[..., Any], block: dict[str, Any
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], block: Mapping[str, Any]) -> str:
-    import hashlib  # importing OpenSSL takes milliseconds, which importing portable_bp should not
+    import hashlib  # here, since it loads OpenSSL, which takes milliseconds
 
     digest = hashlib.sha256(json.dumps(block, sort_keys=True).encode())
     for name in sorted(arrays):

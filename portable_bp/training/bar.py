@@ -1,4 +1,4 @@
-"""A progress bar, where one is wanted."""
+"""The optional progress bar."""
 
 from __future__ import annotations
 

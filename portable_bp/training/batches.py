@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
     batches : Batch
         All of them, along a leading axis.
     steps : int
-        How many there are.
+        The number of batches.
     same_size : int
         How many batches of this size the epoch has.
     """
@@ -43,7 +43,7 @@ class Batches:
     Parameters
     ----------
     settings : Settings
-        Of the training.
+        The settings of the training.
     samples : int
         The number of samples.
     hidden : sequence of int
@@ -70,7 +70,7 @@ class Batches:
         return math.ceil(self.samples / self.settings.batch_size)
 
     def draw(self, generator: Any, skip: int = 0) -> Iterator[Chunk]:
-        """Yield the batches of an epoch, but for the first few, from which a training before a checkpoint has learned."""
+        """Yield the batches of an epoch in chunks, without the first few, which were learned before a checkpoint."""
         order = self.settings.draw_order(generator, self.samples, self.settings.batch_size)
         if order is None and self.settings.rows is not None:
             order = np.arange(self.samples)
@@ -88,7 +88,7 @@ class Batches:
         return min(batch_size, self.samples - number * batch_size)
 
     def _end_of_chunk(self, number: int, skip: int) -> int:
-        """Return where the chunk from this batch on ends: where skipping ends, the size changes, or a checkpoint is due."""
+        """Return where a chunk from this batch on ends: where skipping ends, the size changes, or a checkpoint is due."""
         whole = self.samples // self.settings.batch_size
         ends = [number + self.chunk, whole if number < whole else len(self)]
         every = self.settings.checkpoint and self.settings.checkpoint.every
@@ -103,7 +103,7 @@ class Batches:
         return [draw_mask(generator, rate, (size, width)) if rate else None for width, rate in layers]
 
     def _stack(self, chunk: range, order: np.ndarray | None, masks: list[list[Any]]) -> Chunk:
-        """Send consecutive batches to the device, along a leading axis."""
+        """Move consecutive batches to the device, stacked along a leading axis."""
         backend, batch_size, size = self.settings.backend, self.settings.batch_size, self._size_of(chunk.start)
         start = chunk.start * batch_size
         rows = None if order is None else order[start : start + len(chunk) * size].reshape(len(chunk), size)

@@ -1,7 +1,7 @@
 """Callbacks: functions of a `Training` that are called after every epoch, to watch it, change it or stop it.
 
-A callback with a method ``finish`` is called through it once more at the end of the training, unless an error ended it. A
-checkpoint stores what a callback's method ``state_dict`` returns; ``load_state_dict`` is given it on resuming.
+If a callback has a method ``finish``, it is called once at the end of the training, unless an error ended it. A checkpoint
+stores what a callback's ``state_dict`` returns, and passes it to ``load_state_dict`` when the training resumes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from portable_bp.training.history import Training
 class EarlyStopping:
     """Stop when the loss has not improved for a while, and restore the weights with the lowest loss.
 
-    Prechelt (doi:10.1007/3-540-49430-8_3) compares this way of stopping with others.
+    Prechelt (doi:10.1007/3-540-49430-8_3) compares such stopping criteria.
 
-    The loss is the one on the validation data after each epoch, if there are such data. If not, it is the training loss, which
-    is measured before each step: where one batch holds all samples, it is exactly the loss of the weights before the epoch;
-    where there are several batches, it is an average over the epoch and stands for the weights after it. If the last epoch has
-    the lowest loss, the last weights stay.
+    If there are validation data, the loss is measured on them after each epoch. If not, it is the training loss, which is
+    measured before each step: if one batch holds all samples, it is exactly the loss of the weights before the epoch; if there
+    are several batches, it is an average over the epoch and stands for the weights after it. If the last epoch has the lowest
+    loss, the last weights are kept.
 
     Each training starts afresh: the best loss of an earlier one, such as an earlier ``partial_fit``, is forgotten.
 
@@ -34,7 +34,7 @@ class EarlyStopping:
     patience : int, default 10
         How many epochs without an improvement end the training, from 1 up.
     min_delta : float, default 0.0
-        By how much the loss must fall below that of the last improvement to count as another one, from 0 up. The weights with
+        How far the loss must fall below that of the last improvement to count as another one, from 0 up. The weights with
         the lowest loss are restored even if it fell by less.
 
     Raises

@@ -23,14 +23,14 @@ from portable_bp.training.step import Progress
 
 
 class Epoch(NamedTuple):
-    """An epoch under way.
+    """An epoch in progress.
 
     Attributes
     ----------
     progress : Progress
-        After the batches that were learned from.
+        The progress after the batches that were learned from.
     generator_state : dict or None
-        The state of the random numbers before the epoch drew any; None where training may diverge, and is not repeated.
+        The state of the generator before the epoch's first draw; None if training may diverge, since no epoch is repeated then.
     batches : int
         How many batches were learned from.
     """
@@ -42,7 +42,7 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and when a training is saved, and what must be the same where it resumes.
+    """Where and when a training is saved, and what must be the same when it resumes.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class Checkpoint:
     backend : Backend
         Where the arrays of the training are.
     run : dict
-        The settings that must be the same, as JSON has them: sizes, optimizer, batch size, and so on.
+        The settings that must be the same, as JSON values: sizes, optimizer, batch size, and so on.
     data : dict of str to str or None
         Fingerprints of the data that must be the same, by the names that messages give them.
     left : dict of str to str
-        The fingerprint of the weights that the network's last training with a checkpoint left, and that of its initial weights.
-        It is updated as a training ends, so that the network can resume from its own checkpoint.
+        Maps the fingerprint of the weights that the network's last training with a checkpoint left to that of its initial
+        weights. It is updated as a training ends, so that the network can resume from its own checkpoint.
     every : int, optional
         Also save within an epoch, after every this many batches. The default saves after every epoch only.
     resume : bool
@@ -82,26 +82,26 @@ class Saver:
         self.initial = fingerprint_layers(self.backend, training.layers)
 
     def begin(self, epoch: Epoch) -> Epoch:
-        """Return the epoch to resume, or the first one, which is written now: an error in writing is found before training."""
+        """Return the epoch to resume, or the first one, which is written now, so that a write error shows before training."""
         if self.checkpoint.resume and os.path.exists(self.checkpoint.path):
             return self._read(epoch)
         self.write(epoch)
         return epoch
 
     def leave(self) -> None:
-        """Remember the weights that the training leaves: an error or a callback may have made them others than the file's."""
+        """Remember the weights that the training leaves; after an error or a callback, they may differ from the file's."""
         left = self.checkpoint.left
         left.clear()
         with contextlib.suppress(Exception):  # the error that ended the training must not be hidden by another
             left[fingerprint_layers(self.backend, self.training.layers)] = self.initial
 
     def write_if_due(self, epoch: Epoch) -> None:
-        """Write the training within an epoch, if as many batches were learned from as `every` says."""
+        """Write the training within an epoch, after every ``checkpoint.every`` batches."""
         if self.checkpoint.every is not None and epoch.batches % self.checkpoint.every == 0:
             self.write(epoch)
 
     def write(self, epoch: Epoch) -> None:
-        """Write the training, with the epoch that is under way or comes next.
+        """Write the training, with the epoch that is in progress or comes next.
 
         If it cannot be written, an existing file is left as it is.
         """
@@ -124,9 +124,9 @@ class Saver:
         write_arrays(self.checkpoint.path, "checkpoint", arrays, facts)
 
     def _read(self, begun: Epoch) -> Epoch:
-        """Restore the training as it was when the file was written, and return the epoch that was under way or came next.
+        """Restore the training as it was when the file was written, and return the epoch that was in progress or came next.
 
-        The arrays of the file must have the shapes and dtypes of those of the epoch that is begun.
+        The file's arrays must have the shapes and dtypes of the arrays of ``begun``.
         """
         arrays, facts = read_arrays(self.checkpoint.path, "checkpoint")
         with self._naming_the_file():
@@ -168,7 +168,7 @@ class Saver:
             raise ModelFileError(
                 f"{os.fspath(self.checkpoint.path)} is not a valid checkpoint ({str(error)[:300]}): name another file, or "
                 "delete it to start anew."
-            ) from error  # which a callback's load_state_dict may have raised
+            ) from error  # it may come from a callback's load_state_dict
 
     def _refuse_other_settings(self, facts: Mapping[str, Any]) -> None:
         stateful = "callbacks with a state"
@@ -188,7 +188,7 @@ class Saver:
     def _refuse_other_weights(self, known: set[str]) -> None:
         """Refuse a network that has neither the initial weights of the training nor weights that it may have left."""
         if known.isdisjoint({self.initial, self.checkpoint.left.get(self.initial)}):
-            raise self._another("initial weights are not those of this network; make the network as then, with the same seed")
+            raise self._another("initial weights are not those of this network; make the network as before, with the same seed")
 
     def _weights_left(self, layers: Sequence[Any], states: Sequence[Any]) -> Iterator[str]:
         """Yield fingerprints of the weights that a training may have left: its last ones, and those that callbacks keep."""

@@ -1,4 +1,4 @@
-"""Fingerprints: digests of data, weights and a user's own functions, by which any process can tell them from others."""
+"""Fingerprints: digests by which any process recognizes data, weights and a user's own functions."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ HOLDERS: dict[type, tuple[str, ...]] = {
 def fingerprint_array(backend: Backend, array: Array | Rows | None) -> str | None:
     """Return a digest of an array's shape and of all its numbers, the same on every backend; None for None.
 
-    The array has at least one axis. Its numbers are fetched some rows at a time.
+    The array has at least one axis. Its numbers are fetched in chunks of rows.
     """
     if array is None:
         return None
     digest, shape = _digest(), tuple(array.shape)
     if isinstance(array, Rows):
-        parts: Iterable[Array] = (part for _, part in array.parts(backend))
+        chunks: Iterable[Array] = (chunk for _, chunk in array.chunks(backend))
     else:
-        parts = (array[span, ...] for span in spans(shape[0], max(1, math.prod(shape[1:]))))
+        chunks = (array[span, ...] for span in spans(shape[0], max(1, math.prod(shape[1:]))))
     dtype = ""
-    for part in parts:
-        rows = np.ascontiguousarray(backend.to_numpy(part))
+    for chunk in chunks:
+        rows = np.ascontiguousarray(backend.to_numpy(chunk))
         little = rows.dtype.newbyteorder("<")
         digest.update(rows.astype(little, copy=False))
         dtype = little.str
@@ -61,7 +61,7 @@ def fingerprint_layers(backend: Backend, layers: Sequence[Layer]) -> str:
 def fingerprint_piece(piece: Any) -> str:
     """Return a digest of a user's own object or function: its settings, its code, and the digests of what it refers to.
 
-    Nothing of it is called. A library's object is identified by its name, its settings and what it closes over.
+    None of its code runs. A library's object is identified by its name, its settings and what it closes over.
     """
     return _Reader().digest(piece)
 
@@ -79,7 +79,7 @@ def _digest_of(facts: Any) -> str:
 
 
 class _Reader:
-    """Computes digests. Those of objects are cached, since an object may be met again, or be a part of itself."""
+    """Computes digests, and caches them, since an object may occur again or contain itself."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[Any, str]] = {}
@@ -87,7 +87,7 @@ class _Reader:
     def digest(self, thing: Any) -> str:
         """Return the digest of an object."""
         if id(thing) not in self._read:
-            self._read[id(thing)] = thing, "what it is a part of"  # with the object, whose id must not be used again
+            self._read[id(thing)] = thing, "what it is a part of"  # the object is kept, so that its id is not reused
             self._read[id(thing)] = thing, _digest_of(self._contents(thing))
         return self._read[id(thing)][1]
 
@@ -95,7 +95,7 @@ class _Reader:
         return [self.digest(thing) for thing in things]
 
     def _contents(self, thing: Any) -> Any:
-        """Return the contents of an object, as JSON has them."""
+        """Return the contents of an object, as JSON values."""
         if _is_plain(thing) or thing is ...:
             return repr(thing)
         if isinstance(thing, np.ndarray) and thing.dtype.hasobject:

@@ -1,4 +1,4 @@
-"""The history that training leaves, and the training under way, as callbacks see it."""
+"""The history of a training, and the training in progress, as callbacks see it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class History:
     validation_loss : list of float
         The loss on the validation data after each epoch; empty without such data.
     best_epoch : int or None
-        The epoch after which the network had the weights that `EarlyStopping` left, 0 for the initial weights; None without it.
+        The epoch whose weights `EarlyStopping` kept, 0 for the initial weights; None without `EarlyStopping`.
     stop_reason : str or None
         Why training ended before the last epoch; None if it did not.
     """
@@ -38,7 +38,7 @@ class History:
 
 @dataclass
 class Training:
-    """A training under way, as a callback is given it.
+    """A training in progress, as callbacks receive it.
 
     A callback may assign other layers of the same shapes, or another state, with which training continues.
 

@@ -30,7 +30,7 @@ def train(training: Training, settings: Settings, dataset: Dataset, validation: 
     from the generator, a `numpy.random.Generator` or, where the settings allow it, a `numpy.random.RandomState`.
     """
     attempt(
-        # What holds arrays is made within the attempt, so that they are released before the free memory is measured.
+        # Everything that holds arrays is created inside the attempt, which releases it before it measures the free memory.
         lambda: Run(training, settings, dataset, validation, generator).train(),
         settings.backend,
         f"training on batches of {settings.batch_size:,} samples",
@@ -44,7 +44,7 @@ def train(training: Training, settings: Settings, dataset: Dataset, validation: 
 
 
 class Run:
-    """A training under way."""
+    """A training in progress."""
 
     def __init__(
         self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
@@ -95,7 +95,7 @@ class Run:
         return Epoch(progress, None if self.settings.may_diverge else self.generator.bit_generator.state)
 
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
-        """Make a step for each batch that an epoch still has, and yield the epoch after every chunk of batches."""
+        """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
         for chunk in batches.draw(self.generator, skip=epoch.batches):
             # How many steps are expected decides how they are compiled. A training with a checkpoint may be resumed for more
             # epochs than it has now, and its results must not depend on that.
@@ -105,11 +105,11 @@ class Run:
             yield epoch
 
     def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
-        """Fetch the loss of an epoch, and the validation loss if there are such data."""
+        """Fetch the loss of an epoch, and the validation loss if there are validation data."""
         return fetch_losses(self.settings, epoch.progress, self.samples, validation)
 
     def record(self, epoch: Epoch, losses: Losses) -> None:
-        """Bring the training up to date with an epoch that is finished."""
+        """Update the training with a finished epoch."""
         training = self.training
         training.layers_before_epoch = training.layers
         training.layers, training.state = epoch.progress.layers, epoch.progress.state
@@ -120,7 +120,7 @@ class Run:
     def stop_diverged(self, start: Epoch) -> NoReturn:
         """Repeat an epoch batch by batch to find the one at which it diverged, and raise the error.
 
-        Looking at every batch the first time would have made the host wait for the device each time.
+        Checking every batch the first time would have made the host wait for the device each time.
         """
         self.generator.bit_generator.state = start.generator_state
         epoch = last = start

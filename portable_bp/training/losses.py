@@ -22,7 +22,7 @@ class Losses(NamedTuple):
     loss : float
         The mean loss of its samples; NaN where it or a parameter is not finite.
     validation_loss : float or None
-        The loss on the validation data; None without such data.
+        The loss on the validation data; None without them.
     """
 
     loss: float
@@ -42,20 +42,20 @@ def fetch_losses(settings: Settings, progress: Progress, samples: int, validatio
             lambda: _measure(settings, layers, validation),
             settings.backend,
             f"measuring the loss of {validation.samples:,} validation samples",
-            advise_fewer(need_of_output, layers, validation.samples, "give up to {:,} of them"),
+            advise_fewer(need_of_output, layers, validation.samples, "give at most {:,} of them"),
         )
     numbers = compiled(settings.backend, summary)(layers, progress.total, float(samples), error)
     return Losses(*settings.backend.to_numpy(numbers).tolist())
 
 
 def _measure(settings: Settings, layers: Sequence[Layer], validation: Dataset) -> Array:
-    """Return the mean error of all samples; those that are made on demand are measured part by part."""
+    """Return the mean error of all samples; those that are generated on demand are measured chunk by chunk."""
     backend, loss = settings.backend, settings.objective.loss
     if not isinstance(validation.inputs, Rows):
         return compiled(backend, measure_error, settings.activations, loss)(layers, *validation)
     add, total = compiled(backend, add_error, settings.activations, loss), compiled(backend, zero_error)(layers)
     targets = tuple(validation._replace(inputs=None))
-    for numbers, inputs in validation.inputs.parts(backend):
+    for numbers, inputs in validation.inputs.chunks(backend):
         batch = Batch(backend.asarray(numbers, "int32"), (), inputs)
         total = add(Progress(layers, None, total), targets, Part(batch, len(numbers) / validation.samples))
     return total

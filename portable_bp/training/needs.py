@@ -1,4 +1,4 @@
-"""How much memory a training takes, for the advice where it runs out."""
+"""The memory that a training takes, for the advice when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portable_bp.training.settings import Settings
 def need_of_training(training: Training, settings: Settings, samples: int) -> Need:
     """Return an upper bound: what a step takes, and what is kept from one epoch to the next."""
     parameters, per_sample = count(training.layers), settings.numbers_per_sample(training.layers)
-    # Where it ran out before the optimizer's state was made: Adam's, which is the largest.
+    # If memory ran out before the optimizer's state was created, assume Adam's, which is the largest.
     state = sum(math.prod(leaf.shape) for leaf in leaves(training.state) if hasattr(leaf, "shape")) or 2 * parameters
     need = need_of_step(training.layers, state, per_sample)
     # The parameters before an epoch, after it, and the best ones; the order of the samples; and two chunks of batches.

@@ -1,4 +1,4 @@
-"""What a training is given besides the parameters: its settings, and the data."""
+"""The settings and the data of a training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Dataset(NamedTuple):
     Attributes
     ----------
     inputs : array, shape (samples, features), Rows, or None
-        None where every batch brings its own; `Rows`, which are made on demand, only in validation data.
+        None if every batch has its own; ``Rows``, which are generated on demand, only in validation data.
     target : array, shape (samples, outputs), or (samples,) of integer classes
         The desired outputs.
     sample_weight : array, shape (samples,), or None
@@ -39,13 +39,13 @@ class Dataset(NamedTuple):
 
 
 def draw_order(generator: np.random.Generator, samples: int, batch_size: int) -> np.ndarray | None:
-    """Draw the order of an epoch's samples; None where one batch holds them all."""
+    """Draw the order of an epoch's samples; None if one batch holds them all."""
     return generator.permutation(samples) if batch_size < samples else None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What does not change during training.
+    """The settings of a training, which do not change while it runs.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class Settings:
     activations : tuple of activation
         One for each layer above the inputs.
     objective : objective
-        What is minimized, such as `MeanLoss`; its ``loss`` is measured on validation data.
+        The objective to minimize, such as `MeanLoss`; its ``loss`` is measured on validation data.
     optimizer : optimizer
-        What updates the parameters.
+        Updates the parameters.
     epochs : int
-        The number of passes over the data, those before a checkpoint included.
+        The number of passes over the data, including those before a checkpoint.
     batch_size : int
         The number of samples in a step; the last batch of an epoch may have fewer.
     rates : tuple of float
@@ -68,12 +68,12 @@ class Settings:
     progress : bool
         Whether to show a progress bar.
     draw_order : callable
-        ``draw_order(generator, samples, batch_size)`` returns the order of an epoch's samples, as the function of this name.
+        ``draw_order(generator, samples, batch_size)`` returns the order of an epoch's samples, as ``draw_order`` does.
     may_diverge : bool
-        Whether training goes on with numbers that are not finite. If not, the generator must be a `numpy.random.Generator` and
-        ``draw_order`` a pure function of it, since an epoch that diverged is repeated to find the batch.
+        Whether training continues with numbers that are not finite. If not, the generator must be a `numpy.random.Generator`,
+        and ``draw_order`` a pure function of it, since an epoch that diverged is repeated to find the batch.
     rows : callable, optional
-        Returns inputs on the device, given their row numbers, where the dataset holds none.
+        Returns inputs on the device, given their row numbers, if the dataset holds none.
     checkpoint : Checkpoint, optional
         Where to save the training; the generator must be a `numpy.random.Generator`.
     """
@@ -94,11 +94,11 @@ class Settings:
 
     @property
     def pieces(self) -> Pieces:
-        """What a step is made of."""
+        """The pieces of a step."""
         return Pieces(self.activations, self.objective, self.optimizer)
 
     def numbers_per_sample(self, layers: Sequence[Layer]) -> int:
-        """Return how many numbers a batch brings to the device for each sample: dropout masks, and inputs on demand."""
+        """Return how many numbers each sample of a batch moves to the device: dropout masks, and inputs on demand."""
         inputs, *hidden, _ = sizes_of(layers)
         masks = sum(width for width, rate in zip(hidden, self.rates, strict=True) if rate)
         return masks + (inputs if self.rows else 0)

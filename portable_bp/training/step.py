@@ -13,12 +13,12 @@ from portable_bp.algorithm.dropout import Dropout
 from portable_bp.algorithm.propagation import measure_error, propagate
 
 # Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,): a `Dataset`.
-# The inputs are None where each batch brings its own.
+# The inputs are None if each batch has its own.
 Arrays: TypeAlias = tuple[Array, Array, Array]
 
 
 class Progress(NamedTuple):
-    """What a step takes and returns, all on the device.
+    """The values that a step takes and returns, all on the device.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     masks : tuple of array or None
         The dropout mask of each hidden layer, of shape (samples, fan_out), or None.
     inputs : array, shape (samples, features), or None
-        The inputs, where they are not on the device with the rest of the data.
+        The inputs, if they are not on the device with the rest of the data.
     """
 
     indices: Array | None
@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """What a step is made of besides arrays.
+    """The activations, the objective and the optimizer of a step.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Pieces(NamedTuple):
 class MeanLoss:
     """The objective to minimize: the mean of a loss over a batch.
 
-    Another objective, with the same call and a field ``loss``, may add a penalty or weigh samples otherwise.
+    Another objective, with the same call and a field ``loss``, may add a penalty or weight samples differently.
     """
 
     loss: Any
@@ -145,7 +145,7 @@ def _rows(array: Array, indices: Array) -> Array:
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: float, validation_error: Array | None) -> Array:
-    """Return an epoch's mean error and its validation error, if any, as one array, so that they are fetched at once.
+    """Return an epoch's mean error and its validation error, if any, as one array, so that they are fetched together.
 
     The mean error is NaN where a parameter is not finite.
     """

@@ -86,11 +86,11 @@ def test_other_columns_are_named_with_their_dtype(pandas, dtype, values, said):
     named = rf"column 'bad' \({str(column.dtype).replace('[', '.').replace(']', '.')}\) holds {said}"
     frame = pandas.DataFrame({"good": [1.0, 2.0], "bad": column})
     for call in (network().predict, lambda x: network().loss(x, [1.0, 2.0]), lambda x: network().fit(x, [1.0, 2.0])):
-        with pytest.raises(TypeError, match=f"^x cannot be taken: {named}"):
+        with pytest.raises(TypeError, match=f"^x cannot be used: {named}"):
             call(frame)
-    with pytest.raises(TypeError, match=f"^target cannot be taken: {named}"):
+    with pytest.raises(TypeError, match=f"^target cannot be used: {named}"):
         network().fit([[1.0, 2.0], [3.0, 4.0]], column)
-    with pytest.raises(TypeError, match=f"^sample_weight cannot be taken: {named}"):
+    with pytest.raises(TypeError, match=f"^sample_weight cannot be used: {named}"):
         network().fit([[1.0, 2.0], [3.0, 4.0]], [1.0, 2.0], sample_weight=column)
 
 
@@ -101,7 +101,7 @@ def test_several_columns_and_labels_of_any_kind(pandas):
     twice = pandas.DataFrame([[1.0, "b"]], columns=["x", "x"])
     with pytest.raises(TypeError, match=r"column 'x' \(.*\) holds text"):
         network().predict(twice)
-    with pytest.raises(TypeError, match=r"^target cannot be taken: it \(.*\) holds text: encode it as numbers\.$"):
+    with pytest.raises(TypeError, match=r"^target cannot be used: it \(.*\) holds text: encode it as numbers\.$"):
         network().loss([[1.0, 2.0]], pandas.Series(["a"]))
 
 
@@ -156,9 +156,9 @@ def test_columns_of_polars(polars, dtype, on_target):
 )
 def test_other_columns_of_polars_are_named(polars, values, said):
     frame = polars.DataFrame({"good": [1.0, 2.0], "bad": values})
-    with pytest.raises(TypeError, match=f"x cannot be taken: column 'bad' {said}"):
+    with pytest.raises(TypeError, match=f"x cannot be used: column 'bad' {said}"):
         network().predict(frame)
-    with pytest.raises(TypeError, match=f"target cannot be taken: column 'bad' {said}"):
+    with pytest.raises(TypeError, match=f"target cannot be used: column 'bad' {said}"):
         network().loss([[1.0, 2.0], [3.0, 4.0]], frame["bad"])
     with pytest.raises(TypeError, match=r"it is a lazy frame: convert it with its collect\(\)"):
         network().predict(frame.lazy())

@@ -108,7 +108,7 @@ def test_so_many_samples_at_a_time_fit(device, method):
     device.capacity = 1_500_000
     with pytest.raises(MemoryError) as told:
         getattr(network, method)(*arguments)
-    size = advised(told, rf"[a-z ]+ 3,000 samples at once {SAID}give up to ([\d,]+) at a time\.")
+    size = advised(told, rf"[a-z ]+ 3,000 samples at once {SAID}give at most ([\d,]+) at a time\.")
     assert size >= 256
     del told
     gc.collect()
@@ -131,7 +131,7 @@ def test_estimators_say_it_too(device, kind, solver):
     gc.collect()
     model = kind(solver="adam" if solver == "lbfgs" else solver, batch_size=size, **options).fit(samples, y)
     device.capacity = device.used + 700_000
-    with pytest.raises(MemoryError, match=r"^predicting 3,000 samples at once ran out .*give up to \d+ at a time\.$"):
+    with pytest.raises(MemoryError, match=r"^predicting 3,000 samples at once ran out .*give at most \d+ at a time\.$"):
         model.predict(samples)
 
 
@@ -162,8 +162,8 @@ def test_data_that_do_not_fit(device):
     network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
     device.capacity = 100_000
     said = (
-        r"taking x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of 100 kB "
-        "is free: use fewer samples or a smaller network, or a device with more memory."
+        r"converting x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of "
+        "100 kB is free: use fewer samples or a smaller network, or a device with more memory."
     )
     for run in (network.loss, network.fit, network.gradient):
         with pytest.raises(MemoryError, match=f"^{said}$"):

@@ -135,7 +135,7 @@ def test_an_interrupted_fit_keeps_the_last_finished_epoch(kind):
             raise KeyboardInterrupt
 
     model = kind(callbacks=[interrupt], **FAST)
-    with pytest.warns(UserWarning, match="interrupted: the model is that of the last finished epoch"):
+    with pytest.warns(UserWarning, match="interrupted: the model has the weights of the last finished epoch"):
         model.fit(X, Y)
     expected = kind(max_iter=6, **FAST).fit(X, Y)
     assert model.n_iter_ == 6

@@ -195,7 +195,7 @@ def test_a_split_with_a_part_without_weight_is_rejected(on_target, kind):
     model.set_params(early_stopping=True)
     for zeros, said in ((held_out, "held out by early_stopping"), (~held_out, "left to learn from")):
         weight = np.where(zeros, 0.0, WEIGHT)
-        with pytest.raises(ValueError, match=f"sample_weight of the samples {said} holds nothing but zeros: give X_val"):
+        with pytest.raises(ValueError, match=f"sample_weight of the samples {said} holds only zeros: give X_val"):
             model.fit(x, y, backend.asarray(weight))
         assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
         assert not hasattr(model, "validation_scores_") or model.validation_scores_ is None
@@ -240,8 +240,8 @@ def test_class_weights_of_zero(on_target):
     assert np.isfinite(found.loss_curve_).all()
     assert set(backend.to_numpy(found.predict(x)).tolist()) == {1, 2}
     for class_weight, given, said in (
-        ({0: 0.0, 1: 0.0, 2: 0.0}, None, "class_weight holds nothing but zeros"),
-        ({0: 0.0}, weight, "sample_weight times class_weight holds nothing but zeros"),
+        ({0: 0.0, 1: 0.0, 2: 0.0}, None, "class_weight holds only zeros"),
+        ({0: 0.0}, weight, "sample_weight times class_weight holds only zeros"),
         ({0: math.nan}, None, "class_weight holds NaN"),
         ({0: math.inf}, None, "class_weight holds NaN or infinity"),
     ):

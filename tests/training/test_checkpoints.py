@@ -516,7 +516,9 @@ except KeyboardInterrupt as error:
     *_, said = process.communicate()[0].splitlines()
     _, epochs, same, losses, message = said.split(maxsplit=4)
     assert same == "True" and epochs == losses and int(epochs) >= 5
-    assert f"training was interrupted; the network is as it was after {epochs} of 100000 epochs; resume=True goes on" in message
+    assert (
+        f"training was interrupted; the network is as it was after {epochs} of 100000 epochs; resume=True continues" in message
+    )
 
 
 def test_progress_bar_starts_at_the_checkpoint(tmp_path, capsys):

@@ -121,7 +121,7 @@ def test_user_activation_is_accepted_under_any_loss():
 @pytest.mark.parametrize("output", ["identity", "softmax"])
 def test_cross_entropy_of_one_output_is_refused(output, target):
     network = bp.Network([3, 1], output_activation=output, backend="numpy", seed=0)
-    with pytest.raises(ValueError, match="1 output, and CrossEntropy takes an output for each class: .*binary_cross_entropy"):
+    with pytest.raises(ValueError, match="1 output, and CrossEntropy needs an output for each class: .*binary_cross_entropy"):
         network.fit(X, target, "cross_entropy")
 
 

@@ -128,7 +128,7 @@ def test_sample_weights_of_another_library_are_refused(torch):
     jax.config.update("jax_enable_x64", False)
     try:
         network = bp.Network([3, 5, 2], backend="jax", seed=0)
-        with pytest.raises(TypeError, match="sample_weight cannot be taken: it is a torch array"):
+        with pytest.raises(TypeError, match="sample_weight cannot be used: it is a torch array"):
             network.fit(X, TARGET, sample_weight=torch.ones(12, dtype=torch.float64))
         assert not jax.config.jax_enable_x64
     finally:

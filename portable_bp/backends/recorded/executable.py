@@ -105,7 +105,7 @@ class Executable:
                 self._bind(group, in_use[group])
 
     def _emit(self, stage: Stage) -> Iterator[Call]:
-        """Yield a stage's calls: fused, block by block, or the one that it has."""
+        """Yield a stage's calls: one fused call, calls on block after block, or its only call."""
         instructions = [self._instruction(group) for group in stage.groups]
         if not stage.elementwise:
             yield self.library.emit(instructions[0])
@@ -124,7 +124,7 @@ class Executable:
                 yield self.library.emit(Instruction(value, blocks, _block(out, shape, rows)))
 
     def _instruction(self, group: Group) -> Instruction:
-        """Return the one call that computes a group, from the buffers of groups and what is the same for every value."""
+        """Return the one call that computes a group, from the buffers of groups and from operands that all values share."""
         value = group[0]
         if len(group) == 1:
             operands, out = tuple(map(self._array, value.operands)), self._arrays[value]
@@ -147,7 +147,7 @@ class Executable:
 
 
 def _block(operand: Any, shape: tuple[int, ...], rows: slice) -> Any:
-    """Return some rows of an array; an array of one block is cut to their number, and one with fewer axes is not cut."""
+    """Return some rows of an array; an array of one block is cut to as many rows, and one with fewer axes is not cut."""
     if getattr(operand, "ndim", -1) < len(shape):
         return operand
     return operand[rows] if operand.shape[0] == shape[0] else operand[: rows.stop - rows.start]

@@ -1,4 +1,4 @@
-"""A loop that records a step and replays it: when that is worth it, and the check that a replayed step matches a called one."""
+"""A loop that records a step and replays it, if that pays off and a replayed step matches a called one."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from portable_bp.backends.recorded.recording import Library, Recording
 from portable_bp.backends.recorded.trial import Trial
 from portable_bp.common import trees
 
-MIN_STEPS = 2  # fewer steps of one shape do not repay the preparation
+MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
 MAX_PROGRAMS = 64  # kept by a loop; limits memory in a process that sees a new number of samples every time
 
 _log = logging.getLogger(__name__)  # why a step is called instead of replayed, which otherwise shows only in the time it takes
 
 
 class RecordedLoop:
-    """A loop like `plain_loop` that records the function where enough steps are expected, and replays it from the first one.
+    """A loop like ``plain_loop`` that records the function if enough steps are expected, and replays it from the first one.
 
     Replay is used only if one replayed step matches a called one. A function that cannot be recorded, because it reads an
-    array's numbers, or that changes from step to step by state of its own, is called every time.
+    array's numbers, or that changes from step to step with state of its own, is called every time.
 
-    Each call of the loop records the function anew, and an earlier program serves again only if the calls are still the same;
-    what changes later is not noticed until then. Whether steps are called or replayed depends on the function and the number
-    of steps, not on what ran before, so the same training gives the same bits.
+    Each call of the loop records the function again, and reuses an earlier program only if the recorded calls are the same; a
+    setting that changes later takes effect in the next call. Whether steps are called or replayed depends on the function and
+    the number of steps, not on what ran before, so the same training gives the same bits.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class _Runner:
         """Record the step, and return an executable if it changes the carry as a called step does."""
         trial = Trial(carry, item, self.loop.to_numpy)
         try:
-            function = copy.deepcopy(self.loop.function)  # the trial must not change state that the function keeps
+            function = copy.deepcopy(self.loop.function)  # the trial must not change the function's own state
             called = function(carry, self.constants, item)
             recording = self._record(function, carry, item)
             if recording is None or _shape_key(carry) != _shape_key(called):
@@ -132,7 +132,7 @@ class _Runner:
         if not all(map(self.library.is_array, trees.leaves(carry))):
             return None
         try:
-            # On a copy, so that state that the function keeps is not changed.
+            # On a copy, so that the function's own state is not changed.
             return Recording(self.library, copy.deepcopy(function), carry, self.constants, item)
         except Exception:  # if the function itself is wrong, calling it shows the error
             _log.debug("a step cannot be recorded", exc_info=True)

@@ -146,7 +146,7 @@ class NumpyLibrary(Library):
         return np.empty(shape, example.dtype)
 
     def convert_constants(self, value: Value, operands: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return a ufunc's operands with Python numbers as arrays, as NumPy would convert them every time."""
+        """Return a ufunc's operands with Python numbers converted to arrays, which NumPy would do at every call."""
         if not isinstance(value.function, np.ufunc):
             return operands
         dtypes = [operand.dtype for operand in operands if self.is_array(operand)]

@@ -58,7 +58,7 @@ class Value:
 
 
 class Register:
-    """The place of a fused call's intermediate result, which is never written to memory."""
+    """Stands for a fused call's intermediate result, which is never written to memory."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape = shape
@@ -161,7 +161,7 @@ class Library(Protocol):
 
     @property
     def exact(self) -> Library:
-        """The library with products in full precision: itself, unless it has others."""
+        """The library with matrix products in full precision; by default itself."""
         return self
 
     def is_array(self, given: Any) -> bool:

@@ -15,7 +15,7 @@ SAMPLE_SIZE = 2**16  # numbers of an array that are compared
 
 
 class Trial(NamedTuple):
-    """One step that ways to compute it are compared on: the carry before it, and its item."""
+    """One step, given by the carry before it and its item, on which a replayed step is compared with a called one."""
 
     carry: Any
     item: Any
@@ -32,7 +32,7 @@ class Trial(NamedTuple):
 
 
 def _sample(array: Any) -> Any:
-    stride = math.prod(array.shape) // SAMPLE_SIZE | 1  # odd, so that it does not hit the same few columns in every row
+    stride = math.prod(array.shape) // SAMPLE_SIZE | 1  # odd, so that it does not sample the same few columns in every row
     return array.reshape(-1)[::stride]
 
 
