@@ -1,1 +1,1 @@
-"""What is run from the project's root: the demo, the tests, the benchmark."""
+"""Scripts that are run from the project's root: the demo, the tests, the benchmark."""

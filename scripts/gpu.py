@@ -18,7 +18,7 @@ HINT = "scripts/gpu --rehearse does the same on a small scale without a GPU."
 
 
 def options(given: list[str] | None = None) -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="scripts/gpu",
         description=__doc__,

@@ -36,7 +36,7 @@ def draw_example(axes: Any) -> None:
 
 
 def draw_neuron(axes: Any, position: tuple[float, float], out: float, label: str) -> None:
-    """Draw a circle with a neuron's out, and what else is known of it below."""
+    """Draw a circle with a neuron's out, and its other numbers below."""
     x, y = position
     color = matplotlib.colormaps["YlGn"](0.15 + 0.6 * out)
     axes.plot(x, y, "o", markersize=34, markerfacecolor=color, markeredgecolor="0.25", zorder=3)

@@ -79,7 +79,7 @@ def test_one_sample_gives_a_1d_output(small_chunks):
 
 
 @pytest.mark.parametrize(
-    ("x", "error", "said"),
+    ("x", "error", "message"),
     [
         (X[:, :2], ValueError, r"^x has shape \(23, 2\), and this network has 3 inputs"),
         (X[:0], ValueError, r"^x has shape \(0, 3\): it holds no samples"),
@@ -91,8 +91,8 @@ def test_one_sample_gives_a_1d_output(small_chunks):
         (5.0, ValueError, r"^x has shape \(\)"),
     ],
 )
-def test_messages_do_not_depend_on_chunks(small_chunks, x, error, said):
-    with pytest.raises(error, match=said):
+def test_messages_do_not_depend_on_chunks(small_chunks, x, error, message):
+    with pytest.raises(error, match=message):
         bp.Network([3, 5, 2], backend="numpy", seed=0).predict(x)
 
 

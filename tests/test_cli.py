@@ -58,7 +58,7 @@ def test_numbers_that_differ_from_the_article_are_marked():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["example", "--backend", "nunpy"], "unknown backend 'nunpy'"),
         (["example", "--decimals", "99"], "'99' is not an integer between 0 and 15"),
@@ -73,12 +73,12 @@ def test_numbers_that_differ_from_the_article_are_marked():
         ([], "required"),
     ],
 )
-def test_wrong_arguments_exit_with_2(arguments, said):
-    if "none.safetensors" in said:
+def test_wrong_arguments_exit_with_2(arguments, message):
+    if "none.safetensors" in message:
         pytest.importorskip("safetensors")
     done = subprocess.run([sys.executable, "-m", "portable_bp", *arguments], capture_output=True, text=True)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -117,10 +117,10 @@ def test_info_reports_libraries_that_cannot_be_imported(tmp_path):
         (tmp_path / f"{library}.py").write_text(body)
     done = run_with(tmp_path, "info")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
-    for library, (_, said) in BROKEN.items():
+    for library, (_, message) in BROKEN.items():
         name = library.removeprefix("array_api_")
         assert f"the library of backend '{name}' is installed, but cannot be imported" in rows[name]
-        assert said in rows[name] and "reinstall it" in rows[name]
+        assert message in rows[name] and "reinstall it" in rows[name]
     assert done.returncode == 0 and len(rows) == 6 and not done.stderr
 
 
@@ -155,16 +155,16 @@ def test_a_gpu_that_does_not_respond_is_reported_in_one_line(tmp_path):
     table, model = tmp_path / "table.csv", tmp_path / "model.safetensors"
     table.write_text("a,b\n" + "".join(f"{number / 7},{number / 3}\n" for number in range(40)))
     train = ["train", table, "--target", "b", "-o", model, "--epochs", "1"]
-    said = f"portable-bp: backend 'auto' uses numpy: {NO_GPU}"
+    message = f"portable-bp: backend 'auto' uses numpy: {NO_GPU}"
     for arguments, expected in (
-        (train, [said]),
+        (train, [message]),
         ([*train, "--quiet"], []),
         ([*train, "--backend", "numpy"], []),
-        (["predict", model, table], [said]),
+        (["predict", model, table], [message]),
         (["predict", model, table, "--backend", "numpy"], []),
         (["export", model, tmp_path / "model.onnx"], []),
         (["info"], []),
-        (["example", "--backend", "auto"], [said]),
+        (["example", "--backend", "auto"], [message]),
         (["example", "--backend", "cupy"], [f"portable-bp: {NO_GPU}"]),
     ):
         done = run_with(library, *arguments)

@@ -190,7 +190,7 @@ BAD_NETWORKS = [
     (
         {**NETWORK, "initializer": lambda generator, shape: np.ones(3)},
         ValueError,
-        "the initializer gave weights of shapes [(3,), (3,)]",
+        "the initializer returned weights of shapes [(3,), (3,)]",
     ),
     ({**NETWORK, "initializer": lambda generator, shape: np.ones((5, 5))}, ValueError, "was asked for [(5, 3), (2, 5)]"),
     ({**NETWORK, "initializer": lambda generator, shape: np.full(shape, np.nan)}, ValueError, "weight 1 holds NaN or infinity"),
@@ -203,14 +203,14 @@ BAD_NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "said"), BAD_NETWORKS)
-def test_bad_networks(options, error, said):
-    with pytest.raises(error, match=re.escape(said)):
+@pytest.mark.parametrize(("options", "error", "message"), BAD_NETWORKS)
+def test_bad_networks(options, error, message):
+    with pytest.raises(error, match=re.escape(message)):
         bp.Network(**{"backend": "numpy", **options})
 
 
 @pytest.mark.parametrize(
-    ("weights", "biases", "said"),
+    ("weights", "biases", "message"),
     [
         ([], None, "weights have shapes []"),
         ([np.ones(3)], None, "weights have shapes [(3,)]"),
@@ -221,8 +221,8 @@ def test_bad_networks(options, error, said):
         ([[[1.0, 2.0], [3.0]]], None, "weight 1 cannot be used: its rows differ in length"),
     ],
 )
-def test_bad_weights(weights, biases, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_bad_weights(weights, biases, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         bp.Network.from_weights(weights, biases, backend="numpy")
 
 
@@ -323,21 +323,21 @@ BAD_FITS = [
 ]
 
 
-@pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_FITS)
-def test_bad_fits_change_nothing(x, target, options, error, said):
+@pytest.mark.parametrize(("x", "target", "options", "error", "message"), BAD_FITS)
+def test_bad_fits_change_nothing(x, target, options, error, message):
     network = bp.Network([3, 5, 2], backend="numpy", seed=0)
     layers, state = network.layers, generator_state(network)
-    with pytest.raises(error, match=re.escape(said)):
+    with pytest.raises(error, match=re.escape(message)):
         network.fit(x, target, **options)
     assert network.layers is layers
     assert generator_state(network) == state
 
 
-@pytest.mark.parametrize(("x", "target", "options", "error", "said"), BAD_DATA)
-def test_bad_data_are_refused_alike_by_every_backend(on_target, x, target, options, error, said):
+@pytest.mark.parametrize(("x", "target", "options", "error", "message"), BAD_DATA)
+def test_bad_data_are_refused_alike_by_every_backend(on_target, x, target, options, error, message):
     network = on_target.network([3, 5, 2], seed=0)
     for method in (network.loss, network.gradient, network.input_gradient):
-        with pytest.raises(error, match=re.escape(said)):
+        with pytest.raises(error, match=re.escape(message)):
             method(x, target, **options)
 
 
@@ -356,12 +356,12 @@ class Callable:
         return slope
 
 
-def test_two_callable_activations_are_not_taken_for_a_pair(on_target):
+def test_two_callable_activations_are_not_a_pair(on_target):
     network = on_target.network([3, 5, 2], [Callable(lambda net: net), Callable(lambda net: 2.0 * net)], seed=0)
     on_target.assert_close(network.to(on_target.flag).predict(X), on_target.values(network.predict(X)))
 
 
-def test_classes_of_the_own_library_are_not_wrapped(on_target):
+def test_classes_of_the_backend_s_library_do_not_wrap_around(on_target):
     network = on_target.network([3, 5, 2], seed=0)
     xp, device = network.backend.xp, network.backend.device
     far = xp.asarray([2**32 + 1] * 12, dtype=xp.int64, device=device)
@@ -386,7 +386,7 @@ def test_data_are_converted_once():
     assert (x.count, target.count) == (1, 1)
 
 
-def test_only_generators_that_files_can_store_are_taken():
+def test_only_generators_that_files_can_store_are_accepted():
     network = bp.Network([3, 2], backend="numpy", seed=0)
     assert (
         bp.Network([3, 2], backend="numpy", seed=np.random.default_rng(0)).layers[0].weight[0, 0]

@@ -1,8 +1,8 @@
 """Losses: each has a value, the error of every sample, and a slope, dE/dout.
 
 ``out`` and the slope have shape (..., samples, outputs); the value has shape (..., samples) and is a sum over outputs, as the
-article's E_total is. The error of a batch is the mean over samples: `mean_error` and `mean_slope` compute it for every loss.
-Any object with the two methods can be used in place of these, and so can a pair of functions ``(value, slope)``.
+article's E_total is. The error of a batch is the mean over samples: ``mean_error`` and ``mean_slope`` compute it for every
+loss. Any object with the two methods can be used in place of these, and so can a pair of functions ``(value, slope)``.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None
 
 
 def mean_slope(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
-    """Return the derivative of `mean_error` with respect to out, of out's shape."""
+    """Return the derivative of ``mean_error`` with respect to out, of out's shape."""
     slope = loss.slope(out, target)
     if slope.shape != out.shape:
         raise ValueError(

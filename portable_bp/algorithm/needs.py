@@ -36,13 +36,13 @@ class Need(NamedTuple):
 
 
 def need_of_output(layers: Sequence[Layer]) -> Need:
-    """Return what `portable_bp.algorithm.propagation.output` needs, including its inputs."""
+    """Return what ``portable_bp.algorithm.propagation.output`` needs, including its inputs."""
     features, *widths = sizes_of(layers)
     return Need(0, features + 2 * widths[-1] + (2 + TEMPORARY_PER_NEURON) * max(widths))
 
 
 def need_of_gradient(layers: Sequence[Layer]) -> Need:
-    """Return what `portable_bp.algorithm.propagation.propagate` needs, including its inputs and targets."""
+    """Return what ``portable_bp.algorithm.propagation.propagate`` needs, including its inputs and targets."""
     features, *widths = sizes_of(layers)
     return Need(count(layers), features + 1 + widths[-1] + KEPT_PER_NEURON * sum(widths) + TEMPORARY_PER_NEURON * max(widths))
 

@@ -28,7 +28,7 @@ def compiled(backend: Backend, function: Callable[..., Any], *pieces: Any) -> Ca
 
 
 def looped(backend: Backend, function: Callable[..., Any], *pieces: Any) -> Callable[..., Any]:
-    """Return a backend's loop over a function of pieces, then carry, constants and item, cached as in `compiled`."""
+    """Return a backend's loop over a function of pieces, then carry, constants and item, cached as in ``compiled``."""
     return _get(backend, "loop", function, pieces)
 
 

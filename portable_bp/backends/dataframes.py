@@ -33,7 +33,7 @@ def find_columns(data: Any) -> list[tuple[Any, Any]] | None:
 
 
 def read_columns(data: Any, columns: list[tuple[Any, Any]], dtype: str, check: Callable[[np.ndarray], None]) -> np.ndarray:
-    """Return a data frame or series as an array of a dtype, given the result of `find_columns`.
+    """Return a data frame or series as an array of a dtype, given the result of ``find_columns``.
 
     Columns may be numeric or boolean, also sparse, or nullable without missing values. A TypeError names others with their
     dtypes. ``check(array)`` raises an error if the dtype cannot represent a column.

@@ -30,7 +30,7 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
 
 
 def read_numbers(data: Any, backend: str) -> np.ndarray:
-    """Return data from the host as a NumPy array of real numbers of any dtype, with the errors of `host_array`."""
+    """Return data from the host as a NumPy array of real numbers of any dtype, with the errors of ``host_array``."""
     refuse_foreign(_first_leaf(data), backend)
     refuse_masked(data)
     columns = find_columns(data)

@@ -139,7 +139,7 @@ def pack_notes(notes: Any) -> tuple[dict[str, str | int], dict[str, np.ndarray]]
 
 
 def unpack_notes(notes: Mapping[str, str | int], arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return the notes that `pack_notes` packed, or raise a ValueError if an array holds no text."""
+    """Return the notes that ``pack_notes`` packed, or raise a ValueError if an array holds no text."""
     return {
         name: note if isinstance(note, str) else arrays[_name_note(number)].tobytes().decode(errors="surrogatepass")
         for number, (name, note) in enumerate(notes.items())
@@ -157,7 +157,7 @@ def name_arrays(layers: Sequence[Layer]) -> dict[str, np.ndarray]:
 
 
 def parameters_of(arrays: Mapping[str, np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
-    """Return the weights, and the biases or None, of arrays that `name_arrays` named."""
+    """Return the weights, and the biases or None, of arrays that ``name_arrays`` named."""
     layers = range(sum(name.endswith(".weight") for name in arrays))
     biases = [arrays[f"{2 * number}.bias"] for number in layers] if "0.bias" in arrays else None
     return [arrays[f"{2 * number}.weight"] for number in layers], biases

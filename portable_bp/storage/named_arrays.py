@@ -69,7 +69,7 @@ def write_arrays(
 def read_arrays(
     path: str | os.PathLike[str], kind: str, check: Callable[[dict[str, Any], dict[str, Form]], Any] = lambda facts, forms: None
 ) -> Contents:
-    """Read a file of a kind that `write_arrays` wrote, or raise a ModelFileError. Nothing in it is executed.
+    """Read a file of a kind that ``write_arrays`` wrote, or raise a ModelFileError. Nothing in it is executed.
 
     ``check`` is given the facts, and the shape and dtype of each array, before any array is read into memory; it raises a
     ValueError if they do not fit together.

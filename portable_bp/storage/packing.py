@@ -42,7 +42,7 @@ def take_apart(
 
 
 def put_together(tree: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return the tree that `take_apart` took apart, with lists for tuples; a missing array is a KeyError."""
+    """Return the tree that ``take_apart`` took apart, with lists for tuples; a missing array is a KeyError."""
     if isinstance(tree, list):
         return [put_together(part, arrays) for part in tree]
     if not isinstance(tree, dict):

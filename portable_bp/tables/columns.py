@@ -26,7 +26,7 @@ def kind_of(dtype: Any) -> str:
 
 
 def iter_numbers(frame: Any, names: Sequence[str]) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield slices of `names` and these numeric columns, as float64 of shape (rows, columns); NaN is a missing value."""
+    """Yield slices of ``names`` and these numeric columns, as float64 of shape (rows, columns); NaN is a missing value."""
     width = max(1, MAX_CONVERTED // max(frame.height, 1))
     for start in range(0, len(names), width):
         span = slice(start, min(start + width, len(names)))

@@ -1,4 +1,4 @@
-"""The rows of a table as inputs of a network: kept small, and one-hot encoded only when they are used."""
+"""The rows of a table as inputs of a network, stored compactly and one-hot encoded only when they are used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portable_bp.tables.columns import CategoryColumn, NumberColumn, iter_number
 
 # Larger inputs could soon overflow float32.
 MAX_INPUT = 1e30
-# Python handles so few rows faster than polars starts on a column.
+# Up to this many rows, Python is faster than polars, which has an overhead per column.
 MAX_PYTHON_ROWS = 1000
 # Inputs that may all be in memory at once: 64 MiB of float32.
 MAX_DENSE_INPUTS = 2**24
@@ -22,7 +22,7 @@ MAX_DENSE_INPUTS = 2**24
 
 @dataclass(frozen=True)
 class EncodedTable:
-    """The rows of a table, from which any of them can be made inputs."""
+    """The rows of a table, any of which can be converted to inputs."""
 
     width: int  # inputs per row
     numbers: np.ndarray  # standardized, of shape (rows, columns of numbers)

@@ -15,7 +15,7 @@ TABLE_EXTENSIONS = tuple(SEPARATORS)
 
 
 def check_extension(path: str, extensions: Sequence[str]) -> str:
-    """Return the extension of a file name in lower case, or raise ValueError if it is none of these."""
+    """Return the extension of a file name in lower case, or raise ValueError if it is not one of these."""
     extension = os.path.splitext(path)[1].lower()
     if extension not in extensions:
         raise ValueError(f"{path} should end in {' or '.join(extensions)}: give another name.")
@@ -23,7 +23,7 @@ def check_extension(path: str, extensions: Sequence[str]) -> str:
 
 
 def check_output(path: str, extensions: Sequence[str], kept: Sequence[str]) -> None:
-    """Raise ValueError unless a file may be written at `path`: with one of these extensions, and not over a kept file."""
+    """Raise ValueError unless a file may be written at ``path``: with one of these extensions, and not over a kept file."""
     check_extension(path, extensions)
     target = os.path.realpath(path)
     if target in map(os.path.realpath, kept):

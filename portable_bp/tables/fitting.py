@@ -45,7 +45,7 @@ def compute_statistics(numbers: np.ndarray) -> Statistics:
 def fit_columns(frame: Any) -> tuple[tuple[NumberColumn | CategoryColumn, ...], tuple[LeftOut, ...]]:
     """Return how the columns of a frame become inputs, and those that are left out because they are constant or empty.
 
-    A missing number is replaced by the mean, so a column of one number and missing ones is constant; a missing text is a
+    A missing number is replaced by the mean, so a column of one number and missing ones is constant; missing text is a
     category of its own.
     """
     kinds = {name: kind_of(dtype) for name, dtype in frame.schema.items()}

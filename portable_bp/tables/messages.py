@@ -1,4 +1,4 @@
-"""Words that messages share: lists of names and values, cut short where they would be long."""
+"""Text that messages share: lists of names and values, shortened where they would be long."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ MAX_VALUE_LENGTH, MAX_OPTION_LENGTH = 60, 400
 
 
 def quoted(names: Sequence[Any]) -> str:
-    """Quote names, or values of which None is a missing one, and join the first of them with commas."""
+    """Quote names or values, where None is a missing value, and join the first of them with commas."""
     return listed(["a missing value" if name is None else shortened(name) for name in names[:MAX_NAMES]], len(names))
 
 
 def listed(parts: Sequence[str], count: int | None = None) -> str:
-    """Join the first parts with commas, and say how many more there are; `count` is the number of all, if not all are given."""
+    """Join the first parts with commas, and say how many more there are; ``count`` is the total, if not all are given."""
     more = (len(parts) if count is None else count) - MAX_NAMES
     shown = ", ".join(parts[:MAX_NAMES])
     return shown if more <= 0 else f"{shown} and {more:,} more"
 
 
 def shortened(value: Any) -> str:
-    """Write a value of a table: numbers as they are, text and dates in quotes, at most `MAX_VALUE_LENGTH` characters."""
+    """Write a value of a table: numbers as they are, text and dates in quotes, at most ``MAX_VALUE_LENGTH`` characters."""
     text = repr(value if isinstance(value, int | float) else str(value))
     return text if len(text) <= MAX_VALUE_LENGTH else f"{text[: MAX_VALUE_LENGTH - 3]}..."
 

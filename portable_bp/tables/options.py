@@ -1,4 +1,4 @@
-"""What the user may choose: how a CSV file is read, and how a network is trained on a table."""
+"""The user's options: how a CSV file is read, and how a network is trained on a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portable_bp.common.lookup import find
 
 @dataclass(frozen=True)
 class CsvOptions:
-    """How to read a CSV file, where its cells do not say it.
+    """How to read a CSV file, where its cells leave it open.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class CsvOptions:
     numbers, text : collection of str
         Columns that hold numbers, and columns that hold text, whatever they look like.
     missing : tuple of str
-        What stands for a missing value in every column, besides an empty cell.
+        Texts that mark a missing value in every column, in addition to empty cells.
     """
 
     decimal: str = ""
@@ -47,9 +47,9 @@ class TrainingOptions:
     ignored : sequence of str
         Columns to leave out.
     decimal, numbers, text, missing
-        As ``CsvOptions`` has them.
+        As in ``CsvOptions``.
     held_out : float
-        The share of rows that only the final score uses.
+        The fraction of the rows that only the final score uses.
     seed : int
         Seeds the choice of held-out rows, the initial weights, the batches and dropout.
     epochs : int
@@ -61,7 +61,7 @@ class TrainingOptions:
     activation : str
         The activation function of the hidden layers.
     backend : str
-        As `Network` takes it.
+        As in `Network`.
     progress : bool
         Whether to show a progress bar.
     """

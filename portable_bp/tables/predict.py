@@ -37,9 +37,9 @@ def predict_table(
     table : str
         A CSV or Parquet file with the recipe's columns in any order; if it has the target, that is not used.
     report : callable
-        Called with each line about what is assumed of the table, or was not in the training table.
+        Called with each line about an assumption, or about a difference from the training table.
     backend : str
-        As `load` takes it.
+        As in `load`.
     ignored : sequence of str
         Columns to leave out.
 
@@ -78,11 +78,11 @@ def predict_table(
 
 def run_network(network: Network, encoded: EncodedTable) -> np.ndarray:
     """Return a network's outputs for the rows of a table on the host, of shape (rows, outputs), computed in chunks."""
-    parts: list[Any] = [
+    outputs: list[Any] = [
         network.backend.to_numpy(network.predict(encoded.inputs(span)))
         for span in spans(encoded.height, max(network.sizes), CHUNK_SIZE)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(outputs)
 
 
 def dtype_of(network: Network) -> str:

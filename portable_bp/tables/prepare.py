@@ -1,4 +1,4 @@
-"""A table made ready for training: columns checked, the task chosen, rows split, and the recipe fitted."""
+"""Prepare a table for training: check its columns, choose the task, split the rows, and fit the recipe."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from portable_bp.tables.targets import choose_task, fit_target
 MIN_ROWS = 10
 # A text column with more different texts holds identifiers or free text; in a small table, every text may be different.
 MAX_CATEGORIES, SMALL_TABLE = 1000, 20
-# The share of the rows that are not held out.
+# Of the rows that are not held out for the score.
 VALIDATION_SHARE = 0.1
 
 
 class PreparedTable(NamedTuple):
-    """A table ready for training: polars frames of the rows that have a target, none of them in two frames."""
+    """A table ready for training: polars frames of the rows that have a target, each row in one of them."""
 
     training: Any  # for the weights, means and categories
     validation: Any  # for early stopping
@@ -35,7 +35,7 @@ class PreparedTable(NamedTuple):
 
 
 def prepare_table(options: TrainingOptions, report: Callable[[str], None]) -> PreparedTable:
-    """Read a table and prepare it for training; `report` is called with each line about what was found and decided.
+    """Read a table and prepare it for training; ``report`` is called with each line about what was found and decided.
 
     Raises ValueError if a network cannot learn from the table, ImportError if polars is not installed, and OSError if the file
     cannot be read.
@@ -60,9 +60,9 @@ def prepare_table(options: TrainingOptions, report: Callable[[str], None]) -> Pr
 
 
 def split_rows(labels: np.ndarray, held_out: float, generator: np.random.Generator) -> list[np.ndarray]:
-    """Draw the training, validation and held-out rows, each with nearly the same share of every label.
+    """Draw the training, validation and held-out rows, each with nearly the same proportions of the labels.
 
-    Every label of `labels`, of shape (rows,), has at least one training row; ValueError if there are too few rows for that.
+    Every label of ``labels``, of shape (rows,), has at least one training row; ValueError if there are too few rows for that.
     """
     names, groups, counts = np.unique(labels, return_inverse=True, return_counts=True)
     # The rows of each label, in random order, are spread evenly from 0 to 1; all rows are then taken in that order.
@@ -129,7 +129,7 @@ def _check_rows(options: TrainingOptions, frame: Any) -> None:
 
 
 def _split_frame(options: TrainingOptions, frame: Any, task: str) -> list[Any]:
-    """Return the training, validation and held-out rows of a frame, with equal shares of each class."""
+    """Return the training, validation and held-out rows of a frame, stratified by class."""
     target = frame[options.target]
     labels = fit_target(target, task).encode(target) if task == "classification" else np.zeros(len(target))
     return [frame[rows] for rows in split_rows(labels, options.held_out, np.random.default_rng(options.seed))]

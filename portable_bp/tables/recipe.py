@@ -34,7 +34,7 @@ class Recipe:
     left_out : tuple of LeftOut
         The other columns of the training table.
     formats : tuple of ColumnFormat or None
-        How columns of a CSV file are written, where this is more than their kind; None in older models.
+        How columns of a CSV file are written, if not in the default format of their kind; None in older models.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
@@ -90,7 +90,7 @@ class Recipe:
     def find_far(self, frame: Any) -> dict[str, tuple[float, float, float]]:
         """Return the farthest number and the training bounds of columns with numbers far outside of these, by name.
 
-        Far is farther than the bounds are from each other, and than ten standard deviations.
+        Far means farther outside than the distance between the bounds, and than ten standard deviations.
         """
         columns = [column for column in self.columns if isinstance(column, NumberColumn) and column.low is not None]
         low, high = np.array([(column.low, column.high) for column in columns], float).reshape(-1, 2).T
@@ -126,7 +126,7 @@ class Recipe:
         return {column.name: (column.value, value) for column, value in now if value is not None}
 
     def describe(self) -> Iterator[str]:
-        """Say, line by line, what the inputs and outputs of the network are, for those who have the network alone."""
+        """Say, line by line, what the inputs and outputs of the network are, for users of the network alone."""
         yield "Its inputs are the columns, prepared as follows:"
         first = 0
         for column in self.columns:

@@ -1,6 +1,6 @@
-"""A recipe as JSON, and back from JSON that may not be ours: every part is checked, and none of it is run.
+"""Write a recipe as JSON, and read it from untrusted JSON, every part of which is checked and none of which is executed.
 
-Parts that the first version did not have may be absent, and do not change those that it had.
+Parts that were added after the first version are optional, and do not change the meaning of the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_recipe(recipe: Recipe) -> str:
 
 
 def find_recipe(path: str, network: Network) -> Recipe | None:
-    """Return the recipe of a network loaded from `path`, or None if it has none; ModelFileError if the recipe is not valid."""
+    """Return the recipe of a network loaded from ``path``, or None if it has none; ModelFileError if it is not valid."""
     if NOTE not in network.notes:
         return None
     try:
@@ -44,7 +44,7 @@ def find_recipe(path: str, network: Network) -> Recipe | None:
 def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
     """Return the recipe that JSON holds, for a network with these numbers of inputs and outputs.
 
-    Raises ValueError if it is not valid; the message is a part of a sentence.
+    Raises ValueError if it is not valid; the message has no final period.
     """
     facts = read_json(text)
     # Python's JSON lets through NaN, infinity and lone surrogates, which cannot be computed with or written.

@@ -1,4 +1,4 @@
-"""What ``portable-bp train`` prints of a table: how its columns were read, which are left out, and what is missing."""
+"""What ``portable-bp train`` prints about a table: how its columns were read, which are left out, and what is missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MISSING = {
 
 
 def describe_rows(table: Table, frame: Any, target: str) -> Iterator[str]:
-    """Say how many rows there are, and how they were read; `frame` has those with a target, and the columns of interest."""
+    """Say how many rows there are, and how they were read; ``frame`` has those with a target, and the columns of interest."""
     without = table.frame.height - frame.height
     skipped = f"; skipped {without:,} without a target" if without else ""
     yield f"{table.path}: {counted(table.frame.height, 'row')}{skipped}."
@@ -40,7 +40,7 @@ def describe_rows(table: Table, frame: Any, target: str) -> Iterator[str]:
 
 
 def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
-    """Say what the columns of a recipe hold, what was left out, and what is missing; `frame` has the rows with a target."""
+    """Say what the columns of a recipe hold, what was left out, and what is missing; ``frame`` has the rows with a target."""
     names = [column.name for column in recipe.columns]
     selected = set(frame.columns)
     constant = [column.name for column in recipe.left_out if column.reason == "constant" and column.name in selected]

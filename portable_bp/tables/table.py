@@ -1,4 +1,4 @@
-"""Tables read from CSV and Parquet files, and what was assumed on the way."""
+"""Read tables from CSV and Parquet files, and record what was assumed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Table(NamedTuple):
         """Return some columns as a polars frame.
 
         Raises ValueError if one cannot be read, has dates, lists or other types that a network cannot take, or numbers beyond
-        `MAX_NUMBER`. The message does not advise to leave out the columns in `needed`.
+        ``MAX_NUMBER``. The message does not advise to leave out the columns in ``needed``.
         """
         self.check_readable(names)
         chosen = self.frame[names]
@@ -65,7 +65,7 @@ class Table(NamedTuple):
         return chosen
 
     def formats(self, names: Sequence[str]) -> tuple[ColumnFormat, ...]:
-        """Return how some columns are written, unless the kind of a column says it all."""
+        """Return how some columns are written, except those in the default format of their kind."""
         formats = [self.columns[name].format for name in names if name in self.columns]
         return tuple(form for form in formats if not form.is_default)
 
@@ -78,7 +78,7 @@ class Table(NamedTuple):
                 yield f"{title}: {quoted(found)}."
 
     def describe_assumptions(self, names: Sequence[str], kinds: Collection[str] = tuple(ASSUMPTIONS)) -> Iterator[str]:
-        """Say what was assumed of some columns; `kinds` are keys of `ASSUMPTIONS`."""
+        """Say what was assumed about some columns; ``kinds`` are keys of ``ASSUMPTIONS``."""
         columns = [self.columns[name] for name in names if name in self.columns]
         for kind in kinds:
             examples = [
@@ -96,9 +96,9 @@ def read_table(path: str, known: Mapping[str, ColumnFormat] | None = None, optio
     path : str
         The file.
     known : dict of str to ColumnFormat, optional
-        The formats that columns had in another file; the same columns of a CSV file are read alike.
+        The formats that columns had in another file; the same columns of a CSV file are read in these formats.
     options : CsvOptions, optional
-        What the user says of a CSV file.
+        The user's options for a CSV file.
 
     Raises
     ------

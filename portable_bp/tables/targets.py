@@ -1,4 +1,4 @@
-"""The target of a table: what a network learns of it, and how its outputs become predictions."""
+"""The target of a table: how it is encoded for a network, and how outputs become predictions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class NumberTarget:
         return {self.name: (outputs[:, 0].astype(np.float64) * self.scale + self.mean).tolist()}
 
     def score(self, outputs: np.ndarray, true: Any, training: Any) -> str:
-        """Return R2 and the RMSE of outputs as a sentence; the training rows do not matter."""
+        """Return R2 and the RMSE of outputs as a sentence; the training rows are not used."""
         numbers = true.cast(float).to_numpy()
         squares = ((np.array(self.decode(outputs)[self.name]) - numbers) ** 2).sum()
         spread = ((numbers - numbers.mean()) ** 2).sum()
@@ -96,7 +96,7 @@ class NumberTarget:
 
 
 def fit_target(series: Any, task: str) -> ClassTarget | NumberTarget:
-    """Return what a network learns of a target, from rows in which it is not missing."""
+    """Fit the encoding of a target to rows in which it is not missing."""
     if task == "regression":
         statistics = compute_statistics(series.cast(float).to_numpy()[:, None])
         return NumberTarget(series.name, statistics.mean.item(), statistics.scale.item())

@@ -45,7 +45,7 @@ def train_table(options: TrainingOptions, report: Callable[[str], None]) -> Trai
     Raises
     ------
     ValueError
-        If a network cannot learn from the table, or an option is not possible; nothing is written then.
+        If a network cannot learn from the table, or an option is not valid; nothing is written then.
     ImportError
         If an optional package is not installed.
     OSError

@@ -89,7 +89,7 @@ class EarlyStopping:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned when the checkpoint was written."""
+        """Restore what ``state_dict`` returned when the checkpoint was written."""
         self._best_layers = [Layer(*layer) for layer in state["best_layers"]]
         self._best_loss, self._best_epoch = float(state["best_loss"]), int(state["best_epoch"])
         self._improved_loss, self._improved_epoch = float(state["improved_loss"]), int(state["improved_epoch"])

@@ -54,7 +54,7 @@ class Settings:
     activations : tuple of activation
         One for each layer above the inputs.
     objective : objective
-        The objective to minimize, such as `MeanLoss`; its ``loss`` is measured on validation data.
+        The objective to minimize, such as ``MeanLoss``; its ``loss`` is measured on validation data.
     optimizer : optimizer
         Updates the parameters.
     epochs : int

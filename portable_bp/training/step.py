@@ -12,7 +12,7 @@ from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.dropout import Dropout
 from portable_bp.algorithm.propagation import measure_error, propagate
 
-# Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,): a `Dataset`.
+# Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,).
 # The inputs are None if each batch has its own.
 Arrays: TypeAlias = tuple[Array, Array, Array]
 
@@ -71,7 +71,7 @@ class Pieces(NamedTuple):
     activations : tuple of activation
         One for each layer above the inputs.
     objective : objective
-        Returns the error of a batch and its gradient, as `MeanLoss` does.
+        Returns the error of a batch and its gradient, as ``MeanLoss`` does.
     optimizer : optimizer
         Updates the parameters.
     """

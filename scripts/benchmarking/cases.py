@@ -42,12 +42,12 @@ class Case:
 
     @property
     def title(self) -> str:
-        """A name that no other case at the same place has."""
+        """A name that is unique among the cases of a run."""
         return f"{self.name} {self.pieces.optimizer} {self.precision}"
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the pieces, or a smaller one where outputs without an activation would diverge."""
+        """The rate of the pieces, or a smaller one if outputs without an activation would diverge."""
         return min(self.pieces.learning_rate, 5.0 / self.sizes[-2])
 
     @property
@@ -69,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Networks(Case):
-    """Many networks of one size, each trained by a fit of its own; `sample` of them are trained to time one."""
+    """Many networks of one size, each trained by a fit of its own; ``sample`` of them are trained to time one."""
 
     networks: int = 4096
     sample: int = 8

@@ -1,4 +1,4 @@
-"""Checks every contestant against float64 before it is timed: what it learns in a few steps, and what it predicts."""
+"""Check every contestant against float64 before it is timed: its parameters after a few steps, and its predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PRECISION_FACTORS = {"float32": 1.0, "tf32": 1.0, "mixed": 8.0}
 
 
 class WrongResultError(Exception):
-    """A contestant does something else than the others: timing it would mean nothing."""
+    """A contestant computes something else than the others, so that timing it would be meaningless."""
 
 
 class Reference:
@@ -57,7 +57,7 @@ class Reference:
             self.layers, state = self.optimizer.update(passed.gradient, state, self.layers)
 
     def distance(self, layers: list[Layer]) -> float:
-        """Return how far layers are from these, relative to how far these are from where they started."""
+        """Return the distance of layers from the reference, relative to the reference's distance from its start."""
         start = self.to_layers([*self.data.weights, *self.data.biases])
         return (_squares(layers, self.layers) / _squares(start, self.layers)) ** 0.5
 
@@ -69,14 +69,14 @@ def _squares(some: list[Layer], others: list[Layer]) -> float:
 
 
 class References:
-    """The references of a case, for the steps that the kinds of contestants are checked by: each is computed once."""
+    """The references of a case, one for each kind of contestant, each computed once."""
 
     def __init__(self, case: Case, data: CaseData, flag: str = "numpy") -> None:
         self.case, self.data, self.flag = case, data, flag
         self.known: dict[tuple[Any, ...], Reference] = {}
 
     def of(self, contestant: Contestant) -> Reference:
-        """Return the reference that has taken the same steps as a contestant that is checked."""
+        """Return the reference that takes the same steps as the check of a contestant."""
         gathers, ours = contestant.epoch is not None, isinstance(contestant, Ours)
         kind = gathers, ours, contestant.output_activation
         if kind not in self.known:
@@ -89,10 +89,10 @@ class References:
 
 
 def check(contestant: Contestant, references: References | None = None) -> float:
-    """Train a new contestant for a few steps, and return its distance from float64, relative to the way that float64 has gone.
+    """Train a new contestant for a few steps, and return its distance from float64, relative to how far float64 has moved.
 
-    Raises WrongResultError where that is so far, or the prediction is, that the contestant computes something else. Without
-    references, those of the contestant's own data are computed.
+    Raises WrongResultError if that distance, or the error of a prediction, is too large. If no references are given, they are
+    computed from the contestant's data.
     """
     if isinstance(contestant, Floor):
         return 0.0
@@ -121,4 +121,4 @@ def _check_prediction(contestant: Contestant, reference: Reference, layers: list
     expected = softmax(out) if contestant.predicts_probabilities else out
     farthest = float(np.abs(contestant.predict(contestant.asarray(x)) - expected).max() / np.abs(expected).max())
     if not farthest < PREDICTION_TOLERANCE * PRECISION_FACTORS[case.precision]:
-        raise WrongResultError(f"{contestant.name} predicts what is {farthest:.1%} away from float64 for {case.name}.")
+        raise WrongResultError(f"{contestant.name} has predictions that are {farthest:.1%} away from float64 for {case.name}.")

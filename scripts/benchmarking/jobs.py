@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# A file of tests that imports one of these is left out where the library is not installed.
+# A file of tests that imports one of these is left out if the library is not installed.
 OPTIONAL = ("array_api_strict", "onnx", "onnxruntime", "pandas", "polars", "safetensors")
 
 
 class CommandResult(NamedTuple):
-    """How a command ended; the exit code is None where it ran out of time."""
+    """How a command ended; the exit code is None if it ran out of time."""
 
     code: int | None
     seconds: float
@@ -33,7 +33,7 @@ class CommandResult(NamedTuple):
 
 @dataclass
 class Jobs:
-    """Commands by name, of which a number run at a time until `until`, a `time.time()`."""
+    """Commands by name, of which a number run at a time until ``until``, a ``time.time()``."""
 
     commands: Mapping[str, Sequence[str]]
     at_once: int

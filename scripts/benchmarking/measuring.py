@@ -22,7 +22,7 @@ PREDICTED = (1, 10_000)  # samples at a time
 def measure_case(case: Case, place: Place, until: float = math.inf) -> dict[str, Any]:
     """Return the results of a case: the seconds of every contestant's step, on ready batches and in an epoch, and more.
 
-    No round but the first starts after `until`, a `time.time()`.
+    No round but the first starts after ``until``, a ``time.time()``.
     """
     lineup = Lineup(case, place)
     took: Any = measure(lineup.turns, place.rounds_of(case), case.title, until, place.patience)

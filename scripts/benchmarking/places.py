@@ -12,7 +12,7 @@ from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, Ours,
 
 @dataclass(frozen=True)
 class Place:
-    """Which backend a run is about, who takes part in which cases, how long each is measured, and what is aimed at."""
+    """Which backend a run is about, who takes part in which cases, how long each is measured, and the targets."""
 
     name: str  # "cpu", "gpu" or "rehearsal"
     flag: str
@@ -62,7 +62,7 @@ class Place:
         return why_unavailable(kind)
 
     def target(self, case: dict[str, Any], peer: str) -> float | None:
-        """Return the largest ratio aimed at between our step and a peer's in one of the results' cases, if there is one."""
+        """Return the target for the ratio of our step to a peer's in one of the results' cases, or None."""
         wanted = self.targets.get(case["name"], {}).get(peer)
         return wanted and wanted * (self.adam_allowance if case["optimizer"] == "adam" else 1.0)
 

@@ -1,4 +1,4 @@
-"""What only a process of its own shows: peak memory, the time of an import, and the size of an installation."""
+"""What must be measured in a separate process: peak memory, the time of an import, and the size of an installation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NOT_IMPORTED = {"cupy", "torch", "jax", "sklearn", "matplotlib"}  # with portabl
 
 
 def peak_memory() -> dict[str, float]:
-    """Return the peak memory in MB of fitting 784-512-512-10 on 60,000 samples, each in a process of its own."""
+    """Return the peak memory in MB of fitting 784-512-512-10 on 60,000 samples, each in a separate process."""
     fits = {"data alone": "", "portable_bp": OURS}
     if importlib.util.find_spec("sklearn") is not None:
         fits["scikit-learn"] = SCIKIT_LEARN
@@ -82,7 +82,7 @@ def _run(code: str) -> str:
 
 
 def _closure(name: str, known: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return a distribution with all that it needs, as they are installed, without extras."""
+    """Return a distribution and its installed dependencies, without extras."""
     canonical = re.sub(r"[-_.]+", "-", name).lower()
     if canonical in known:
         return known

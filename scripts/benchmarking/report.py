@@ -1,4 +1,4 @@
-"""What is reported: all that was measured as text, and the guide's tables, both made from the results alone."""
+"""Report the results: everything as text, and the guide's tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_markdown(place: Place, results: Sequence[dict[str, Any]]) -> str:
 
 
 def as_text(results: dict[str, Any]) -> str:
-    """Return all that was measured on a processor."""
+    """Return everything that was measured on a processor, as text."""
     lines = [_measured_on(results)]
     for case in results["cases"]:
         lines.append(f"\n{case['name']}, batches of {case['batch']}, {case['optimizer']}, in microseconds: median (quartiles)")

@@ -15,7 +15,7 @@ HOST, EVENTS = "by the host's clock", "by CUDA events"
 
 
 def rest(patience: float = 2.0) -> None:
-    """Wait up to `patience` seconds until all threads of this process are idle, and warn if they are not.
+    """Wait up to ``patience`` seconds until all threads of this process are idle, and warn if they are not.
 
     Thread pools spin for a while after their work; whatever is timed meanwhile would share its cores with them.
     """
@@ -34,7 +34,7 @@ class Turn(NamedTuple):
     run: Callable[[int], object]  # takes a number of steps, and returns when they are done
     steps: int  # timed
     warm: int  # run before, not timed
-    stopwatch: Callable[[], Callable[[], float]] | None = None  # times the work on a device, see `contestants.stopwatches`
+    stopwatch: Callable[[], Callable[[], float]] | None = None  # times the work on a device, see ``contestants.stopwatches``
 
     def time(self) -> dict[str, float]:
         """Run the timed steps, and return the seconds of one by each clock."""
@@ -55,7 +55,7 @@ def measure(
 ) -> dict[Who, dict[str, list[float]]]:
     """Return the seconds of a step, one a round, by who took the turn and by clock.
 
-    The first round always takes place; no other starts after `until`, a `time.time()`. The label names the progress bar.
+    The first round always takes place; no other starts after ``until``, a ``time.time()``. The label names the progress bar.
     """
     from tqdm import tqdm
 
@@ -75,7 +75,7 @@ def measure(
 
 
 def by_host(seconds: Mapping[Who, Mapping[str, list[float]]]) -> dict[Who, list[float]]:
-    """Return what `measure` found by the host's clock alone."""
+    """Return what ``measure`` found by the host's clock alone."""
     return {who: clocks[HOST] for who, clocks in seconds.items()}
 
 
@@ -90,7 +90,7 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def steps_lasting(seconds: float, run: Callable[[int], object], most: int) -> int:
-    """Return how many steps take about that long, `most` at most; the first step, which may compile, does not count."""
+    """Return how many steps take about that long, ``most`` at most; the first step, which may compile, does not count."""
     run(1)
     count = 1
     while count < most:

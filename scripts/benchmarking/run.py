@@ -1,4 +1,4 @@
-"""The benchmark from end to end: measures case after case at a place, and writes each result down as it comes.
+"""The benchmark from end to end: measure case after case at a place, and write each result as soon as there is one.
 
 The benchmark on a GPU is this module run as a process of its own, so that the next case can be measured after a breakdown.
 """
@@ -156,7 +156,7 @@ def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> N
 
 @contextlib.contextmanager
 def fallbacks() -> Iterator[list[str]]:
-    """Collect the reasons why steps of ours are called instead of replayed, which would show in nothing but the time."""
+    """Collect the reasons why steps of ours are called instead of replayed, which would otherwise show only in the time."""
     reasons: list[str] = []
 
     class Listener(logging.Handler):

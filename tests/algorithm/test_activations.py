@@ -23,7 +23,7 @@ def test_value_agrees_with_pytorch(torch, name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "exp"])
-def test_far_out_nets_give_finite_numbers(on_target, name, dtype):
+def test_extreme_nets_give_finite_numbers(on_target, name, dtype):
     backend, activation = on_target.backend(dtype), BY_NAME[name]()
     net = backend.asarray([[-1e4, -100.0, -1.0, 0.0, 1.0, 100.0, 1e4]])
 

@@ -1,4 +1,4 @@
-"""Settings of optimizers, losses and activations are checked when they are made, and refused with a reason."""
+"""Settings of optimizers, losses and activations are checked when they are created, and refused with a reason."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from portable_bp import activations, losses, optimizers, schedules
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: optimizers.SGD(-1.0), "learning_rate of SGD is -1.0, and should be a number above 0, or a schedule."),
         (lambda: optimizers.SGD(math.nan), "learning_rate of SGD is nan"),
@@ -41,8 +41,8 @@ from portable_bp import activations, losses, optimizers, schedules
         (lambda: bp.EarlyStopping(min_delta=-1), "min_delta of EarlyStopping is -1"),
     ],
 )
-def test_wrong_settings(make, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_wrong_settings(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         make()
 
 

@@ -1,4 +1,4 @@
-"""The normal distribution, and with it the error function, beside SciPy's."""
+"""The normal distribution, and with it the error function, agrees with SciPy's."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_the_tail_keeps_its_digits(on_target):
     np.testing.assert_allclose(cumulative[~normal], 0.0, atol=1e-300)
 
 
-def test_the_density_is_that_of_scipy(on_target):
+def test_the_density_agrees_with_scipy(on_target):
     density = run(on_target, normal_density, X)
     np.testing.assert_allclose(density, stats.norm.pdf(np.clip(X, -99.0, 99.0)), rtol=1e-12, atol=1e-300)
 

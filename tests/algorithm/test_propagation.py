@@ -142,7 +142,7 @@ def test_the_same_layer_can_be_used_twice():
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_leading_axes_are_networks_of_their_own(on_target, activation, loss):
+def test_leading_axes_are_separate_networks(on_target, activation, loss):
     generator = np.random.default_rng(1)
     backend = on_target.backend()
     samples, outputs = 3, 2

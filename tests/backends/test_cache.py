@@ -31,7 +31,7 @@ class Far(NamedTuple):
         return 0.0 * out
 
 
-def test_equal_pieces_of_different_types_are_not_taken_for_each_other(on_target):
+def test_equal_pieces_of_different_types_do_not_share_a_function(on_target):
     """Named tuples compare by their fields alone."""
     assert Near(1.0) == Far(1.0)
     network = on_target.network([2, 2], seed=0)
@@ -50,7 +50,7 @@ class Around:
         return [layer._replace(weight=layer.weight * 0.0 + self.inner.value(layer.weight, None)[0]) for layer in layers], state
 
 
-def test_nor_are_pieces_inside_pieces():
+def test_equal_inner_pieces_of_different_types_do_not_share_a_function():
     network = bp.Network([2, 1], "identity", backend="numpy", dtype="float64")
     network.fit(X, X[:, :1], optimizer=Around(Near(0.0)))
     assert (network.layers[0].weight == 0.0).all()
@@ -58,7 +58,7 @@ def test_nor_are_pieces_inside_pieces():
     assert (network.layers[0].weight == 200.0).all()
 
 
-def test_equal_choices_share_one_function():
+def test_equal_pieces_share_one_function():
     backend = bp.select_backend("numpy")
     first, again = (compiled(backend, isinstance, (bp.activations.ELU(2.0), bp.activations.Tanh())) for _ in range(2))
     assert first is again

@@ -1,4 +1,4 @@
-"""Data frames and their columns, as networks take them: the right values are those that the frame's own library gives."""
+"""Data frames and their columns as data of networks, compared with the conversions of the frame's own library."""
 
 import datetime
 import subprocess
@@ -42,7 +42,7 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("dtype", TAKEN)
-def test_columns_of_numbers_are_taken(pandas, dtype, on_target):
+def test_columns_of_numbers_are_accepted(pandas, dtype, on_target):
     column = pandas.Series(TAKEN[dtype], dtype=dtype, name="own")
     for frame in (
         pandas.DataFrame({"own": column}),
@@ -80,10 +80,10 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "values", "said"), REFUSED, ids=str)
-def test_other_columns_are_named_with_their_dtype(pandas, dtype, values, said):
+@pytest.mark.parametrize(("dtype", "values", "message"), REFUSED, ids=str)
+def test_other_columns_are_named_with_their_dtype(pandas, dtype, values, message):
     column = pandas.Series(values, dtype=dtype, name="bad")
-    named = rf"column 'bad' \({str(column.dtype).replace('[', '.').replace(']', '.')}\) holds {said}"
+    named = rf"column 'bad' \({str(column.dtype).replace('[', '.').replace(']', '.')}\) holds {message}"
     frame = pandas.DataFrame({"good": [1.0, 2.0], "bad": column})
     for call in (network().predict, lambda x: network().loss(x, [1.0, 2.0]), lambda x: network().fit(x, [1.0, 2.0])):
         with pytest.raises(TypeError, match=f"^x cannot be used: {named}"):
@@ -115,7 +115,7 @@ def test_numbers_that_the_dtype_cannot_hold_name_their_column(pandas):
     np.testing.assert_array_equal(host_array(frame, "float64", "numpy"), [[0.5, 2.0**40]])
 
 
-def test_nan_is_looked_for_as_elsewhere(pandas):
+def test_nan_is_refused_as_elsewhere(pandas):
     frame = pandas.DataFrame({"a": [1.0, np.nan], "b": [True, False]})
     with pytest.raises(ValueError, match="x holds NaN or infinity"):
         network().predict(frame)
@@ -126,7 +126,7 @@ def test_a_frame_of_one_dtype_is_not_copied(pandas):
     assert np.shares_memory(host_array(frame, "float64", "numpy"), frame.to_numpy())
 
 
-def test_what_has_no_rows_or_columns(pandas):
+def test_frames_without_rows_or_columns(pandas):
     for frame in (pandas.DataFrame(index=[0, 1]), pandas.DataFrame({"a": [], "b": []})):
         with pytest.raises(ValueError, match="x has shape"):
             network().predict(frame)
@@ -144,7 +144,7 @@ def test_columns_of_polars(polars, dtype, on_target):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (["a", "b"], r"\(String\) holds text"),
         ([datetime.date(2026, 1, 1)] * 2, r"\(Date\) holds dates"),
@@ -154,11 +154,11 @@ def test_columns_of_polars(polars, dtype, on_target):
     ],
     ids=str,
 )
-def test_other_columns_of_polars_are_named(polars, values, said):
+def test_other_columns_of_polars_are_named(polars, values, message):
     frame = polars.DataFrame({"good": [1.0, 2.0], "bad": values})
-    with pytest.raises(TypeError, match=f"x cannot be used: column 'bad' {said}"):
+    with pytest.raises(TypeError, match=f"x cannot be used: column 'bad' {message}"):
         network().predict(frame)
-    with pytest.raises(TypeError, match=f"target cannot be used: column 'bad' {said}"):
+    with pytest.raises(TypeError, match=f"target cannot be used: column 'bad' {message}"):
         network().loss([[1.0, 2.0], [3.0, 4.0]], frame["bad"])
     with pytest.raises(TypeError, match=r"it is a lazy frame: convert it with its collect\(\)"):
         network().predict(frame.lazy())

@@ -1,4 +1,4 @@
-"""A step of training on CuPy: some kernels and products, launched at once as a CUDA graph where that can be."""
+"""A training step on CuPy: kernels and products, launched together as one CUDA graph if possible."""
 
 import sys
 
@@ -14,7 +14,7 @@ from tests.support.targets import usable
 
 @pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
 def cupy(request):
-    """CuPy, with its caches empty."""
+    """CuPy, with empty caches."""
     if request.param == "cupy":
         pytest.importorskip("nvmath.bindings", reason="nvmath-python, which captures products, is not installed")
         yield request.param
@@ -38,7 +38,7 @@ def launches(monkeypatch):
 
 
 def train(backend, sizes=(5, 7, 3), **options):
-    """Return what is learned in batches of 8 and a last one of 1."""
+    """Train in batches of 8 and a last one of 1."""
     network = bp.Network(sizes, "tanh", backend=backend, dtype="float64", seed=3)
     generator = np.random.default_rng(5)
     network.fit(generator.normal(size=(41, 5)), generator.random((41, 3)), epochs=4, batch_size=8, **options)
@@ -53,12 +53,12 @@ def assert_learns_as_numpy_does(optimizer="adam"):
 def test_a_step_is_one_launch(cupy, launches):
     assert_learns_as_numpy_does()
     on_cupy = [calls for calls in launches if "CudaGraph" in calls or "Gemm" in calls]
-    # Of both sizes of batches two rehearsals call by call, held against a called step and against the graph.
+    # For each batch size two rehearsals, call by call: one compared with a called step, one with the graph.
     assert sum("Gemm" in calls for calls in on_cupy) == 2 * 2
     assert sum(calls == ["CudaGraph"] for calls in on_cupy) == 2 + 4 * 2
 
 
-def test_what_a_step_launches_is_counted(cupy, launches):
+def test_the_launches_of_a_step_are_counted(cupy, launches):
     """Products: three up, two down, three for the gradient.
 
     Kernels: three up, two down, two of the error, two of the optimizer. The rest: two are gathered rows, two sum up the error,
@@ -70,7 +70,7 @@ def test_what_a_step_launches_is_counted(cupy, launches):
     assert counted == {"Gemm": 8, "ElementwiseKernel": 9, "partial": 7}
 
 
-def test_how_much_is_free_counts_what_the_pool_keeps_unused_and_its_limit(monkeypatch):
+def test_free_memory_includes_the_pool_s_unused_blocks_and_its_limit(monkeypatch):
     with pretending():
         import cupy
 
@@ -87,7 +87,7 @@ def test_without_nvmath_a_step_is_launched_call_by_call(launches, monkeypatch):
     assert any("Gemm" in calls for calls in launches) and not any("CudaGraph" in calls for calls in launches)
 
 
-def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches, monkeypatch):
+def test_calls_that_cuda_cannot_capture_are_launched_one_by_one_with_a_warning(launches, monkeypatch):
     with pretending():
         import cupy
 
@@ -100,8 +100,8 @@ def test_what_cuda_refuses_to_capture_is_launched_call_by_call_and_said(launches
     assert any("Gemm" in calls for calls in launches) and not any("CudaGraph" in calls for calls in launches)
 
 
-def test_why_a_step_is_not_replayed_is_logged(launches, monkeypatch, caplog):
-    """Nothing else would tell: it is only slower."""
+def test_the_reason_why_a_step_is_not_replayed_is_logged(launches, monkeypatch, caplog):
+    """Otherwise only the time would show it."""
     with pretending():
         import cupy
 

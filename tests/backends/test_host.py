@@ -1,4 +1,4 @@
-"""Data in main memory are taken alike by every backend, or refused alike with a reason."""
+"""Every backend accepts the same data in main memory, and refuses the same with a reason."""
 
 import types
 from decimal import Decimal
@@ -28,13 +28,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("data", "error", "said"), BAD)
-def test_what_no_backend_takes(on_target, data, error, said):
-    with pytest.raises(error, match=said):
+@pytest.mark.parametrize(("data", "error", "message"), BAD)
+def test_data_that_every_backend_refuses(on_target, data, error, message):
+    with pytest.raises(error, match=message):
         on_target.backend("float32").asarray(data)
 
 
-def test_integers_that_are_objects_are_told_from_large_ones():
+def test_integer_objects_and_large_integers_have_different_errors():
     with pytest.raises(TypeError, match="Python objects"):
         host_array(np.array([1, 2], dtype=object), "float32", "numpy")
 
@@ -49,17 +49,17 @@ def test_masked_data_are_refused(on_target, masked):
             on_target.backend().asarray(masked, dtype)
 
 
-def test_masks_that_hide_nothing(on_target):
+def test_masks_that_mask_nothing_are_accepted(on_target):
     for data in (np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[False, False])):
         on_target.assert_close(on_target.backend().asarray(data), [1.0, 2.0])
 
 
 class OwnArray(np.ndarray):
-    """A subclass, as units and images are."""
+    """A subclass of NumPy's array, as libraries of units and of images have."""
 
 
 def laid_out(draw, array):
-    """Return an array of the same numbers that lies otherwise in memory, or is of another kind."""
+    """Return an array of the same numbers with another memory layout, or of another kind."""
     for _ in range(draw(hypothesis.strategies.integers(0, 3))):
         axis = draw(hypothesis.strategies.integers(0, array.ndim - 1))
         how = draw(
@@ -88,7 +88,7 @@ def laid_out(draw, array):
 @pytest.mark.parametrize("flag", ["numpy", "strict", "torch", "jax"])
 @hypothesis.given(data=hypothesis.strategies.data())
 @hypothesis.settings(max_examples=60)
-def test_however_numbers_lie_in_memory(flag, data):
+def test_any_memory_layout_is_accepted(flag, data):
     pytest.importorskip({"strict": "array_api_strict"}.get(flag, flag))
     dtypes = ["f2", "f4", "f8", "g", "i1", "i2", "u1", "u2", "?"]
     shape = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)
@@ -104,7 +104,7 @@ def test_however_numbers_lie_in_memory(flag, data):
 
 
 def test_reversed_rows_are_predicted_for_and_learned_from(on_target):
-    """Where an axis has one item, NumPy does not care for its stride, which may be negative then."""
+    """NumPy ignores the stride of an axis with one item, which may then be negative."""
     network, rows = on_target.network([2, 1], seed=0), np.arange(8.0).reshape(4, 2)
     for reversed_rows in (rows[::-1], rows[::-1][:1], rows[::-1, ::-1][:1, :], rows[::-1][-1:]):
         on_target.assert_close(network.predict(reversed_rows), on_target.values(network.predict(reversed_rows.tolist())))
@@ -123,18 +123,18 @@ def test_rows_of_a_file(on_target, tmp_path):
         on_target.assert_close(on_target.backend().asarray(rows), np.array(rows, dtype="float64"))
 
 
-def test_own_arrays_of_floats_are_no_classes(on_target):
+def test_float_arrays_of_the_backend_are_not_classes(on_target):
     with pytest.raises(TypeError, match="float64, not integers"):
         on_target.backend().asarray(on_target.backend().asarray([0.0, 1.0]), "int32")
 
 
 @pytest.mark.parametrize(("data", "error"), [([2**31], ValueError), ([0.5], TypeError), ([1.0], TypeError)])
-def test_what_is_no_class(on_target, data, error):
+def test_targets_that_are_not_classes(on_target, data, error):
     with pytest.raises(error):
         on_target.backend().asarray(data, "int32")
 
 
-def test_what_every_backend_takes(on_target):
+def test_data_that_every_backend_accepts(on_target):
     for data in ([1, 2.5], (1, 2.5), np.array([1, 2.5], dtype=np.float16), np.array([True, False]), 3, np.float64(3.5)):
         on_target.assert_close(on_target.backend("float32").asarray(data), np.asarray(data, dtype=np.float32), dtype="float32")
     read_only = np.arange(4.0)[::2]
@@ -144,7 +144,7 @@ def test_what_every_backend_takes(on_target):
     assert np.isnan(on_target.values(on_target.backend().asarray([np.nan]))).all()
 
 
-def test_numpy_takes_its_own_array_as_it_is():
+def test_numpy_does_not_copy_its_own_array():
     array = np.arange(3.0)
     assert host_array(array, "float64", "numpy") is array
 
@@ -164,7 +164,7 @@ def test_a_list_of_another_library_s_arrays_is_refused():
         host_array([[array_api_strict.asarray(1.0)]], "float32", "numpy")
 
 
-def test_an_array_that_only_speaks_dlpack_is_refused(on_target):
+def test_an_array_with_only_dlpack_is_refused(on_target):
     stranger = types.SimpleNamespace(__dlpack__=lambda: None, device="gpu 7")
     with pytest.raises(TypeError, match="array on gpu 7"):
         on_target.backend().asarray(stranger)

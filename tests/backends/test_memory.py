@@ -1,4 +1,4 @@
-"""Running out of memory, on a device that has as little as a test wants and counts what every array takes."""
+"""Running out of memory, on a device of a given capacity that counts what every array takes."""
 
 import gc
 import re
@@ -24,7 +24,7 @@ X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.normal(size=(3000, 2))
 
 
 class SmallBackend(StrictBackend):
-    """A device that tells what it has."""
+    """A device that reports its memory."""
 
     capacity = 2**62
     used = 0
@@ -35,7 +35,7 @@ class SmallBackend(StrictBackend):
 
 @pytest.fixture
 def device(monkeypatch):
-    """A device of the standard's reference that counts every array for as long as something holds it."""
+    """A device of array-api-strict that counts every array for as long as something refers to it."""
     make, held = array_api_strict._array_object.Array._new.__func__, {}
     small = type("SmallBackend", (SmallBackend,), {})
 
@@ -63,7 +63,7 @@ def device(monkeypatch):
 
 
 def advised(error, pattern):
-    """Return the number that an error advises, having held what it says against a pattern."""
+    """Return the number that an error advises, after matching its message with a pattern."""
     found = re.search(f"^{pattern}$", str(error.value))
     assert found, str(error.value)
     return int(found[1].replace(",", ""))
@@ -80,10 +80,10 @@ RESTS: list[dict] = [{}, {"dropout": 0.3}, {"validation_data": (X[:50], TARGET[:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("rest", RESTS, ids=["all at once", "dropout", "validation", "batches"])
-def test_the_batch_that_is_said_to_fit_fits(device, optimizer, rest):
+def test_the_advised_batch_size_fits(device, optimizer, rest):
     network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
     layers, callbacks = network.layers, [bp.EarlyStopping(patience=2)]
-    # Dropout's masks are drawn for many batches ahead.
+    # Dropout masks are drawn for many batches ahead.
     device.capacity = 4_500_000 if "dropout" in rest else 1_500_000
 
     def learn(**options):
@@ -93,7 +93,7 @@ def test_the_batch_that_is_said_to_fit_fits(device, optimizer, rest):
         learn(**rest)
     size = advised(told, rf"training on batches of [23],000 samples {SAID}give batch_size=(\d+)\.")
     assert network.layers == layers
-    assert size >= 32, "what is left behind by what failed counts for nothing"
+    assert size >= 32, "arrays of the failed attempt must not count as used"
     del told
     gc.collect()
     learn(**rest | {"batch_size": size})
@@ -102,7 +102,7 @@ def test_the_batch_that_is_said_to_fit_fits(device, optimizer, rest):
 
 
 @pytest.mark.parametrize("method", ["loss", "gradient", "input_gradient", "trace", "hidden", "predict"])
-def test_so_many_samples_at_a_time_fit(device, method):
+def test_the_advised_number_of_samples_fits(device, method):
     network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
     arguments = (X,) if method in ("hidden", "predict") else (X, TARGET)
     device.capacity = 1_500_000
@@ -118,7 +118,7 @@ def test_so_many_samples_at_a_time_fit(device, method):
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_estimators_say_it_too(device, kind, solver):
+def test_estimators_give_the_same_advice(device, kind, solver):
     samples, y = X.astype("float32"), TARGET[:, 0] if kind is MLPRegressor else (TARGET[:, 0] > 0).astype(int)
     options = {"hidden_layer_sizes": (50, 30), "backend": "strict:device2", "max_iter": 3, "random_state": 0}
     device.capacity = 1_500_000
@@ -136,7 +136,7 @@ def test_estimators_say_it_too(device, kind, solver):
 
 
 @pytest.mark.parametrize("method", ["fit", "gradient"])
-def test_what_failed_is_gone_before_it_is_asked_what_is_free(device, method):
+def test_failed_arrays_are_released_before_free_memory_is_measured(device, method):
     network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
     x, target = network.backend.asarray(X), network.backend.asarray(TARGET)
     there = device.used
@@ -146,8 +146,8 @@ def test_what_failed_is_gone_before_it_is_asked_what_is_free(device, method):
 
 
 @pytest.mark.parametrize("method", ["fit", "gradient", "input_gradient", "loss", "trace", "hidden", "predict"])
-def test_a_traceback_that_is_kept_keeps_no_data(device, method):
-    """As a notebook keeps it, whose user tries again in the next cell."""
+def test_a_stored_traceback_holds_no_data(device, method):
+    """A notebook keeps the traceback while the user tries again in the next cell."""
     network = bp.Network([20, 50, 30, 2], "gelu", backend="strict:device2", seed=0)
     there = device.used
     device.capacity = 600_000
@@ -161,12 +161,12 @@ def test_a_traceback_that_is_kept_keeps_no_data(device, method):
 def test_data_that_do_not_fit(device):
     network = bp.Network([20, 5, 2], backend="strict:device2", seed=0)
     device.capacity = 100_000
-    said = (
+    message = (
         r"converting x ran out of memory on strict:device2 \(a request for 240 kB failed\); x takes 240 kB and 99.* kB of "
         "100 kB is free: use fewer samples or a smaller network, or a device with more memory."
     )
     for run in (network.loss, network.fit, network.gradient):
-        with pytest.raises(MemoryError, match=f"^{said}$"):
+        with pytest.raises(MemoryError, match=f"^{message}$"):
             run(X, TARGET)
     double = network.to("strict:device2", dtype="float64")
     with pytest.raises(MemoryError, match="a device with more memory, or dtype='float32'"):
@@ -180,12 +180,12 @@ def test_a_network_that_is_too_large(device):
         network.fit(X[:2], TARGET[:2], optimizer="adam")
 
 
-def test_where_it_is_not_told_what_is_free(device, monkeypatch):
+def test_unknown_free_memory(device, monkeypatch):
     network = bp.Network([20, 50, 30, 2], backend="strict:device2", seed=0)
     monkeypatch.setattr(device, "memory", lambda _: None)
     device.capacity = 1_000_000
-    said = "ran out .*failed\\); this takes up to [0-9.]+ MB, and the free memory is unknown: give batch_size=1500"
-    with pytest.raises(MemoryError, match=said):
+    message = "ran out .*failed\\); this takes up to [0-9.]+ MB, and the free memory is unknown: give batch_size=1500"
+    with pytest.raises(MemoryError, match=message):
         network.fit(X, TARGET)
 
 
@@ -236,8 +236,8 @@ def peak(work):
 @pytest.mark.parametrize("flag", ["numpy", "strict"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
-def test_a_step_takes_what_is_estimated(flag, sizes, case):
-    """With NumPy, which uses some arrays twice, and with its wrapper, which does not, as CuPy does not."""
+def test_a_step_takes_no_more_memory_than_estimated(flag, sizes, case):
+    """With NumPy, which reuses some temporary arrays, and with its wrapper, which like CuPy does not."""
     activation, loss, optimizer, samples = case
     network = bp.Network(sizes, activation, "identity", backend=flag, seed=0)
     backend, layers = network.backend, list(network.layers)
@@ -253,7 +253,7 @@ def test_a_step_takes_what_is_estimated(flag, sizes, case):
     need = need_of_step(layers, sum(leaf.size for leaf in leaves(state)))
     estimate = 4 * (need.fixed + need.per_sample * samples)
     assert most <= estimate
-    # The identity makes one array where others make three and some more.
+    # The identity makes a single array, other activations make three or more.
     assert estimate <= (4.5 if activation == "identity" else 2.5) * most, (
         f"{most / 1e6:.2f} MB, estimated as {estimate / 1e6:.2f} MB"
     )
@@ -261,7 +261,7 @@ def test_a_step_takes_what_is_estimated(flag, sizes, case):
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "softmax", "softplus", "identity"])
 @pytest.mark.parametrize("sizes", SHAPES, ids=str)
-def test_predicting_takes_what_is_estimated(sizes, activation):
+def test_predicting_takes_no_more_memory_than_estimated(sizes, activation):
     network = bp.Network(sizes, activation, backend="strict", seed=0)
     x = GENERATOR.normal(size=(2000, sizes[0])).astype("float32")
     most = peak(lambda: network.predict(x))

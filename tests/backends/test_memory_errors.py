@@ -1,4 +1,4 @@
-"""What each library raises when memory runs out is known, and what it asked for is read from its message."""
+"""Each library's out-of-memory error is recognized, and the requested size is read from its message."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ X, TARGET = np.zeros((3000, 20)), np.zeros((3000, 2))
 
 
 def raised_by(on_target):
-    """Return an error such as a library raises."""
+    """Return an error like those that a library raises."""
     name = on_target.backend().name
     if name == "torch":
         return on_target.backend().xp.OutOfMemoryError(
@@ -26,7 +26,7 @@ def raised_by(on_target):
     return MemoryError("Unable to allocate 20.0 MiB for an array with shape (5242880,) and data type float32")
 
 
-def test_every_library_s_own_error_is_known(on_target, monkeypatch):
+def test_every_library_s_out_of_memory_error_is_recognized(on_target, monkeypatch):
     network, error = on_target.network([20, 5, 2], seed=0), raised_by(on_target)
 
     def fail(*_, **__):
@@ -36,8 +36,8 @@ def test_every_library_s_own_error_is_known(on_target, monkeypatch):
     monkeypatch.setattr(type(network.backend), "loop", lambda *_: lambda _: fail)
     monkeypatch.setattr(type(network.backend), "memory", lambda _: Memory(10**6, 10**9))
     network.check_finite = False
-    said = "^the loss of 3,000 .* ran out .* \\(a request for 21 MB failed\\); 1 MB of 1 GB is free, enough for"
-    with pytest.raises(OutOfMemoryError, match=said) as told:
+    expected = "^the loss of 3,000 .* ran out .* \\(a request for 21 MB failed\\); 1 MB of 1 GB is free, enough for"
+    with pytest.raises(OutOfMemoryError, match=expected) as told:
         network.loss(X, TARGET, lambda_loss())
     assert told.value.__cause__ is error
     assert error.__traceback__ is None
@@ -46,7 +46,7 @@ def test_every_library_s_own_error_is_known(on_target, monkeypatch):
 
 
 def lambda_loss():
-    """Return a loss that nothing was compiled with before."""
+    """Return a loss with which nothing has been compiled before."""
     return (lambda out, target: (out - target).sum(-1), lambda out, target: 0.0 * out)
 
 
@@ -67,6 +67,6 @@ def lambda_loss():
         ("out of memory", None, None),
     ],
 )
-def test_what_libraries_say_was_asked_for(message, asked, words):
+def test_requested_bytes_are_read_from_messages(message, asked, words):
     assert memory.requested_bytes(message) == asked
     assert asked is None or memory.format_bytes(asked) == words

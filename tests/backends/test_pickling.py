@@ -1,4 +1,4 @@
-"""Backends are values, and what holds arrays of any of them is pickled and copied."""
+"""Backends compare by value, and objects that hold arrays of any of them can be pickled and copied."""
 
 import copy
 import functools
@@ -42,7 +42,7 @@ def test_a_copy_of_a_backend_is_the_backend(on_target, make, dtype):
     assert make([backend, {"b": backend}])[1]["b"] is backend
 
 
-def test_backends_are_equal_where_they_select_the_same(on_target):
+def test_backends_that_select_the_same_are_equal(on_target):
     backend, other = on_target.backend("float32"), on_target.backend("float64")
     flag = selector.flag_of(backend)
     selector._backend.cache_clear()
@@ -70,7 +70,7 @@ def test_a_precision_is_kept(on_target, precision):
 
 
 @copied
-def test_a_copied_network_goes_on_as_the_original_would(on_target, make):
+def test_a_copied_network_continues_as_the_original_would(on_target, make):
     network = fitted(on_target)
     twin, before, history = make(network), bits(network), copy.deepcopy(network.history)
     assert twin.backend is network.backend and type(twin.layers) is tuple
@@ -98,7 +98,7 @@ def test_a_new_network_and_one_without_biases_are_copied(on_target):
 
 
 class Bigger(bp.Network):
-    """A user's own subclass, with state of its own."""
+    """A user's subclass with attributes of its own."""
 
     extra = None
 
@@ -111,7 +111,7 @@ def slope(slope, signal):
     return 0.5 * slope
 
 
-def test_a_subclass_and_pieces_of_the_user_s_own():
+def test_a_subclass_and_custom_pieces():
     network = Bigger([2, 3, 2], (scaled, slope), seed=0, backend="numpy")
     network.extra = [1]
     for make in COPIES.values():
@@ -180,33 +180,37 @@ def run(script, *arguments):
 
 
 @pytest.mark.parametrize(("flag", "module"), [("torch", "torch"), ("jax", "jax"), ("strict:device1", "array_api_strict")])
-def test_a_pickle_where_its_library_is_missing(flag, module, tmp_path):
+def test_unpickling_without_the_library(flag, module, tmp_path):
     pytest.importorskip(module)
     backend = bp.select_backend(flag, "float64")
     network = bp.Network([3, 2], backend=backend, seed=0)
     for number, given in enumerate((backend, network, carried([network.layers[0].weight]))):
         path = tmp_path / f"{number}.pickle"
         path.write_bytes(pickle.dumps(given))
-        said = run(BLOCKED, path, module)
-        assert f"this pickle needs backend '{flag}" in said and "pip install 'portable-bp[" in said and "to('numpy')" in said
+        message = run(BLOCKED, path, module)
+        assert (
+            f"this pickle needs backend '{flag}" in message
+            and "pip install 'portable-bp[" in message
+            and "to('numpy')" in message
+        )
 
 
-def test_a_pickle_of_float64_stays_it_in_a_process_of_its_own(tmp_path):
+def test_a_pickle_of_float64_keeps_its_dtype_in_another_process(tmp_path):
     pytest.importorskip("jax")
     network = bp.Network([3, 2], backend="jax", dtype="float64", seed=0)
     (tmp_path / "pickle").write_bytes(pickle.dumps((network, carried([network.layers[0].weight]))))
     assert run(READ, tmp_path / "pickle").split() == [*["float64"] * 2, bits(network)[0].hex()]
 
 
-def test_a_pickle_where_its_device_is_missing(monkeypatch):
+def test_unpickling_without_the_device(monkeypatch):
     backend = bp.select_backend("strict:device2")
-    said = pickle.dumps(backend)
+    pickled = pickle.dumps(backend)
     monkeypatch.setattr("portable_bp.backends.strict.devices", lambda: ("CPU_DEVICE",))
     with pytest.raises(bp.BackendUnavailableError, match="needs backend 'strict:device2'.*use one of CPU_DEVICE.*NumPy"):
-        pickle.loads(said)
+        pickle.loads(pickled)
 
 
-def test_another_process_takes_and_gives_them():
+def test_pickles_pass_between_processes():
     network = bp.Network([3, 2], backend="strict", dtype="float64", seed=0)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         out, twin = pool.apply(predicted, (network,))

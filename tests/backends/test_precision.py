@@ -1,4 +1,4 @@
-"""What the factors of products are rounded to: asked for knowingly, kept to the products, and set back afterwards."""
+"""Factors of products are rounded only on request, only in products, and the library's setting is restored."""
 
 import contextlib
 
@@ -12,13 +12,13 @@ from tests.support.pretended_cupy import pretending
 
 @pytest.fixture
 def cupy():
-    """The pretended CuPy, with nothing kept of it."""
+    """The pretended CuPy, with empty caches before and after."""
     with pretending():
         yield
 
 
 @pytest.mark.parametrize(
-    ("flag", "dtype", "precision", "error", "said"),
+    ("flag", "dtype", "precision", "error", "message"),
     [
         (
             "numpy",
@@ -40,12 +40,12 @@ def cupy():
         ("numpy", "float32", "tf23", ValueError, "unknown precision 'tf23'.*did you mean 'tf32'"),
     ],
 )
-def test_a_precision_that_is_not_to_be_had(cupy, flag, dtype, precision, error, said):
-    with pytest.raises(error, match=said):
+def test_an_unsupported_precision_is_refused(cupy, flag, dtype, precision, error, message):
+    with pytest.raises(error, match=message):
         bp.select_backend(flag, dtype, precision)
 
 
-def test_a_backend_keeps_its_precision_until_another_is_asked_for(cupy):
+def test_a_backend_keeps_its_precision_unless_another_is_requested(cupy):
     backend = bp.select_backend("cupy:1", precision="tf32")
     assert (backend.precision, bp.select_backend("cupy:1").precision) == ("tf32", "float32")
     assert bp.select_backend("numpy", "float64").precision == "float64"
@@ -58,7 +58,7 @@ def test_a_backend_keeps_its_precision_until_another_is_asked_for(cupy):
 
 
 def distance(precision, activation, optimizer):
-    """Return how far some steps lead from where float64's do, relative to the way."""
+    """Return the distance of the weights from those of float64 after some steps, relative to how far these moved."""
     generator = np.random.default_rng(0)
     x, target = generator.normal(size=(64, 20)), generator.random((64, 4))
     begun, ended = [], []
@@ -71,8 +71,8 @@ def distance(precision, activation, optimizer):
 
 
 @pytest.mark.parametrize(("activation", "optimizer"), [("tanh", "sgd"), ("relu", "adam")])
-def test_what_precision_costs(cupy, monkeypatch, activation, optimizer):
-    """A factor of TF32 has 11 bits, and one of bfloat16 8: each step is that far off, and no farther; and it is one graph."""
+def test_errors_of_rounded_products(cupy, monkeypatch, activation, optimizer):
+    """A factor of TF32 has 11 bits, and one of bfloat16 8: each step has that error, and no more; and it is one graph."""
     launches = []
     run = executable.Executable.run
 
@@ -89,7 +89,7 @@ def test_what_precision_costs(cupy, monkeypatch, activation, optimizer):
         assert launches.count(["CudaGraph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
 
 
-def test_cupy_s_switch_is_set_back(cupy):
+def test_cupy_s_setting_is_restored(cupy):
     import cupy
 
     get_compute_type = cupy._core._routines_linalg.get_compute_type
@@ -106,7 +106,7 @@ def test_cupy_s_switch_is_set_back(cupy):
 
 
 @pytest.mark.parametrize(("precision", "meanwhile"), [("tf32", "tf32"), ("float32", "ieee")])
-def test_torch_s_switch_is_set_back(torch, monkeypatch, precision, meanwhile):
+def test_torch_s_setting_is_restored(torch, monkeypatch, precision, meanwhile):
     from portable_bp.backends.torch import TorchBackend
 
     backend = TorchBackend("cpu", "float32", precision)
@@ -125,8 +125,8 @@ def test_torch_s_switch_is_set_back(torch, monkeypatch, precision, meanwhile):
 
 
 @pytest.mark.parametrize(("precision", "told"), [("float32", "HIGHEST"), ("tf32", "TF32_TF32_F32"), ("mixed", "BF16_BF16_F32")])
-def test_jax_is_told_the_precision_of_every_product_on_a_gpu(precision, told, monkeypatch):
-    """Untold, it takes TF32 for float32 there."""
+def test_jax_gets_the_precision_of_every_product_on_a_gpu(precision, told, monkeypatch):
+    """By default, JAX uses TF32 for float32 there."""
     import jax
 
     from portable_bp.backends import jax as jax_backend

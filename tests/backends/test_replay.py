@@ -1,4 +1,4 @@
-"""The recorded loop of NumPy and PyTorch: it must give what calling the function gives, and notice where it would not."""
+"""The recorded loop of NumPy and PyTorch gives what calling the function gives, and calls it where replay would not."""
 
 import contextlib
 import itertools
@@ -30,7 +30,7 @@ POSITIVE_OUTPUT = {"poisson": "exp"}
 
 
 class Replayed(list):
-    """How many steps at a time were replayed instead of called, and on which backend."""
+    """The numbers of steps that were replayed instead of called, run by run, and the backend."""
 
     def __init__(self, flag):
         self.flag = flag
@@ -52,7 +52,7 @@ class Replayed(list):
 
 @pytest.fixture(params=["fused", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])])
 def replayed(request, monkeypatch):
-    """Count the steps that are replayed instead of called: fused on NumPy, as they are on a GPU, among them."""
+    """Count the steps that are replayed instead of called, also with kernels fused on NumPy as on a GPU."""
     name = "numpy" if request.param == "fused" else request.param
     if request.param == "fused":
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
@@ -139,7 +139,7 @@ def test_networks_of_any_size_are_replayed_in_blocks_of_any_size(replayed, sizes
         assert_replays_as_called(replayed, sizes, fit, activation=activation, bias=bias)
 
 
-def test_what_was_given_stays_as_it_was(replayed):
+def test_arguments_are_not_changed(replayed):
     network = bp.Network([3, 4, 2], backend=replayed.flag, seed=0)
     before = [np.array(network.backend.to_numpy(parameter)) for parameter in leaves(network.layers)]
     kept = []
@@ -154,12 +154,12 @@ def test_what_was_given_stays_as_it_was(replayed):
 
 
 def looks(net):
-    """Cannot be recorded: it looks at a number."""
+    """Cannot be recorded, since it reads a number."""
     return net if float(net[0, 0]) > 0.0 else 2.0 * net
 
 
 class Counting:
-    """An optimizer that keeps its count to itself."""
+    """An optimizer that stores its count in an attribute."""
 
     def __init__(self):
         self.count = 0
@@ -189,7 +189,7 @@ class PythonCount(Counting):
     ],
     ids=["has a Python number", "looks at a number"],
 )
-def test_what_cannot_be_replayed_is_called(replayed, fit, activation):
+def test_functions_that_cannot_be_replayed_are_called(replayed, fit, activation):
     fit_of = {name: value() if isinstance(value, type) else value for name, value in fit.items()}
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], fit_of, activation=activation)
     fit_of = {name: value() if isinstance(value, type) else value for name, value in fit.items()}
@@ -201,7 +201,7 @@ def test_what_cannot_be_replayed_is_called(replayed, fit, activation):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_keeps_a_count_to_itself_is_called(replayed, dtype):
+def test_a_piece_that_counts_its_calls_is_called(replayed, dtype):
     """Steps are compared by their change: Adam's is small compared with the weights, and an error in it would be too."""
     counting = Counting()
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], {"optimizer": Counting()}, dtype, samples=40, activation="tanh")
@@ -213,7 +213,7 @@ def test_what_keeps_a_count_to_itself_is_called(replayed, dtype):
 
 
 class OwnAdam(Counting):
-    """Adam with a count and averages of its own, as textbooks have it."""
+    """Adam with a count and averages in its state, as in textbooks."""
 
     def __init__(self):
         super().__init__()
@@ -234,7 +234,7 @@ class OwnAdam(Counting):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_keeps_arrays_to_itself_is_called(replayed, dtype):
+def test_a_piece_that_stores_arrays_is_called(replayed, dtype):
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], {"optimizer": OwnAdam()}, dtype, activation="tanh")
     mine, my_losses, _ = trained(replayed, 2, [4, 5, 2], {"optimizer": OwnAdam()}, dtype, activation="tanh")
     assert my_losses == losses
@@ -242,8 +242,8 @@ def test_what_keeps_arrays_to_itself_is_called(replayed, dtype):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_was_changed_between_two_fits_is_seen(replayed):
-    """A loop is kept for equal pieces: what a piece refers to may be another by then."""
+def test_changes_between_two_fits_take_effect(replayed):
+    """A loop is cached for equal pieces, and what a piece refers to may have changed since."""
     rate = [0.5]
 
     def update(gradient, state, layers):
@@ -277,7 +277,7 @@ def test_every_fit_is_replayed_from_its_first_step_and_gives_the_same_bits(repla
     assert len(set(found)) == 1
 
 
-def test_what_a_step_hands_on_as_it_came_is_replayed(replayed):
+def test_values_that_a_step_returns_unchanged_are_replayed(replayed):
     fit = {"optimizer": bp.optimizers.Steered(bp.optimizers.Adam(0.01))}
     assert_replays_as_called(replayed, [5, 7, 3], fit)
 
@@ -300,7 +300,7 @@ UNRECORDABLE = {
 
 @pytest.mark.parametrize("replayed", ["numpy", "fused"], indirect=True)
 @pytest.mark.parametrize("value", UNRECORDABLE.values(), ids=UNRECORDABLE)
-def test_what_would_be_recorded_wrongly_is_called(replayed, value):
+def test_functions_that_would_be_recorded_wrongly_are_called(replayed, value):
     activation = Activation(value, lambda slope, signal: slope * 0.9)
     expected, losses, _ = trained(replayed, 10**9, [4, 30, 3], {"learning_rate": 0.01}, activation=[activation, "identity"])
     mine, my_losses, steps = trained(replayed, 2, [4, 30, 3], {"learning_rate": 0.01}, activation=[activation, "identity"])
@@ -311,7 +311,7 @@ def test_what_would_be_recorded_wrongly_is_called(replayed, value):
 
 @pytest.mark.parametrize("replayed", ["numpy", "fused"], indirect=True)
 def test_pieces_written_with_numpy_are_replayed(replayed):
-    """Functions and methods of NumPy itself, a square, an augmented assignment and a condition: what people write."""
+    """Functions and methods of NumPy itself, a square, an augmented assignment and a condition, as users write them."""
 
     def value(net):
         out = np.exp(-(net**2))
@@ -326,7 +326,7 @@ def test_pieces_written_with_numpy_are_replayed(replayed):
     assert_replays_as_called(replayed, [4, 30, 3], {"learning_rate": 0.01}, activation=Activation(value, delta))
 
 
-def test_a_piece_that_fails_says_so_itself():
+def test_a_piece_that_fails_raises_its_own_error():
     def update(gradient, state, layers):
         if state == 6:
             raise RuntimeError("enough of it")
@@ -356,7 +356,7 @@ AFTER = [
 
 
 def draw_program(generator, carry, constants, item):
-    """Return a function that makes calls drawn at random, and calls alike for several of the carried arrays."""
+    """Return a function that makes random calls, some of them the same for several arrays of the carry."""
     calls, values = [], [*carry, *constants, *item]
     for _ in range(generator.integers(25)):
         call = generator.choice(ON_ONE + ON_TWO)
@@ -381,7 +381,7 @@ def draw_program(generator, carry, constants, item):
 @hypothesis.settings(max_examples=600)
 @hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block_size, None]))
 def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, block):
-    """Without a rehearsal, which would hide a result that is written over too early."""
+    """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)
     shapes = [(), (1,), (2,), (3,), (2, 3), (3, 3), (3, 1), (3, 2)]
     carried, staying, arriving = ([shapes[n] for n in generator.integers(8, size=most)] for most in (4, 2, 2))

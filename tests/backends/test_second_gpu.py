@@ -1,7 +1,7 @@
-"""Every array is made where the backend says: in what it compiles, or in asarray; and read by to_numpy alone.
+"""Every array is created on the backend's device, in compiled functions or in asarray, and read by to_numpy alone.
 
-CuPy makes arrays on its current device, wherever those are that they are made of: on a machine with several GPUs, a sum outside
-of a compiled function would be another GPU's. A view, such as ``out[0, :]`` or ``weight.mT``, asks nothing of any device.
+CuPy creates arrays on its current device, not on the device of the operands: on a machine with several GPUs, a sum outside of a
+compiled function could be on another GPU. A view, such as ``out[0, :]`` or ``weight.mT``, stays on its device.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def test_the_guard_guards():
 
 @pytest.mark.parametrize("given", [lambda data: data, own], ids=["host", "own"])
 @pytest.mark.parametrize("method", ["predict", "hidden", "loss", "gradient", "input_gradient", "trace"])
-def test_looking_at_a_network(given, method, monkeypatch):
+def test_inspecting_a_network(given, method, monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 30)
     network, target = make(), () if method in ("predict", "hidden") else (given(TARGET),)
     getattr(network, method)(given(X), *target)
@@ -108,7 +108,7 @@ def test_training(given, optimizer, tmp_path):
     network.fit(given(X), given(TARGET), epochs=2)
 
 
-def test_going_on_from_a_checkpoint(tmp_path):
+def test_resuming_from_a_checkpoint(tmp_path):
     def run(epochs, **options):
         path, callbacks = tmp_path / "run.safetensors", [bp.EarlyStopping()]
         return make().fit(X, TARGET, "huber", "adam", None, epochs, 16, callbacks=callbacks, checkpoint=path, **options)
@@ -122,7 +122,7 @@ def test_divergence_is_found():
         make((3, 5, 2), "identity").fit(1e3 * X, TARGET, learning_rate=1e30, epochs=3, batch_size=16)
 
 
-def test_in_and_out(tmp_path):
+def test_importing_and_exporting(tmp_path):
     network = make()
     network.save(tmp_path / "model.safetensors")
     again = bp.load(tmp_path / "model.safetensors", backend=FLAG)
@@ -185,7 +185,7 @@ def test_estimators(kind, settings, where):
 @pytest.mark.parametrize(
     "labels", [np.asarray([True, False] * 20), np.asarray([3, 2] * 20, dtype="uint8")], ids=["bool", "uint8"]
 )
-def test_estimators_convert_what_they_are_given(labels):
+def test_estimators_convert_their_arguments(labels):
     single = bp.select_backend(FLAG, "float32")
     model = MLPClassifier((4,), random_state=0, max_iter=2, backend=FLAG).fit(X, labels)
     assert set(model.predict(X).tolist()) <= set(labels.tolist())

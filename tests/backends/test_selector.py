@@ -15,7 +15,7 @@ from portable_bp.backends import selector
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """A CuPy that is installed and finds no driver: its own where it is installed, else one that behaves as it does."""
+    """A CuPy that is installed and finds no driver: the real one if it is installed, else one that behaves alike."""
     monkeypatch.delenv("PORTABLE_BP_BACKEND", raising=False)
     try:
         import cupy
@@ -47,7 +47,7 @@ def no_gpu(monkeypatch):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """A CuPy that has two GPUs and computes nothing; what it is asked for is not to be looked at."""
+    """A CuPy that has two GPUs and computes nothing."""
     current = [0]
 
     class Device:
@@ -81,14 +81,14 @@ def two_gpus(monkeypatch):
     sys.modules.pop("portable_bp.backends.cupy", None)
 
 
-def test_a_gpu_that_is_not_there_is_told_from_those_that_are(two_gpus):
+def test_an_absent_gpu_is_not_a_present_one(two_gpus):
     assert bp.select_backend("cupy").device.id == 0
     assert bp.select_backend("cupy:1").device.id == 1
     with pytest.raises(bp.BackendUnavailableError, match="backend 'cupy' has no device '7' here: use one of 0, 1"):
         bp.select_backend("cupy:7")
 
 
-def test_the_current_gpu_is_what_it_was(two_gpus):
+def test_the_current_gpu_is_restored(two_gpus):
     backend = bp.select_backend("cupy:1")
     assert backend.asarray([1.0]) == backend.to_numpy(None) == backend.compile(lambda: two_gpus[-1])() == 1
     with pytest.raises(ZeroDivisionError):
@@ -97,7 +97,7 @@ def test_the_current_gpu_is_what_it_was(two_gpus):
 
 
 @pytest.mark.parametrize("library", ["cupy", "torch:cuda", "jax:gpu"])
-def test_the_second_gpu_gives_what_the_first_gives(library):
+def test_the_second_gpu_gives_the_same_as_the_first(library):
     flags = [f"{library}:{number}" for number in (0, 1)]
     try:
         backends = [bp.select_backend(flag, "float64") for flag in flags]
@@ -128,7 +128,7 @@ def test_contract(on_target):
     assert backend.name == on_target.flag.partition(":")[0]
 
 
-def test_own_arrays_are_taken_in_the_backend_s_dtype(on_target):
+def test_the_backend_s_arrays_are_converted_to_its_dtype(on_target):
     double, single = on_target.backend("float64"), on_target.backend("float32")
     on_target.assert_close(single.asarray(double.asarray([1.5, 2.5])), [1.5, 2.5], dtype="float32")
     on_target.assert_close(double.asarray(double.asarray([1, 2], "int32")), [1.0, 2.0])
@@ -140,7 +140,7 @@ def test_the_same_flag_gives_the_same_backend(on_target):
     assert bp.select_backend(on_target.backend()) is on_target.backend()
 
 
-def test_available_backends_has_a_row_each():
+def test_available_backends_has_a_row_for_each_backend():
     rows = {row.name: row for row in bp.available_backends()}
     assert list(rows) == ["numpy", "cupy", "torch", "jax", "strict"]
     assert rows["numpy"] == ("numpy", ("cpu",), np.__version__, True, None)
@@ -148,7 +148,7 @@ def test_available_backends_has_a_row_each():
         assert row.usable == (row.reason is None) == bool(row.devices)
 
 
-def test_auto_takes_the_environment_variable(monkeypatch):
+def test_auto_uses_the_environment_variable(monkeypatch):
     monkeypatch.setenv("PORTABLE_BP_BACKEND", "strict:device2")
     assert bp.select_backend().name == "strict"
     assert "device2" in str(bp.select_backend("auto").device)
@@ -180,7 +180,7 @@ def test_a_missing_library_is_one_sentence_with_the_pip_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flag", "error", "said"),
+    ("flag", "error", "message"),
     [
         ("nunpy", ValueError, "unknown backend 'nunpy'.*did you mean 'numpy'"),
         ("tensorflow", ValueError, "the known ones are numpy, cupy, torch, jax, strict"),
@@ -188,8 +188,8 @@ def test_a_missing_library_is_one_sentence_with_the_pip_line(monkeypatch):
         ("strict:gpu", bp.BackendUnavailableError, "use one of CPU_DEVICE, device1, device2"),
     ],
 )
-def test_wrong_flags(flag, error, said):
-    with pytest.raises(error, match=said):
+def test_wrong_flags(flag, error, message):
+    with pytest.raises(error, match=message):
         bp.select_backend(flag)
 
 
@@ -200,7 +200,7 @@ def test_wrong_dtypes(dtype):
 
 
 @pytest.mark.parametrize("spec", [None, 5, {}])
-def test_what_is_no_backend(spec):
+def test_objects_that_are_not_backends(spec):
     with pytest.raises(TypeError, match="and should be a flag such as 'numpy' or 'cupy:1', or a backend"):
         bp.Network([2, 2], backend=spec)
 
@@ -221,7 +221,7 @@ def test_a_library_that_is_half_installed_does_not_hide_the_others(monkeypatch):
     assert not row.usable and "libcudart" in row.reason
 
 
-def test_jax_devices_are_told_apart():
+def test_jax_devices_are_distinguished():
     pytest.importorskip("jax")
     script = "import portable_bp as bp; b = bp.select_backend('jax:cpu:1'); print(b.device.id, b.asarray([1.0]).device.id)"
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}

@@ -1,4 +1,4 @@
-"""Every target is usable here: one test for each, so that one that is not usable is skipped where it can be seen."""
+"""Every target is usable here: one test for each, so that a target that is not usable is shown as skipped."""
 
 import pytest
 

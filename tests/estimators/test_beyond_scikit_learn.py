@@ -1,4 +1,4 @@
-"""What scikit-learn's multilayer perceptron does not have: given validation data, class weights, dropout, callbacks."""
+"""What scikit-learn's multilayer perceptron does not have: validation data, class weights, dropout, callbacks."""
 
 import numpy as np
 import pytest

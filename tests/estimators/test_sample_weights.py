@@ -193,9 +193,9 @@ def test_a_split_with_a_part_without_weight_is_rejected(on_target, kind):
     model = kind(**OPTIONS).fit(x, y)
     before = model.coefs_
     model.set_params(early_stopping=True)
-    for zeros, said in ((held_out, "held out by early_stopping"), (~held_out, "left to learn from")):
+    for zeros, message in ((held_out, "held out by early_stopping"), (~held_out, "left to learn from")):
         weight = np.where(zeros, 0.0, WEIGHT)
-        with pytest.raises(ValueError, match=f"sample_weight of the samples {said} holds only zeros: give X_val"):
+        with pytest.raises(ValueError, match=f"sample_weight of the samples {message} holds only zeros: give X_val"):
             model.fit(x, y, backend.asarray(weight))
         assert model.coefs_ is before or all(a is b for a, b in zip(model.coefs_, before, strict=True))
         assert not hasattr(model, "validation_scores_") or model.validation_scores_ is None
@@ -239,13 +239,13 @@ def test_class_weights_of_zero(on_target):
     np.testing.assert_allclose(backend.to_numpy(found.coefs_[0]), expected.coefs_[0], rtol=1e-8, atol=1e-10)
     assert np.isfinite(found.loss_curve_).all()
     assert set(backend.to_numpy(found.predict(x)).tolist()) == {1, 2}
-    for class_weight, given, said in (
+    for class_weight, given, message in (
         ({0: 0.0, 1: 0.0, 2: 0.0}, None, "class_weight holds only zeros"),
         ({0: 0.0}, weight, "sample_weight times class_weight holds only zeros"),
         ({0: math.nan}, None, "class_weight holds NaN"),
         ({0: math.inf}, None, "class_weight holds NaN or infinity"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             MLPClassifier(class_weight=class_weight, **options).fit(x, y, given)
 
 

@@ -148,7 +148,7 @@ def test_more_weights_than_a_file_holds(old):
         network.to_onnx(old)
 
 
-def test_an_activation_of_the_user_s_own(old):
+def test_a_custom_activation(old):
     class Mine(bp.activations.Tanh):
         pass
 

@@ -130,8 +130,8 @@ OTHERS = [Ridge().fit(X, X), make_pipeline(StandardScaler(), Ridge()), Ridge, sk
 
 @pytest.mark.parametrize("given", OTHERS, ids=lambda given: type(given).__name__)
 def test_other_objects(given):
-    said = f"model is a {type(given).__name__}, and should be a fitted MLPClassifier or MLPRegressor"
-    with pytest.raises(TypeError, match=re.escape(said)):
+    message = f"model is a {type(given).__name__}, and should be a fitted MLPClassifier or MLPRegressor"
+    with pytest.raises(TypeError, match=re.escape(message)):
         bp.Network.from_sklearn(given, backend="numpy")
 
 

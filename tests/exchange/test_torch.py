@@ -66,7 +66,7 @@ def test_from_torch_gives_what_the_module_gives(torch, inputs, hidden, outputs, 
 
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(**NETWORKS)
-def test_to_torch_gives_what_the_network_says(torch, inputs, hidden, outputs, bias, dtype, samples):
+def test_to_torch_gives_what_the_network_predicts(torch, inputs, hidden, outputs, bias, dtype, samples):
     sizes, names = zip(*hidden, outputs, strict=True)
     network = bp.Network([inputs, *sizes], names, bias=bias, backend="numpy", dtype=dtype, seed=0)
     network.fit(np.ones((2, inputs)), np.ones((2, outputs[0])))  # biases are no longer zero
@@ -95,7 +95,7 @@ def test_extreme_nets(torch, name, dtype):
         assert_near(found, np.logaddexp(x, np.zeros_like(x)), dtype)
 
 
-def test_settings_of_activations_go_both_ways(torch):
+def test_settings_of_activations_are_converted_both_ways(torch):
     activations = [bp.activations.LeakyReLU(0.3), bp.activations.ELU(2.0)]
     module = bp.Network([3, 4, 2], activations, backend="numpy").to_torch()
     assert (module[1].negative_slope, module[3].alpha) == (0.3, 2.0)
@@ -118,13 +118,13 @@ def test_nested_shared_and_identity_modules(torch):
     assert_near(network.predict(x.numpy()), module.eval()(x).detach().numpy(), "float32")
 
 
-def test_a_linear_alone(torch):
+def test_a_single_linear(torch):
     linear = torch.nn.Linear(3, 2, dtype=torch.float64)
     network = bp.Network.from_torch(linear, backend="numpy")
     assert_near(network.predict(X), linear(torch.tensor(X)).detach().numpy(), "float64")
 
 
-def test_the_dtype_and_the_look_at_the_numbers(torch):
+def test_the_dtype_and_the_check_for_nan(torch):
     module = torch.nn.Linear(3, 2)
     assert bp.Network.from_torch(module, backend="numpy", dtype="float64").layers[0].weight.dtype == "float64"
     with torch.no_grad():
@@ -231,19 +231,19 @@ def refused_modules(torch):
     }
 
 
-def test_modules_that_are_no_network(torch):
-    for said, module in refused_modules(torch).items():
-        with pytest.raises(ValueError, match=re.escape(said)):
+def test_modules_that_are_not_networks(torch):
+    for message, module in refused_modules(torch).items():
+        with pytest.raises(ValueError, match=re.escape(message)):
             bp.Network.from_torch(module, backend="numpy")
 
 
 @pytest.mark.parametrize("given", [None, [1.0], np.ones((2, 3)), len])
-def test_objects_that_are_no_modules(torch, given):
+def test_objects_that_are_not_modules(torch, given):
     with pytest.raises(TypeError, match=f"module is a {type(given).__name__}, and should be a torch.nn.Sequential"):
         bp.Network.from_torch(given, backend="numpy")
 
 
-def test_an_activation_of_the_user_s_own(torch):
+def test_a_custom_activation(torch):
     square = (lambda net: net * net, lambda slope, signal: slope * 2.0 * signal.net)
     network = bp.Network([3, 4, 2], ["relu", square], backend="numpy")
     with pytest.raises(ValueError, match="the activation of layer 2 is your own .*, which PyTorch does not have"):

@@ -125,8 +125,8 @@ def run_console(name, block, problems):
             continue
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             main(shlex.split(line)[2:])
-        said = [line for line in err.getvalue().splitlines(keepends=True) if line.startswith("portable-bp: ")]
-        shown = out.getvalue() + "".join(said)
+        lines = [line for line in err.getvalue().splitlines(keepends=True) if line.startswith("portable-bp: ")]
+        shown = out.getvalue() + "".join(lines)
         refuse_missing(shown)
         if not matches(expected, shown):
             problems.append(f"{name}:{block.line}, {line}\nprints:\n{shown}and shows:\n{expected}")

@@ -62,7 +62,7 @@ def test_right_outputs_pass(source):
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("print(1)  # 2", "page.md:4 prints:\n1\nand shows:\n2"),
         ("x = 1\n\nprint(x)", "page.md:6 does not show what it prints"),
@@ -73,9 +73,9 @@ def test_right_outputs_pass(source):
         ("print(0.1252)  # 0.1234", "and shows:\n0.1234"),
     ],
 )
-def test_wrong_and_missing_outputs_are_found(source, said):
+def test_wrong_and_missing_outputs_are_found(source, message):
     (problem,) = run(source).problems
-    assert said in problem
+    assert message in problem
 
 
 def test_an_error_in_a_block_is_not_swallowed():

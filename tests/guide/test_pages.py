@@ -1,4 +1,4 @@
-"""The pages name what there is: links lead somewhere, quoted messages exist, and every name and option has its place."""
+"""The pages are up to date: links lead somewhere, quoted messages exist, and every name and option is described."""
 
 import inspect
 import re

@@ -64,7 +64,7 @@ def test_the_network_is_not_changed():
         np.testing.assert_array_equal(layer.weight, weight)
 
 
-def test_a_user_s_own_loss_is_checked(on_target):
+def test_a_custom_loss_is_checked(on_target):
     def value(out, target):
         return on_target.backend().xp.sum((out - target) ** 4, axis=-1)
 

@@ -3,7 +3,7 @@
 from portable_bp.inspection.letters import layer_letter, weight_name
 
 
-def test_layers_go_on_after_z():
+def test_layers_continue_after_z():
     assert [layer_letter(number) for number in (0, 1, 25, 26, 27, 52)] == ["a", "b", "z", "aa", "ab", "ba"]
 
 

@@ -138,7 +138,7 @@ def test_the_guide_holds_the_newest_results():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (["--cases", "2-4-3"], "--cases is '2-4-3', but must name some of 2-4-3-2,"),
         (["--only", ","], "--only is ','"),
@@ -146,11 +146,11 @@ def test_the_guide_holds_the_newest_results():
         (["--threads", "-1"], "--threads is -1"),
     ],
 )
-def test_wrong_options_are_refused(given, said, capsys):
+def test_wrong_options_are_refused(given, message, capsys):
     with pytest.raises(SystemExit) as caught:
         benchmark.options(given)
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_the_command_knows_the_cases():

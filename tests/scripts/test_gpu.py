@@ -151,18 +151,18 @@ def test_without_a_gpu_it_says_so_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (["--only", "test"], "--only is 'test', but must name some of tests,demo,benchmark"),
         (["--rounds", "0"], "--rounds is 0"),
         (["--seconds", "nan"], "--seconds is nan, but must be 60 or more"),
     ],
 )
-def test_wrong_options_are_refused(given, said, capsys):
+def test_wrong_options_are_refused(given, message, capsys):
     with pytest.raises(SystemExit) as caught:
         gpu.options(given)
     assert caught.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_only_a_whole_run_is_written_to_the_file_of_the_gpu():
@@ -188,7 +188,7 @@ def test_the_tests_that_pytest_ran_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("passed", "failed", "unfinished", "said"),
+    ("passed", "failed", "unfinished", "message"),
     [
         (3, 0, {}, []),
         (0, 0, {}, ["no test ran and passed on cupy"]),
@@ -196,12 +196,12 @@ def test_the_tests_that_pytest_ran_are_counted(tmp_path):
         (3, 0, {"tests/test_a.py": "was not finished in time"}, ["tests/test_a.py was not finished in time"]),
     ],
 )
-def test_the_tests_must_have_run_on_cupy_and_passed(passed, failed, unfinished, said):
+def test_the_tests_must_have_run_on_cupy_and_passed(passed, failed, unfinished, message):
     counts = {"passed": passed, "failed": failed, "skipped": 1}
     run = GpuRun(gpu.options(["--rehearse"]), REHEARSAL)
     run.place = GPU
     run.add_tests({"tests/test_b.py": counts | {"on": counts, "failures": [], "left_out": []}}, unfinished)
-    assert run.results["failed"] == said and run.results["tests"]["passed"] == passed
+    assert run.results["failed"] == message and run.results["tests"]["passed"] == passed
 
 
 def test_files_of_tests_run_in_parallel(tmp_path, monkeypatch):
@@ -266,7 +266,7 @@ def test_both_clocks_are_kept():
     assert found["both"].keys() == {"by the host's clock", "by CUDA events"} and found["both"]["by CUDA events"] == [1.5, 1.5]
 
 
-def test_an_epoch_is_whole_where_there_is_time():
+def test_an_epoch_is_whole_if_there_is_time():
     assert steps_within(1.0, lambda steps: None, 100) == 100
     assert 5 <= steps_within(0.05, lambda steps: time.sleep(0.002 * steps), 100) < 100
 

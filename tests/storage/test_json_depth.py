@@ -1,4 +1,4 @@
-"""How deep a file may be nested is our own limit, the same on every Python, and nothing deeper reaches its JSON reader."""
+"""The limit on nesting is the same on every Python, and no deeper file reaches Python's JSON reader."""
 
 import json
 

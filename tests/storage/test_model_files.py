@@ -84,7 +84,7 @@ def test_loading_restores_everything_that_saving_wrote(tmp_path_factory, sizes, 
     assert bits(loaded) == bits(network)
 
 
-def test_training_goes_on_with_the_same_random_numbers(on_target, tmp_path):
+def test_training_continues_with_the_same_random_numbers(on_target, tmp_path):
     """SGD has no state, so two halves of a training, with saving and loading in between, equal the whole."""
     x = np.random.default_rng(0).normal(size=(20, 3))
 
@@ -113,7 +113,9 @@ def test_custom_activations_are_passed_to_load(tmp_path):
     path, own = tmp_path / "model.safetensors", (square, square_delta)
     network = bp.Network([2, 3, 1], own, "identity", backend="numpy", seed=0)
     network.save(path)
-    with pytest.raises(bp.ModelFileError, match=r"own activations \(.*\.square/.*\.square_delta\).*: give them as activation"):
+    with pytest.raises(
+        bp.ModelFileError, match=r"custom activations \(.*\.square/.*\.square_delta\).*: give them as activation"
+    ):
         bp.load(path, "numpy")
     for given in ({"activation": own}, {"activation": own, "output_activation": "identity"}, {"activation": [own, "identity"]}):
         np.testing.assert_array_equal(bp.load(path, "numpy", **given).predict(np.eye(2)), network.predict(np.eye(2)))
@@ -136,9 +138,9 @@ except OSError as error:
     pytest.importorskip("resource")
     path = tmp_path / "model.safetensors"
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    number, said, whole = json.loads(done.stdout)
+    number, message, whole = json.loads(done.stdout)
     assert number == errno.EFBIG and whole
-    assert f"{path} could not be written (File too large); the existing file is unchanged" in said
+    assert f"{path} could not be written (File too large); the existing file is unchanged" in message
     assert os.listdir(tmp_path) == [path.name]
 
 

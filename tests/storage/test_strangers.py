@@ -36,7 +36,7 @@ def facts_and_arrays():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda facts, arrays: facts.update(sizes=[2, 4, 4, 2]), "holds .* and its header says"),
         (lambda facts, arrays: facts.update(dtype="float64"), "its header says"),
@@ -53,36 +53,36 @@ def facts_and_arrays():
         ),
     ],
 )
-def test_the_error_gives_the_reason(tmp_path, change, said):
+def test_the_error_gives_the_reason(tmp_path, change, message):
     facts, arrays = facts_and_arrays()
     change(facts, arrays)
     path = tmp_path / "model.safetensors"
     write_arrays(path, "model", arrays, facts)
-    with pytest.raises(bp.ModelFileError, match=said) as caught:
+    with pytest.raises(bp.ModelFileError, match=message) as caught:
         bp.load(path, "numpy")
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("notes", "arrays", "said"),
+    ("notes", "arrays", "message"),
     [
-        ({"a": 3}, {}, "holds nothing as notes.0, and says"),
-        ({"a": -1}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and says"),
-        ({"a": 3}, {"notes.0": np.zeros(3, "int8")}, "as notes.0, and says"),
-        ({"a": 3}, {"notes.0": np.zeros((3, 1), "uint8")}, "as notes.0, and says"),
+        ({"a": 3}, {}, "holds nothing as notes.0, and its header says"),
+        ({"a": -1}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and its header says"),
+        ({"a": 3}, {"notes.0": np.zeros(3, "int8")}, "as notes.0, and its header says"),
+        ({"a": 3}, {"notes.0": np.zeros((3, 1), "uint8")}, "as notes.0, and its header says"),
         ({"a": 3, "b": "b"}, {"notes.0": np.zeros(3, "uint8"), "notes.1": np.zeros(3, "uint8")}, "its header says nothing"),
         ({"a": True}, {"notes.0": np.zeros(1, "uint8")}, "its notes are"),
         ({"a": 3.0}, {"notes.0": np.zeros(3, "uint8")}, "its notes are"),
-        ({"a": 10**400}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and says"),
+        ({"a": 10**400}, {"notes.0": np.zeros(3, "uint8")}, "as notes.0, and its header says"),
         ({"a": 3}, {"notes.0": np.full(3, 255, "uint8")}, "its notes are not text"),
     ],
     ids=str,
 )
-def test_invalid_notes_are_refused(tmp_path, notes, arrays, said):
+def test_invalid_notes_are_refused(tmp_path, notes, arrays, message):
     facts, parameters = facts_and_arrays()
     path = tmp_path / "model.safetensors"
     write_arrays(path, "model", parameters | arrays, facts | {"notes": notes}, version=2)
-    with pytest.raises(bp.ModelFileError, match=said) as caught:
+    with pytest.raises(bp.ModelFileError, match=message) as caught:
         bp.load(path, "numpy")
     assert str(path) in str(caught.value) and len(str(caught.value)) < 600
 

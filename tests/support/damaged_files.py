@@ -1,4 +1,4 @@
-"""Load 10,000 damaged, lying and oversized model files, in a process that watches what loading them does.
+"""Load 10,000 damaged, inconsistent and oversized model files, in a process that watches what loading them does.
 
 Run by test_strangers.py. Prints, as JSON, how many were refused, what else happened, and how much memory it took.
 """

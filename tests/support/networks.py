@@ -1,4 +1,4 @@
-"""What tests compare of networks: parameters, their bits, and the state of the random generator."""
+"""What tests compare between networks: parameters, their bits, and the state of the random generator."""
 
 
 def flatten(layers):

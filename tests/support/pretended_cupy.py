@@ -71,7 +71,7 @@ BITS = {77: 10, 75: 7}  # fraction bits of TF32 and bfloat16
 
 
 def rounded(array, bits):
-    """Round float32 numbers to so many fraction bits, ties to even."""
+    """Round float32 numbers to a number of fraction bits, ties to even."""
     drop = np.uint32(23 - bits)
     one = np.uint32(1)
     held = np.array(array, "float32").view("uint32")

@@ -1,4 +1,4 @@
-"""The targets that tests run on: a backend each, on a device and in a mode, with what a test needs to check a result there."""
+"""The targets that tests run on: each a backend on a device in a mode, with what a test needs to check a result there."""
 
 import contextlib
 import functools

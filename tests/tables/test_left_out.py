@@ -153,7 +153,7 @@ def test_new_index_is_left_out_and_reported(tmp_path, capsys, without):
     capsys.readouterr()
     assert predict(tmp_path, prices().with_row_index("")) == 0
     assert capsys.readouterr().err == "portable-bp: left out, as an index of the rows: 'Unnamed: 0'.\n"
-    # What is an input is no index.
+    # An input of the model is not an index.
     train_parquet(tmp_path, prices().with_columns(index=polars.col("size") / 7))
     capsys.readouterr()
     assert predict(tmp_path, prices().with_columns(index=polars.Series(COUNT))) == 0

@@ -15,7 +15,7 @@ from portable_bp.tables.targets import choose_task
     strategies.floats(0.05, 0.8),
     strategies.integers(0, 99),
 )
-def test_split_has_the_same_shares_of_every_label(counts, share, seed):
+def test_split_is_stratified_by_label(counts, share, seed):
     labels = np.repeat([f"label {k}" for k in range(len(counts))], counts)
     try:
         training, validation, held_out = split_rows(labels, share, np.random.default_rng(seed))

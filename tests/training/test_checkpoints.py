@@ -44,7 +44,7 @@ def undisturbed(tmp_path_factory):
 
 
 def kill_at_random(folder, generator, times, undisturbed):
-    """Kill and resume training so many times; return how many times it ended by itself."""
+    """Kill and resume training a number of times; return how many times it ended by itself."""
     checkpoint, result = folder / "run.safetensors", folder / "result.safetensors"
     killed = ended = 0
     while killed < times or not ended:
@@ -122,7 +122,7 @@ class Interruption(Exception):
 
 
 def interrupt_after(writes, monkeypatch):
-    """Make training raise an error right after so many checkpoints."""
+    """Make training raise an error right after a number of checkpoints."""
     from portable_bp.training import checkpoints
 
     count = itertools.count(1)
@@ -248,7 +248,7 @@ def test_state_of_a_user_optimizer_is_restored(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "difference"),
     [
         ({"sizes": [4, 7, 2]}, r"its sizes is \[4, 6, 2\], and here it is \[4, 7, 2\]"),
         ({"activation": "relu"}, "its activations is"),
@@ -265,7 +265,7 @@ def test_state_of_a_user_optimizer_is_restored(tmp_path):
         ({"callbacks": [bp.EarlyStopping()]}, "its callbacks with a state is"),
     ],
 )
-def test_the_checkpoint_of_another_training_is_refused(tmp_path, change, said):
+def test_the_checkpoint_of_another_training_is_refused(tmp_path, change, difference):
     path = tmp_path / "run.safetensors"
 
     def fit(**changes):
@@ -282,7 +282,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path, change, said):
 
     fit()
     content = path.read_bytes()
-    with pytest.raises(ValueError, match=f"is the checkpoint of another training: {said}"):
+    with pytest.raises(ValueError, match=f"is the checkpoint of another training: {difference}"):
         fit(**change)
     assert path.read_bytes() == content
 
@@ -470,8 +470,8 @@ except OSError as error:
 """
     path = tmp_path / "run"
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    said, epochs, kept = json.loads(done.stdout)
-    assert "run could not be written (File too large); the existing file is unchanged" in said
+    reason, epochs, kept = json.loads(done.stdout)
+    assert "run could not be written (File too large); the existing file is unchanged" in reason
     assert epochs == 3 and kept
     assert len(read_arrays(path, "checkpoint").arrays["loss"]) == 2 and os.listdir(tmp_path) == ["run"]
 
@@ -506,15 +506,15 @@ try:
     network.fit(x, x[:, :2], learning_rate=0.01, epochs=100_000, batch_size=8, callbacks=[tell], checkpoint=sys.argv[1])
 except KeyboardInterrupt as error:
     same = [mine is theirs for mine, theirs in zip(network.layers, seen[-1])]
-    print("said", len(seen), all(same), len(network.history.loss), error)
+    print("result", len(seen), all(same), len(network.history.loss), error)
 """
     process = subprocess.Popen([sys.executable, "-c", program, tmp_path / "run"], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.strip() == "5":
             process.send_signal(signal.SIGINT)
             break
-    *_, said = process.communicate()[0].splitlines()
-    _, epochs, same, losses, message = said.split(maxsplit=4)
+    *_, line = process.communicate()[0].splitlines()
+    _, epochs, same, losses, message = line.split(maxsplit=4)
     assert same == "True" and epochs == losses and int(epochs) >= 5
     assert (
         f"training was interrupted; the network is as it was after {epochs} of 100000 epochs; resume=True continues" in message

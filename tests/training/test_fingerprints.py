@@ -1,4 +1,4 @@
-"""A checkpoint is refused with other data, other initial weights, or other pieces of the user's own."""
+"""A checkpoint is refused with other data, other initial weights, or other custom pieces."""
 
 import abc
 import collections
@@ -331,13 +331,13 @@ def test_fingerprint_is_the_same_in_another_process():
         "print(fingerprint_piece((sgd(0.3), Own({'a', 'b', 'c'}), of_module, Piece())))"
     )
     seeds = ("1", "2")  # of the order of sets
-    said = {
+    digests = {
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, **PATHS}
         ).stdout
         for seed in seeds
     }
-    assert len(said) == 1 and said != {""}
+    assert len(digests) == 1 and digests != {""}
 
 
 def test_checkpoint_moves_between_backends(on_target, tmp_path):

@@ -233,7 +233,7 @@ def test_early_stopping_restores_the_best_weights(on_target):
     on_target.assert_close(network.layers[0].weight, on_target.values(seen[best][0].weight), rtol=0.0)
 
 
-def test_early_stopping_restores_them_when_another_callback_stops():
+def test_early_stopping_restores_the_best_weights_when_another_callback_stops():
     network = bp.Network([4, 8, 2], "tanh", "identity", backend="numpy", seed=0)
     stopping = bp.EarlyStopping(patience=100)
 

@@ -91,11 +91,11 @@ def test_cross_entropy_over_another_activation_is_refused(activation, loss):
         network.fit(X, target, loss)
         return
     layers = network.layers
-    said = f"activation is {activation.__name__}, and .* takes the raw net: .*'identity', .* or '{output}'"
+    message = f"activation is {activation.__name__}, and .* takes the raw net: .*'identity', .* or '{output}'"
     for refused in (network.fit, network.loss, network.gradient, network.input_gradient, network.trace):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             refused(X, target, loss)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         bp.check_gradient(network, X, target, loss)
     assert network.layers is layers
 
@@ -138,7 +138,7 @@ def test_bounds_are_the_smallest_and_largest_out(name):
 
 
 @pytest.mark.parametrize(
-    ("activation", "target", "said"),
+    ("activation", "target", "message"),
     [
         ("sigmoid", [0.0, 2.5], "numbers from 0 to 2.5, and the output layer's Sigmoid gives only numbers from 0 to 1"),
         ("tanh", [-3.0, 0.5], "from -3 to 0.5, and the output layer's Tanh gives only numbers from -1 to 1"),
@@ -146,9 +146,9 @@ def test_bounds_are_the_smallest_and_largest_out(name):
         (bp.activations.ELU(0.5), [-1.0, 1.0], "ELU gives only numbers from -0.5 to inf"),
     ],
 )
-def test_targets_out_of_reach_are_warned_about(on_target, activation, target, said):
+def test_targets_out_of_reach_are_warned_about(on_target, activation, target, message):
     network = on_target.network([1, 1], output_activation=activation, seed=0)
-    with pytest.warns(UserWarning, match=said) as warned:
+    with pytest.warns(UserWarning, match=message) as warned:
         network.fit([[0.0], [1.0]], target)
     assert warned[0].filename == __file__
     reached = np.clip(target, *bounds_of(network.activations[-1]))

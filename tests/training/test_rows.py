@@ -1,4 +1,4 @@
-"""Training on samples that are made on demand equals training on all of them at once."""
+"""Training on samples that are generated on demand equals training on all of them in memory."""
 
 import numpy as np
 import pytest

@@ -39,11 +39,11 @@ class CupyLibrary(FusedLibrary):
         return CupyLibrary("float32") if self.precision in ("tf32", "mixed") else self
 
     def compile_kernel(self, kernel: Kernel) -> Callable[..., Any]:
-        """Return an `ElementwiseKernel`."""
+        """Return an ``ElementwiseKernel``."""
         return _compile(kernel)
 
     def bind_matmul(self, first: Any, second: Any, out: Any) -> Callable[[], Any]:
-        """Return a `Gemm`, or for matrices that it does not take, a call of CuPy's matmul."""
+        """Return a ``Gemm``, or for matrices that it does not take, a call of CuPy's matmul."""
         try:
             return Gemm(first, second, out, self.precision)
         except TypeError:
@@ -91,7 +91,7 @@ def _compile(kernel: Kernel) -> Callable[..., Any]:
 class Gemm:
     """A product of two matrices into a third by cuBLAS, bound to their memory.
 
-    The factors are contiguous, or transposes of contiguous matrices; `out` is contiguous; the dtype is the same for all.
+    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all.
     Raises a TypeError for others.
     """
 

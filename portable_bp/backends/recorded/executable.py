@@ -60,7 +60,7 @@ class Executable:
         return map_leaves(copy, carry)
 
     def _bind(self, group: Group, buffer: Any) -> None:
-        """Store a group's values in a buffer, or a `Register`."""
+        """Store a group's values in a buffer, or a ``Register``."""
         self._buffers[group] = buffer
         if isinstance(buffer, Register):
             self._arrays.update(dict.fromkeys(group, buffer))

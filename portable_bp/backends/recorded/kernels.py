@@ -1,7 +1,7 @@
 """Replay calls recorded from NumPy on a GPU: elementwise ones fused into kernels, the others by the GPU's array library.
 
 A kernel makes several elementwise calls for each index of its arrays; intermediate results are never written to memory. Its
-lines are valid as C++ and, without the type, as Python, given the functions in `PREAMBLE` or their NumPy counterparts:
+lines are valid as C++ and, without the type, as Python, given the functions in ``PREAMBLE`` or their NumPy counterparts:
 
     float v3 = exp(v2);        float v5 = v4 + v3;
 """

@@ -66,7 +66,7 @@ class Register:
 
 
 class Instruction(NamedTuple):
-    """A recorded call with the arrays that it reads and the array, or `Register`, for its result."""
+    """A recorded call with the arrays that it reads and the array, or ``Register``, for its result."""
 
     value: Value
     operands: tuple[Any, ...]
@@ -157,7 +157,7 @@ class Library(Protocol):
     elementwise: Any
     fuses: bool = False  # whether several elementwise calls become one kernel
     max_fused: float = math.inf  # elementwise calls in one stage
-    captures: bool = False  # whether `capture` may combine calls
+    captures: bool = False  # whether ``capture`` may combine calls
 
     @property
     def exact(self) -> Library:

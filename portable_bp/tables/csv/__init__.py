@@ -20,9 +20,9 @@ __all__ = ["ASSUMPTIONS", "ColumnFormat", "CsvColumn", "read_csv"]
 def read_csv(
     path: str, raw: bytes, known: Mapping[str, ColumnFormat], options: CsvOptions
 ) -> tuple[dict[str, CsvColumn], list[str]]:
-    """Return the columns of a CSV file by name, and what was assumed of the file.
+    """Return the columns of a CSV file by name, and what was assumed about the file.
 
-    Columns in `known` are read in the format that they had in another file.
+    Columns in ``known`` are read in the format that they had in another file.
     """
     cells = split_file(path, raw, SEPARATORS[check_extension(path, list(SEPARATORS))])
     cells = cells._replace(names=name_index(cells.names))

@@ -1,4 +1,4 @@
-"""Columns of strings: one with its different values counted, or many that polars works on together."""
+"""Columns of strings: a single one with counts of its distinct values, or a batch that polars processes together."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SHORT_COLUMN = 10_000
 
 
 class TextColumn:
-    """The strings of a column; its markers and different values are there once they have been counted.
+    """The strings of a column; its markers and distinct values are available once they have been counted.
 
     Attributes
     ----------
     cells : polars.Series of str
-        Null where a cell is empty, or one of `missing`.
+        Null where a cell is empty, or one of ``missing``.
     markers : dict of str to int
         The missing-value markers, and how many cells have each.
     values, counts : polars.Series of str, numpy.ndarray of int
-        The different values that are no markers, in the order of the file, and how many cells have each.
+        The distinct values that are not markers, in the order of the file, and how many cells have each.
     """
 
     def __init__(self, series: Any, missing: tuple[str, ...] = ()) -> None:
@@ -40,7 +40,7 @@ class TextColumn:
         self.markers = dict(collections.Counter(cell for cell in few.to_list() if cell in MISSING_MARKERS))
 
     def count_values(self) -> None:
-        """Count the different values and the markers."""
+        """Count the distinct values and the markers."""
         polars = require("polars", "table")
         filled = self.cells.drop_nulls()
         if len(filled) <= SHORT_COLUMN:
@@ -71,9 +71,9 @@ class TextColumn:
 
 
 class ColumnBatch:
-    """Columns of one dtype and different names, which polars works on together.
+    """Columns of one dtype and different names, which polars processes together.
 
-    Polars takes a tenth of a millisecond to start on a column, so short ones are joined end to end.
+    Polars has an overhead of a tenth of a millisecond per column, so short ones are joined end to end.
     """
 
     def __init__(self, names: Sequence[str], height: int, parts: Any) -> None:
@@ -89,7 +89,7 @@ class ColumnBatch:
 
     @property
     def is_joined(self) -> bool:
-        """Whether `parts` holds all columns in one."""
+        """Whether ``parts`` holds all columns in one."""
         return self.height <= SHORT_COLUMN and bool(self.names)
 
     def map(self, expression: Any) -> ColumnBatch:

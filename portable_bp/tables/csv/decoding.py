@@ -8,7 +8,7 @@ BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le
 
 
 def decode(path: str, raw: bytes) -> tuple[str, list[str]]:
-    """Return the text of a file, with line feeds at its line ends, and what was assumed of its encoding."""
+    """Return the text of a file, with line feeds at its line ends, and what was assumed about its encoding."""
     mark, encoding = next(((mark, encoding) for mark, encoding in BYTE_ORDER_MARKS if raw.startswith(mark)), (b"", "utf-8"))
     if not mark and b"\0" in raw[:2]:
         encoding = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"

@@ -10,7 +10,7 @@ import numpy as np
 
 from portable_bp.common.lookup import require
 
-# Python handles so few strings faster than a call of polars.
+# Up to this many strings, Python is faster than a call of polars.
 MAX_PYTHON_STRINGS = 1000
 DECIMAL_MARKS, THOUSANDS_SEPARATORS, UNITS = ".,", ("", ",", ".", "'", " "), "%$€£¥₹"
 # What stands for a missing number: the defaults of pandas, and what statistical offices, spreadsheets and databases write.
@@ -76,7 +76,7 @@ def normalize(text: Any, unit: str = "") -> Any:
 
 
 def contains(text: Any, pattern: str) -> np.ndarray:
-    """Return which strings a regular expression is found in; it must mean the same in Python and in Rust."""
+    """Return which strings contain a match of a regular expression, which must mean the same in Python and in Rust."""
     if len(text) > MAX_PYTHON_STRINGS:
         return text.str.contains(pattern).fill_null(False).to_numpy()
     search = re.compile(pattern).search
@@ -108,7 +108,7 @@ def looks_like_date(text: str) -> bool:
 
 
 def to_booleans(text: Any) -> Any:
-    """Convert a series of strings to booleans, null where a string is none."""
+    """Convert a series of strings to booleans, null where a string is neither true nor false."""
     return text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=bool)
 
 

@@ -1,4 +1,4 @@
-"""What the columns of a CSV file hold, inferred from all of their cells, and what has to be assumed for it."""
+"""Infer what the columns of a CSV file hold from all of their cells, and record what was assumed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from portable_bp.tables.options import CsvOptions
 
 # Above the first share of numbers, the other cells are mistakes; above the second, the user is told why the column is text.
 MISTAKE_SHARE, MIXED_SHARE = 0.9, 0.5
-# What may be assumed of a column, as the beginning of a line that goes on with the columns and an example of each.
+# What may be assumed about a column, as the beginning of a line that continues with the columns and an example of each.
 ASSUMPTIONS = {
     "format": "Numbers with a decimal comma or thousands separators",
     "ambiguous": "Ambiguous numbers, read as shown (--decimal overrides this)",
@@ -52,7 +52,7 @@ class CsvColumn(NamedTuple):
     series: Any  # polars.Series
     format: ColumnFormat
     assumptions: Mapping[str, str] = {}  # an example for each key of ASSUMPTIONS that applies
-    problem: str = ""  # why the column cannot be used, as a sentence that lacks the path before it
+    problem: str = ""  # why the column cannot be used: a sentence without the path that begins it
 
 
 class Candidate(NamedTuple):
@@ -64,7 +64,7 @@ class Candidate(NamedTuple):
 
 
 def read_columns(cells: Cells, options: CsvOptions, known: Mapping[str, ColumnFormat]) -> dict[str, CsvColumn]:
-    """Read the columns of a file, by name; those in `known` are read as those of another file were."""
+    """Read the columns of a file, by name; those in ``known`` are read as those of another file were."""
     polars = require("polars", "table")
     frame = cells.frame.rename(dict(zip(cells.frame.columns, cells.names, strict=True)))
     series = ColumnBatch.of(frame).map(polars.all().str.strip_chars().replace("", None)).split()
@@ -207,7 +207,7 @@ class _ColumnReader:
         return "," if self.cells.separator == ";" and has_short and not has_long else "."
 
     def _format_assumptions(self, found: ColumnFormat, values: Any, is_ambiguous: bool) -> dict[str, str]:
-        """Return what is assumed of numbers that are not written as Python does, or as in training."""
+        """Return what is assumed about numbers that are not written as Python does, or as in training."""
         marks = [mark for mark in (found.thousands, found.decimal) if mark]
         shown = values.filter(contains(values, f"[{re.escape(''.join(marks))}]"))
         known = self.known.get(found.name)
@@ -237,7 +237,7 @@ class _ColumnReader:
         return column._replace(problem=f"has {example} in column {name!r}, line {line}, {self._advise(name, example)}")
 
     def _advise(self, name: str, example: str) -> str:
-        """Say why numbers are expected in a column, and what to do about a cell that holds none."""
+        """Say why numbers are expected in a column, and what to do about a cell that is not one."""
         if name in self.known:
             unit = f" with {self.known[name].unit!r}" if self.known[name].unit else ""
             return f"where training had numbers{unit}: correct or clear that cell."

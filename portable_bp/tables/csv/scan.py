@@ -22,7 +22,7 @@ class PlainNumbers(NamedTuple):
     numbers: Any  # int64 or float64 series
     has_codes: bool
     has_points: bool
-    has_decimals: bool  # points that are no thousands separators
+    has_decimals: bool  # points that are not thousands separators
     has_large: bool  # numbers that float64 may have rounded
 
 

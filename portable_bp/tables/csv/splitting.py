@@ -15,7 +15,7 @@ from portable_bp.tables.csv.decoding import decode
 from portable_bp.tables.csv.document import Document, csv_reader, find_document, iter_lines
 from portable_bp.tables.messages import counted
 
-# Rows that are Python lists at a time.
+# Rows that are held as Python lists at a time.
 BATCH_ROWS = 2**15
 # A line that no file has, since NUL is refused: an unclosed quote swallows it.
 END = "\0"
@@ -32,7 +32,7 @@ class Cells(NamedTuple):
 
 
 def split_file(path: str, raw: bytes, default_separator: str) -> Cells:
-    """Split a CSV file into cells; `default_separator` wins where no other separator is more likely."""
+    """Split a CSV file into cells; ``default_separator`` is used if no other separator is more likely."""
     text, assumptions = decode(path, raw)
     try:
         document = find_document(path, text, default_separator)
@@ -81,7 +81,7 @@ def _split_regular(document: Document) -> Cells | None:
 def _find_row_ends(data: bytes, separator: str, fields: int) -> tuple[np.ndarray | None, str | None]:
     """Return where each row ends, and the quote character if fields are quoted.
 
-    The ends are None unless every row has `fields` fields, no line is blank, and all quotes are around fields.
+    The ends are None unless every row has ``fields`` fields, no line is blank, and all quotes are around fields.
     """
     array = np.frombuffer(data, np.uint8)
     if fields == 1 and re.search(rb"\n[ \t]*\n", data) or len(separator.encode()) > 1:
@@ -146,7 +146,7 @@ class _Rows:
     lines, lengths : list of int
         The line in which each row begins, and how many fields it has.
     blank : list of int
-        The lines that are blank, and no rows.
+        The lines that are blank, and so are not rows.
     """
 
     def __init__(self, document: Document) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part: portable_bp on each backend, the same network in other libraries, and the matrix products alone."""
+"""The contestants: portable_bp on each backend, the same network in other libraries, and the matrix products alone."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""What every contestant can do."""
+"""The base class of the contestants."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from scripts.benchmarking.cases import Case, CaseData
 
-READY = 64  # batches that are made before the time is taken, for those who need not gather them
+READY = 64  # batches that are prepared before timing, for contestants that do not gather them
 
 
 class Contestant:
     """One way to train the network of a case.
 
     ``steps(n)`` trains n steps on batches that are ready, ``epoch(n)`` n steps on batches that are shuffled and gathered first,
-    and ``predict(x)`` returns the outputs for what ``asarray`` returned. Each returns when the work is done. It is None where a
-    contestant cannot do it, or does nothing else than another contestant.
+    and ``predict(x)`` returns the outputs for what ``asarray`` returned. Each returns when the work is done. One is None if a
+    contestant cannot do it, or would do the same as another contestant.
     """
 
     name = ""  # in the results and reports
@@ -24,7 +24,7 @@ class Contestant:
     steps: Any = None
     epoch: Any = None
     predict: Any = None
-    stopwatch: Any = None  # times the library's work on a device: one of `stopwatches`
+    stopwatch: Any = None  # times the library's work on a device: one of ``stopwatches``
 
     def __init__(self, case: Case, data: CaseData) -> None:
         self.case = case

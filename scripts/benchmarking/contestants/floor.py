@@ -1,4 +1,4 @@
-"""The floor: only the matrix products of a step, by the same library and into arrays that exist already."""
+"""The floor: only the matrix products of a step, by the same library and into preallocated arrays."""
 
 from __future__ import annotations
 
