@@ -37,9 +37,9 @@ class Replayed(list):
 
     @property
     def rehearsals(self):
-        """How many steps of a kind are replayed before any counts: one that is held against a called one.
+        """How many steps of one shape are replayed as rehearsals: one that is compared with a called one.
 
-        On CuPy there is another, which a CUDA graph of the same calls is held against, and that.
+        On CuPy there are two more: one call by call, and one by a CUDA graph of the same calls, which are compared.
         """
         if not self.flag.startswith("cupy"):
             return 1
@@ -213,7 +213,7 @@ def test_a_piece_that_counts_its_calls_is_called(replayed, dtype):
 
 
 class OwnAdam(Counting):
-    """Adam with a count and averages in its state, as in textbooks."""
+    """Adam that stores its count and averages in attributes, as in textbooks."""
 
     def __init__(self):
         super().__init__()

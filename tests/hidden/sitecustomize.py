@@ -1,4 +1,4 @@
-"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed, and note which libraries tests ask for.
+"""Hide the libraries that PORTABLE_BP_WITHOUT names, as if they were not installed, and record what tests ask for.
 
 The notes are written to the file that PORTABLE_BP_NOTES names: a line for each library and file of tests. Processes that tests
 start do both, too: Python imports a module of this name when it starts, so this folder is put on their PYTHONPATH.

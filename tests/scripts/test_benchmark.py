@@ -84,7 +84,7 @@ def test_a_contestant_that_predicts_something_else_is_refused():
     contestant = EVERYONE[0](SMALL, draw(SMALL))
     predict = contestant.predict
     contestant.predict = lambda x: predict(x) + 0.01
-    with pytest.raises(WrongResultError, match="predicts what is"):
+    with pytest.raises(WrongResultError, match="has predictions that are"):
         check(contestant)
 
 
