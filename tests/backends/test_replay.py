@@ -39,7 +39,7 @@ class Replayed(list):
     def rehearsals(self):
         """How many steps of one shape are replayed as rehearsals: one that is compared with a called one.
 
-        On CuPy there are two more: one call by call, and one by a CUDA graph of the same calls, which are compared.
+        On CuPy there is one more, and with nvmath-python another by the CUDA graph of its calls, which is compared with it.
         """
         if not self.flag.startswith("cupy"):
             return 1
