@@ -196,7 +196,7 @@ BAD_NETWORKS = [
     ({**NETWORK, "initializer": lambda generator, shape: np.full(shape, np.nan)}, ValueError, "weight 1 holds NaN or infinity"),
     ({"sizes": [2, np.inf]}, ValueError, "sizes is [2, inf]"),
     ({"sizes": [2, True]}, ValueError, "sizes is [2, True]"),
-    ({**NETWORK, "seed": -1}, ValueError, "seed is -1, and should be a whole number from 0 up, or None"),
+    ({**NETWORK, "seed": -1}, ValueError, "seed is -1, and should be a whole number from 0 up, a generator"),
     ({**NETWORK, "seed": 1.5}, ValueError, "seed is 1.5"),
     ({**NETWORK, "backend": "cuda"}, ValueError, "unknown backend 'cuda'"),
     ({**NETWORK, "dtype": "float16"}, ValueError, "unknown dtype 'float16'"),

@@ -41,7 +41,12 @@ POSITIVE = Range("a number above 0", lambda number: number > 0.0)
 RATE = Range("a number above 0, or a schedule", POSITIVE.holds, or_function=True)
 NOT_NEGATIVE = Range("a number from 0 up", lambda number: number >= 0.0)
 COUNT = Range("a whole number from 1 up", lambda number: number >= 1.0 and number == int(number), int)
-SEED = Range("a whole number from 0 up, or None", lambda number: number >= 0, operator.index, or_none=True)
+SEED = Range(
+    "a whole number from 0 up, a generator of numpy.random.default_rng, or None",
+    lambda number: number >= 0,
+    operator.index,
+    or_none=True,
+)
 DECIMALS = Range("a whole number from 0 to 15, or None", lambda number: 0 <= number <= 15, operator.index, or_none=True)
 SHARE = Range("a number from 0 to below 1", lambda number: 0.0 <= number < 1.0)
 UNIT_INTERVAL = Range("a number from 0 to 1", lambda number: 0.0 <= number <= 1.0)

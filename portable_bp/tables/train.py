@@ -72,9 +72,8 @@ def _check(options: TrainingOptions) -> None:
     """Raise an error if a file cannot be written, or a package is not installed, before any work is done."""
     check_output(options.model, [".safetensors"], [options.table])
     check_output(options.picture, PLOT_EXTENSIONS, [options.table, options.model])
-    require("matplotlib.figure", "plot")
-    if options.progress:
-        require("tqdm", "progress")
+    for package in ("polars", "matplotlib.figure", "safetensors", *(("tqdm",) if options.progress else ())):
+        require(package, "table")
 
 
 def _build_network(options: TrainingOptions, prepared: PreparedTable, report: Callable[[str], None]) -> Network:

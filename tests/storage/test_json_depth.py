@@ -10,6 +10,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.storage import json_depth, read_arrays, read_json, write_arrays
 from portable_bp.tables import find_recipe
+from tests.support.callbacks import Remembering
 
 OPENINGS = {"lists": ("[", "]"), "dicts": ('{"a":', "}"), "both": ('[{"[":', "}]")}
 
@@ -116,22 +117,6 @@ def test_what_is_written_can_be_read(tmp_path):
         else:
             with pytest.raises(ValueError, match=f"file cannot be written: .*nested {depth + 1} levels deep, more than 100"):
                 write_arrays(tmp_path / "file", "model", {}, {"it": lists(depth)})
-
-
-class Remembering:
-    """A callback with a state that it was given."""
-
-    def __init__(self, state):
-        self.state = state
-
-    def __call__(self, training):
-        pass
-
-    def state_dict(self):
-        return self.state
-
-    def load_state_dict(self, state):
-        self.state = state
 
 
 def test_training_with_a_checkpoint_that_would_be_too_deep_does_not_start(tmp_path):

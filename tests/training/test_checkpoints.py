@@ -19,6 +19,7 @@ import safetensors
 import portable_bp as bp
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.storage import json_depth, read_arrays, write_arrays
+from tests.support.callbacks import Remembering
 from tests.support.damaged_files import JUNK
 from tests.support.networks import bits, generator_state
 
@@ -338,22 +339,6 @@ def test_a_state_nested_too_deep_is_refused(tmp_path, monkeypatch):
     write_arrays(tmp_path / "lie", "checkpoint", arrays, {**facts, "batches": 2, "finished": facts["layers"]})
     with pytest.raises(bp.ModelFileError, match="it is 2 batches into an epoch of 1"):
         fit(tmp_path / "lie")
-
-
-class Remembering:
-    """A callback whose state is given."""
-
-    def __init__(self, state):
-        self.state = state
-
-    def __call__(self, training):
-        pass
-
-    def state_dict(self):
-        return self.state
-
-    def load_state_dict(self, state):
-        self.state = state
 
 
 def test_callback_states_of_many_types_are_restored(tmp_path):
