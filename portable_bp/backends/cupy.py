@@ -12,14 +12,14 @@ from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
-from portable_bp.backends.recorded.loop import RecordedLoop
+from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_compat.cupy is less clear
 
 import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
-from portable_bp.backends.recorded.cupy_library import CupyLibrary  # noqa: E402
+from portable_bp.backends.graph.printers.cuda import CupyLibrary  # noqa: E402
 
 
 def version() -> str:

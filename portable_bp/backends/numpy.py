@@ -12,8 +12,8 @@ from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
-from portable_bp.backends.recorded.loop import RecordedLoop
-from portable_bp.backends.recorded.numpy_library import NumpyLibrary
+from portable_bp.backends.graph.loop import RecordedLoop
+from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
 
 def version() -> str:

@@ -12,14 +12,14 @@ from portable_bp.backends.contract import BackendUnavailableError, Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
-from portable_bp.backends.recorded.loop import RecordedLoop
+from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.common.lookup import require
 
 torch = require("torch", "torch")
 
 import array_api_compat.torch as xp  # noqa: E402  torch is not an array API namespace
 
-from portable_bp.backends.recorded.torch_library import TorchLibrary  # noqa: E402  it imports torch itself
+from portable_bp.backends.graph.printers.torch import TorchLibrary  # noqa: E402  it imports torch itself
 
 
 def version() -> str:

@@ -13,7 +13,7 @@ from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.algorithm.propagation import forward, propagate
-from portable_bp.backends.recorded.loop import MIN_STEPS
+from portable_bp.backends.graph.loop import MIN_STEPS
 from scripts.benchmarking.cases import Case, CaseData
 from scripts.benchmarking.contestants import Contestant, Floor, Ours
 from scripts.benchmarking.contestants.contestant import shuffled_rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends.recorded import executable
+from portable_bp.backends.graph.printers import calls as executable
 from tests.support.pretended_cupy import pretending
 
 

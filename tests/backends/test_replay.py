@@ -1,6 +1,7 @@
 """The recorded loop of NumPy and PyTorch gives what calling the function gives, and calls it where replay would not."""
 
 import contextlib
+import functools
 import itertools
 
 import hypothesis
@@ -16,11 +17,11 @@ from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.cache import _build_cached
 from portable_bp.backends.loops import plain_loop
-from portable_bp.backends.recorded import executable
-from portable_bp.backends.recorded import loop as recorded_loop
-from portable_bp.backends.recorded.numpy_library import NumpyLibrary
-from portable_bp.backends.recorded.program import Program
-from portable_bp.backends.recorded.recording import Recording
+from portable_bp.backends.graph.printers import calls as executable
+from portable_bp.backends.graph import loop as recorded_loop
+from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.schedule import Policy, Schedule
+from portable_bp.backends.graph.trace import record
 from portable_bp.common.trees import leaves
 from tests.support.kernels_in_python import FusedOnTheHost
 from tests.support.networks import bits, parameters
@@ -130,12 +131,12 @@ def test_every_optimizer_is_replayed(replayed, optimizer, dtype):
     activation=st.sampled_from(["sigmoid", "relu", "elu", "softmax"]),
     bias=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
-    block=st.sampled_from([7, 64, NumpyLibrary.block_size]),
+    block=st.sampled_from([7, 64, NumpyLibrary.policy.block_size]),
 )
 def test_networks_of_any_size_are_replayed_in_blocks_of_any_size(replayed, sizes, optimizer, activation, bias, dropout, block):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NumpyLibrary, "block_size", block)
+        patch.setattr(NumpyLibrary, "policy", Policy(block_size=block))
         assert_replays_as_called(replayed, sizes, fit, activation=activation, bias=bias)
 
 
@@ -379,7 +380,7 @@ def draw_program(generator, carry, constants, item):
 
 
 @hypothesis.settings(max_examples=600)
-@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.block_size, None]))
+@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, None]))
 def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, block):
     """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)
@@ -390,15 +391,15 @@ def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, block):
     program = draw_program(generator, carry, constants, [array[0, ...] for array in items])
     given = [array.copy() for array in (*carry, *constants, *items)]
     expected = plain_loop(program)(constants)(carry, items, 5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NumpyLibrary, "block_size", block)
-        library = FusedOnTheHost() if block is None else NumpyLibrary()
-        try:
-            recording = Recording(library, program, carry, constants, tuple(array[0, ...] for array in items))
-        except TypeError as error:
-            hypothesis.assume("in the place of another" not in str(error))
-            raise
-        replayed = executable.Executable(Program(recording, library), constants).run(carry, items, range(5))
+    library = FusedOnTheHost() if block is None else NumpyLibrary()
+    try:
+        graph = record(library, program, carry, constants, tuple(array[0, ...] for array in items))
+    except TypeError as error:
+        hypothesis.assume("in the place of another" not in str(error))
+        raise
+    graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, graph)
+    schedule = Schedule(graph, library.policy if block is None else Policy(block_size=block))
+    replayed = executable.Executable(schedule, library, constants).run(carry, items, range(5))
     for mine, theirs in zip(replayed, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     for array, copy in zip((*carry, *constants, *items), given, strict=True):

@@ -4,10 +4,13 @@ import functools
 
 import numpy as np
 
-from portable_bp.backends.recorded.kernels import C_TYPES, FLOAT_FUNCTIONS, FusedLibrary
+from portable_bp.backends.graph.ir import FLOATING, PREDICATES
+from portable_bp.backends.graph.kernels import C_TYPES
+from portable_bp.backends.graph.printers.gpu import FusedLibrary
 
 IN_PYTHON = {
-    **{name: getattr(np, name) for name in (*FLOAT_FUNCTIONS, "maximum", "minimum", "absolute", "sign", "where")},
+    **{name: getattr(np, {"atan": "arctan"}.get(name, name)) for name in (FLOATING | PREDICATES) - {"pow"}},
+    **{name: getattr(np, name) for name in ("maximum", "minimum", "absolute", "sign", "where")},
     **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
     "pow": np.power,
 }
@@ -16,7 +19,7 @@ IN_PYTHON = {
 class FusedOnTheHost(FusedLibrary):
     """Replays recorded steps in main memory with the same fused kernels as on a GPU."""
 
-    xp = np
+    library = np
 
     def compile_kernel(self, kernel):
         return functools.partial(run_kernel, kernel)

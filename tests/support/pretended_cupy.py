@@ -444,7 +444,7 @@ def pretended_modules(devices=2):
 
 
 # Modules that keep a reference to the CuPy that they imported.
-BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.recorded.cupy_library")
+BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.backends.graph.printers.cuda")
 
 
 def clear_caches():

@@ -59,7 +59,7 @@ class FloorOnGpu(Floor):
 
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
-        from portable_bp.backends.recorded.cupy_library import Gemm
+        from portable_bp.backends.graph.printers.cuda import Gemm
 
         self.calls = [Gemm(*arrays, case.precision) for arrays in self.products]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.backends.recorded.executable import Executable
+from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.common.trees import leaves, map_leaves
 
 SAMPLE_SIZE = 2**16  # numbers of an array that are compared

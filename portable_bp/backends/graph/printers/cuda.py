@@ -1,4 +1,4 @@
-"""Replay on CuPy: fused kernels, matrix products by cuBLAS, and the whole step as one CUDA graph where possible.
+"""CuPy: fused kernels, matrix products by cuBLAS, and the whole step as one CUDA graph where possible.
 
 CuPy refuses to call cuBLAS during stream capture (its issue 6290). The bindings of nvmath-python do not, so a step becomes one
 launch where they are installed.
@@ -13,13 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.recorded.kernels import C_TYPES, PREAMBLE, FusedLibrary, Kernel
-from portable_bp.backends.recorded.recording import Call, Library
+from portable_bp.backends.graph.kernels import C_TYPES, Kernel
+from portable_bp.backends.graph.printers.calls import Call
+from portable_bp.backends.graph.printers.gpu import FusedLibrary
 from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
 
 WORKSPACE_SIZE = 2**25  # bytes; what cuBLAS recommends for Hopper
+PREAMBLE = """
+template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
+template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
+template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
+template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
+template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
+""" + "".join(
+    f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
+    for dtype, c_type in C_TYPES.items()
+)
 
 _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that it has computed before
 
@@ -27,14 +38,14 @@ _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that i
 class CupyLibrary(FusedLibrary):
     """CuPy, for replay; precision is "tf32" or "mixed" for matrix products, or that of the dtype."""
 
-    xp = cupy
+    library = cupy
     captures = True
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
 
     @property
-    def exact(self) -> Library:
+    def exact(self) -> CupyLibrary:
         """The library with matrix products in full precision."""
         return CupyLibrary("float32") if self.precision in ("tf32", "mixed") else self
 

@@ -1,0 +1,214 @@
+"""A loop that records a step and replays it, if that pays off and a replayed step matches a called one."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portable_bp.backends.graph.ir import Graph
+from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.backends.graph.trace import record
+from portable_bp.backends.graph.trial import Trial
+from portable_bp.common import trees
+
+MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
+MAX_PREPARED = 64  # schedules kept by a loop; limits memory in a process that sees a new number of samples every time
+MAX_IDLE = 2**22  # numbers in the buffers of an executable that is kept for the next run
+
+_log = logging.getLogger(__name__)
+
+
+def _is_shown() -> bool:
+    """Return whether the user asked to see what is recorded."""
+    return os.environ.get("PORTABLE_BP_DEBUG") == "graph"
+
+
+def _tell(message: str, error: bool = False) -> None:
+    """Say why a step is called and not replayed, which otherwise shows only in the time it takes."""
+    _log.debug(message, exc_info=error)
+    if _is_shown():
+        print(f"{message}: {sys.exc_info()[1]}" if error else message, file=sys.stderr)
+
+
+class Prepared(NamedTuple):
+    """A step whose replay matched a called one.
+
+    Attributes
+    ----------
+    signature : object
+        What was recorded.
+    schedule : Schedule
+        How it runs.
+    idle : list of Executable
+        Those that nobody uses now.
+    """
+
+    signature: Any
+    schedule: Schedule
+    idle: list[Executable]
+
+
+class RecordedLoop:
+    """A loop like ``plain_loop`` that records the function if enough steps are expected, and replays it from the first one.
+
+    Replay is used only if one replayed step matches a called one. A function that cannot be recorded, because it reads an
+    array's numbers, or that changes from step to step with state of its own, is called every time.
+
+    Each call of the loop records the function again, and reuses what was prepared only if the same was recorded: a setting that
+    changes later takes effect in the next call. Pieces of this package do not change, and are recorded once. Whether steps are
+    called or replayed depends on the function and the number of steps, not on what ran before, so the same training gives the
+    same bits.
+    """
+
+    def __init__(
+        self,
+        library: Any,
+        to_numpy: Callable[[Any], np.ndarray],
+        function: Callable[[Any, Any, Any], Any],
+        context: Callable[[], Any] = contextlib.nullcontext,
+    ) -> None:
+        self.library = library
+        self.to_numpy = to_numpy
+        self.function = function
+        self.context = context  # entered for every run
+        self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
+        self.prepared: dict[Any, Prepared] = {}  # by the shapes and dtypes of what a step takes
+
+    def __call__(self, constants: Any) -> Callable[..., Any]:
+        """Return ``run(carry, items, steps, expected=1)``."""
+        return _Runner(self, constants).run
+
+
+class _Runner:
+    """A recorded loop with its constants, and an executable for each shape of its carry and items."""
+
+    def __init__(self, loop: RecordedLoop, constants: Any) -> None:
+        self.loop = loop
+        self.library = loop.library
+        self.constants = constants
+        self.executables: dict[Any, Executable | None] = {}  # None: the step is called
+
+    def __del__(self) -> None:
+        """Leave small executables to the next run of the loop."""
+        for key, executable in self.executables.items():
+            prepared = self.loop.prepared.get(key)
+            if prepared and executable and executable.schedule is prepared.schedule and self.library.rebinds:
+                if not prepared.idle and executable.buffers.size <= MAX_IDLE:
+                    executable.release()
+                    prepared.idle.append(executable)
+
+    def run(self, carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
+        """Return the carry after all items; ``expected`` is how many are to come in all runs."""
+        item, start = trees.item(items, 0), 0
+        key = _shape_key((carry, self.constants, item))
+        with self.loop.context():
+            if key not in self.executables and max(steps, expected) >= MIN_STEPS:
+                self.executables[key] = self._reuse(key, carry, item) if key in self.loop.prepared else None
+                if self.executables[key] is None:
+                    # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
+                    first = self.loop.function(carry, self.constants, item)
+                    self.executables[key] = self._prepare(key, first, item)
+                    if self.executables[key] is None:
+                        carry, start = first, 1
+            if executable := self.executables.get(key):
+                return executable.run(carry, items, range(steps))
+            for number in range(start, steps):
+                carry = self.loop.function(carry, self.constants, trees.item(items, number))
+        return carry
+
+    def _reuse(self, key: Any, carry: Any, item: Any) -> Executable | None:
+        """Return an executable of what was prepared, if the function still does the same."""
+        prepared = self.loop.prepared[key]
+        if not self.loop.is_fixed:
+            recorded = self._record(self.loop.function, carry, item)
+            if recorded is None or recorded.signature != prepared.signature:
+                del self.loop.prepared[key]
+                return None
+        if prepared.idle:
+            executable = prepared.idle.pop()
+            executable.bind(self.constants)
+        else:
+            executable = self.library.executable(prepared.schedule, self.constants)
+            executable.calls = self.library.capture(executable.calls)
+        return executable
+
+    def _prepare(self, key: Any, carry: Any, item: Any) -> Executable | None:
+        """Record the step, and return an executable if it changes the carry as a called step does."""
+        trial = Trial(carry, item, self.loop.to_numpy)
+        try:
+            function = copy.deepcopy(self.loop.function)  # the trial must not change the function's own state
+            called = function(carry, self.constants, item)
+            recorded = self._record(function, carry, item)
+            if recorded is None or _shape_key(carry) != _shape_key(called):
+                return None
+            graph = functools.reduce(lambda graph, improve: improve(graph), self.library.passes, recorded)
+            schedule = Schedule(graph, self.library.policy)
+            if _is_shown():
+                print(f"recorded:\n{recorded}\nruns as:\n{schedule}", file=sys.stderr)
+            # Reduced precision would hide errors: products in full precision are compared.
+            exact = self.library.exact.executable(schedule, self.constants)
+            if not trial.matches(trial.replay(exact), called):
+                _tell("a replayed step does not match a called one")
+                return None
+            same = self.library.exact is self.library
+            executable = exact if same else self.library.executable(schedule, self.constants)
+        except Exception:  # such as a shape that depends on numbers; the function is called instead
+            _tell("a step cannot be replayed", error=True)
+            return None
+        if self.library.captures:
+            self._capture(executable, trial)
+        if len(self.loop.prepared) == MAX_PREPARED:
+            self.loop.prepared.clear()
+        self.loop.prepared[key] = Prepared(recorded.signature, schedule, [])
+        return executable
+
+    def _capture(self, executable: Executable, trial: Trial) -> None:
+        """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
+        expected = trial.replay(executable)
+        calls, executable.calls = executable.calls, self.library.capture(executable.calls)
+        try:
+            matches = executable.calls is calls or trial.matches(trial.replay(executable), expected)
+        except Exception:
+            _tell("captured calls fail", error=True)
+            matches = False
+        if not matches:
+            _tell("captured calls do not match the same calls one by one")
+            executable.calls = calls
+
+    def _record(self, function: Callable[..., Any], carry: Any, item: Any) -> Graph | None:
+        if not all(map(self.library.is_array, trees.leaves(carry))):
+            _tell("a step is called, since its state holds something else than arrays")
+            return None
+        try:
+            # On a copy, so that the function's own state is not changed.
+            return record(self.library, copy.deepcopy(function), carry, self.constants, item)
+        except Exception:  # if the function itself is wrong, calling it shows the error
+            _tell("a step cannot be recorded", error=True)
+            return None
+
+
+def _is_fixed(pieces: Any) -> bool:
+    """Return whether pieces are this package's own, down to numbers, so that they always do the same."""
+    if isinstance(pieces, tuple) and all(map(_is_fixed, pieces)):
+        return True
+    if isinstance(pieces, bool | int | float | str | type(None)):
+        return True
+    own = dataclasses.is_dataclass(pieces) and type(pieces).__module__.startswith("portable_bp.")
+    return own and all(_is_fixed(getattr(pieces, field.name)) for field in dataclasses.fields(pieces))
+
+
+def _shape_key(tree: Any) -> Any:
+    """Return what must be equal for a schedule to be reused: how arrays are nested, their shapes and dtypes."""
+    if isinstance(tree, tuple | list):
+        return type(tree), *map(_shape_key, tree)
+    return (tuple(tree.shape), tree.dtype) if hasattr(tree, "shape") else type(tree)

@@ -1,0 +1,75 @@
+"""Passes: functions that return a graph that does the same as another one, in less time.
+
+A pass is a rule, which gives for a node the one to take its place, applied to all nodes in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from portable_bp.backends.graph.ir import Graph, Node, constant, rewritten
+
+Pass: TypeAlias = Callable[[Graph], Graph]
+
+LARGE = 32768  # numbers from which one pass over an array takes longer than a call
+
+
+def scale_factors(graph: Graph) -> Graph:
+    """Scale a factor of a matrix product in place of the product, if the factor is smaller."""
+
+    def scaled(number: Node, node: Node) -> Node:
+        # Of a view, the array behind it is scaled, so that it stays a view.
+        if node.is_view:
+            return node.with_inputs((scaled(number, node.inputs[0]),))
+        return Node("multiply", (number, node), node.shape, node.dtype)
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        if node.operation == "multiply" and node.size > LARGE:
+            for number, product in (node.inputs, node.inputs[::-1]):
+                if number.shape == () and product.operation == "matmul" and uses[product] == 1:
+                    first, second = product.inputs
+                    if first.size < node.size:
+                        return product.with_inputs((scaled(number, first), second))
+        return node
+
+    return rewritten(graph, rule)
+
+
+def sums_as_products(graph: Graph) -> Graph:
+    """Compute a sum over an axis of a matrix, or over a vector, as a product with ones, which takes a third of the time."""
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        if node.operation != "sum" or not node.dtype.startswith("float") or len(node.attributes["axis"]) != 1:
+            return node
+        (array,), (axis,) = node.inputs, node.attributes["axis"]
+        if len(array.shape) > 2:
+            return node
+        ones = constant(np.ones(array.shape[axis], node.dtype))
+        return Node("matmul", (array, ones) if axis == len(array.shape) - 1 else (ones, array), node.shape, node.dtype)
+
+    return rewritten(graph, rule)
+
+
+def sums_into_products(graph: Graph) -> Graph:
+    """Add an array to a matrix product in the same call (``addmm``), and a scaled array in that of the sum (``add_scaled``)."""
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        if node.operation not in ("add", "subtract"):
+            return node
+        for other, part in [node.inputs, *([node.inputs[::-1]] if node.operation == "add" else [])]:
+            if uses[part] > 1 or part.is_given or part.shape != node.shape:
+                continue
+            if part.operation == "matmul" and node.operation == "add" and len(part.shape) == 2:
+                return Node("addmm", (other, *part.inputs), node.shape, node.dtype)
+            if part.operation == "multiply" and part.shape == other.shape:
+                for number, factor in (part.inputs, part.inputs[::-1]):
+                    if number.operation == "constant" and number.shape == ():
+                        value = number.attributes["value"].item()
+                        alpha = -value if node.operation == "subtract" else value
+                        return Node("add_scaled", (other, factor), node.shape, node.dtype, {"alpha": alpha})
+        return node
+
+    return rewritten(graph, rule)

@@ -1,0 +1,155 @@
+"""Run a scheduled graph as a list of a library's calls, bound to its buffers once and made for every step.
+
+This saves the time that Python spends between calls, and a new array for every result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks, reads_data
+from portable_bp.backends.graph.ir import Node
+from portable_bp.backends.graph.passes import Pass
+from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
+from portable_bp.backends.graph.trace import Place
+from portable_bp.common.trees import leaves, map_leaves
+
+# What is executed in a step: ``function(*operands)``.
+Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class CallPrinter:
+    """What an array library must have so that a graph can run as a list of its calls; see also ``trace.Library``."""
+
+    policy = Policy()
+    passes: Sequence[Pass] = ()
+    captures = False  # whether ``capture`` may combine calls
+    rebinds = True  # whether an executable can be used again with other data
+
+    @property
+    def exact(self) -> CallPrinter:
+        """The library with matrix products in full precision; by default itself."""
+        return self
+
+    def empty(self, shape: Sequence[int], dtype: str) -> Any:
+        """Return a new array."""
+        raise NotImplementedError
+
+    def as_array(self, node: Node) -> Any:
+        """Return the array of a constant."""
+        raise NotImplementedError
+
+    def transposed(self, array: Any, axes: Sequence[int]) -> Any:
+        """Return an array with its axes in another order."""
+        return array.transpose(axes)
+
+    def emit(self, instruction: Instruction) -> Call:
+        """Return the fastest call that does an operation and writes its result into an array."""
+        raise NotImplementedError
+
+    def emit_fused(self, instructions: list[Instruction]) -> Call:
+        """Return one call that does several elementwise operations."""
+        raise NotImplementedError
+
+    def assign(self, target: Any, source: Any) -> None:
+        """Copy an array's numbers into another array."""
+        target[...] = source
+
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return what runs a schedule."""
+        return Executable(schedule, self, data)
+
+    def capture(self, calls: list[Call]) -> list[Call]:
+        """Return fewer calls that do the same, or the given list itself."""
+        return calls
+
+    def view(self, node: Node, array: Any) -> Any:
+        """Return the view of an array that a node is."""
+        attributes = node.attributes
+        if node.operation == "permute_dims":
+            return self.transposed(array, attributes["axes"])
+        if node.operation == "getitem":
+            return array[attributes["key"]]
+        return array.reshape(node.shape) if node.operation == "reshape" else self.xp.broadcast_to(array, node.shape)
+
+    def emit_opaque(self, instruction: Instruction) -> Call:
+        """Return a call of a function that is no operation, and copies the result into its array."""
+        (node, operands, out), attributes = instruction, instruction.node.attributes
+        function, options = attributes["function"], attributes["options"]
+        given = map_leaves(lambda leaf: operands[leaf] if isinstance(leaf, Place) else leaf, attributes["operands"])
+
+        def assign() -> None:
+            self.assign(out, function(*given, **options))
+
+        return assign, ()
+
+
+class Executable:
+    """A schedule with its buffers allocated and its calls bound to them."""
+
+    def __init__(self, schedule: Schedule, library: CallPrinter, data: Any) -> None:
+        self.schedule, self.library = schedule, library
+        self.buffers = Buffers(schedule, library)
+        self._calls: list[list[Call]] = []
+        self.bind(data)
+
+    def bind(self, data: Any) -> None:
+        """Bind the calls that read the loop's data to them."""
+        self.buffers.bind(leaves(data))
+        known = self._calls or [None] * len(self.schedule.stages)
+        self._calls = [
+            list(self._emit(stage)) if calls is None or reads_data(stage, self.buffers) else calls
+            for stage, calls in zip(self.schedule.stages, known, strict=False)
+        ]
+        self.calls = [call for calls in self._calls for call in calls] + self._copies()
+
+    def release(self) -> None:
+        """Keep no reference to the data."""
+        self.buffers.release()
+        self.calls = []
+        for number, stage in enumerate(self.schedule.stages):
+            if reads_data(stage, self.buffers):
+                self._calls[number] = []
+
+    def run(self, carry: Any, items: Any, indices: range) -> Any:
+        """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
+        graph, array, library = self.schedule.graph, self.buffers.array, self.library
+        for node, given in zip(graph.carry, leaves(carry), strict=True):
+            library.assign(array(node), given)
+        self.run_steps([(array(node), given) for node, given in zip(graph.item, leaves(items), strict=True)], indices)
+        nodes = iter(graph.carry)
+
+        def copy(_: Any) -> Any:
+            node = next(nodes)
+            result = library.empty(node.shape, node.dtype)
+            library.assign(result, array(node))
+            return result
+
+        return map_leaves(copy, carry)
+
+    def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
+        """Make the calls of some steps, for each of which the items are copied into their arrays."""
+        assign, calls = self.library.assign, self.calls
+        for index in indices:
+            for array, given in items:
+                assign(array, given[index])
+            for function, operands in calls:
+                function(*operands)
+
+    def _copies(self) -> list[Call]:
+        """Return the calls that copy results which are not computed in place."""
+        pairs = zip(self.schedule.graph.carry, self.schedule.graph.results, strict=True)
+        return [
+            (self.library.assign, (self.buffers.array(old), self.buffers.array(result)))
+            for old, result in pairs
+            if not self.buffers.in_place(old, result)
+        ]
+
+    def _emit(self, stage: Stage) -> list[Call]:
+        """Return a stage's calls: one fused call, calls on block after block, or its only call."""
+        instructions = [self.buffers.instruction(group) for group in stage.groups]
+        if stage.elementwise and self.schedule.policy.fuses:
+            return [self.library.emit_fused(instructions)]
+        emit = [self.library.emit_opaque if each.node.operation == "opaque" else self.library.emit for each in instructions[:1]][0]
+        return [emit(each) for each in (blocks(instructions, self.schedule) if stage.elementwise else instructions)]

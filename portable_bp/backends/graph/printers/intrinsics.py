@@ -1,0 +1,46 @@
+"""What generated source may use: pointers to arrays, a matrix product of a BLAS at an address, and decorators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np  # noqa: F401  generated source uses it
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+inlined = _inline = njit(forceinline=True, no_cpython_wrapper=True, **OPTIONS)
+# A sum may be computed in another order, so that it is vectorized.
+summing = njit(forceinline=True, no_cpython_wrapper=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+def _pointer(dtype: Any) -> Any:
+    """Return a function that makes a pointer to numbers of a dtype from an address."""
+
+    @intrinsic
+    def pointer(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(types.CPointer(dtype)))
+
+        return types.CPointer(dtype)(types.int64), generate
+
+    return pointer
+
+
+pointer_float32, pointer_float64 = _pointer(types.float32), _pointer(types.float64)
+pointer_int32, pointer_int64, pointer_bool = _pointer(types.int32), _pointer(types.int64), _pointer(types.uint8)
+
+
+@intrinsic
+def gemm(context: Any, function: Any, order: Any, *arguments: Any) -> Any:
+    """Call the ``cblas_?gemm`` with 64-bit integers that is at an address."""
+    number, pointer = arguments[5], arguments[6]
+    signature = types.void(types.int64, *[types.int32] * 3, *[types.int64] * 3, number, pointer, types.int64, pointer, types.int64, number, pointer, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [context.get_value_type(each) for each in signature.args[1:]])
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -1,0 +1,114 @@
+"""Compile generated Python source with Numba, once for each user and kind of CPU, and load the machine code without Numba.
+
+A source defines ``run(steps, arrays, sizes, numbers)``: a count and three addresses. The machine code refers to nothing but
+these, so it is kept in a file as it is, named by a hash of all that it depends on. Loading it needs only llvmlite, which takes
+a hundredth of the time that Numba and a compilation take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VERSION = 1  # of what is in a file
+_loaded: list[Any] = []  # engines, which own the machine code
+
+
+def is_available() -> bool:
+    """Return whether Numba is installed and compiled steps are not turned off."""
+    return os.environ.get("PORTABLE_BP_COMPILE") != "0" and importlib.util.find_spec("numba") is not None
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled steps: of the user, as each system has it."""
+    if given := os.environ.get("PORTABLE_BP_CACHE"):
+        return Path(given)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "portable-bp"
+
+
+@functools.lru_cache(maxsize=64)
+def compiled(source: str) -> Callable[..., Any]:
+    """Return the compiled ``run`` of a source, from the cache if it is there."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    kind = f"{VERSION}\n{llvmlite.__version__}\n{llvm.get_process_triple()}\n{_cpu(llvm)}\n{source}"
+    path = cache_folder() / f"{hashlib.sha256(kind.encode()).hexdigest()}.o"
+    code = _read(path)
+    if code is None:
+        code = _compile(source, llvm)
+        _write(path, code)
+    return _load(code, llvm)
+
+
+def _cpu(llvm: Any) -> tuple[str, str]:
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def _target_machine(llvm: Any) -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = _cpu(llvm)
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=name, features=features, opt=3, reloc="pic", codemodel="jitdefault", jit=True)
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the machine code in a file; None if there is none, or it is damaged."""
+    with contextlib.suppress(OSError):
+        data = path.read_bytes()
+        if len(data) > 4 and zlib.crc32(data[4:]) == int.from_bytes(data[:4], "little"):
+            return data[4:]
+    return None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Write machine code to a file, whole or not at all; a folder that cannot be written costs only time."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(zlib.crc32(code).to_bytes(4, "little") + code)
+        os.replace(file.name, path)
+
+
+def _load(code: bytes, llvm: Any) -> Callable[..., Any]:
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(llvm))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _loaded.append(engine)
+    address = engine.get_function_address("run")
+    if not address:
+        raise RuntimeError("compiled code without its function")
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
+
+
+def _compile(source: str, llvm: Any) -> bytes:
+    """Return the machine code of a source."""
+    from numba import cfunc, int64, void
+
+    from portable_bp.backends.graph.printers import intrinsics
+
+    names = dict(vars(intrinsics))
+    exec(compile(source, "<a training step>", "exec"), names)
+    function = cfunc(void(int64, int64, int64, int64), nopython=True, **intrinsics.OPTIONS)(names["run"])
+    module = llvm.parse_assembly(function.inspect_llvm())
+    for each in module.functions:
+        if each.name == function.native_name:
+            each.name = "run"
+    return _target_machine(llvm).emit_object(module)

@@ -1,0 +1,213 @@
+"""Which operations of a graph run together, and in which order.
+
+- Elementwise operations on arrays of one shape form a stage. A printer that fuses makes it one kernel or loop; another runs a
+  stage of large arrays block by block, all operations on one block before the next, so that what is between stays in the cache.
+- The same elementwise operations for several arrays, as an optimizer makes for every weight and bias, become one: such arrays
+  form a group, stored contiguously in one flat buffer.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple, TypeAlias
+
+from portable_bp.backends.graph.ir import Graph, Node
+
+# Nodes stored contiguously in one flat buffer, in order; most nodes are a group of their own, in a buffer of their shape.
+Group: TypeAlias = tuple[Node, ...]
+
+
+class Policy(NamedTuple):
+    """What a printer can run together.
+
+    Attributes
+    ----------
+    block_size : float
+        How many numbers elementwise operations process at a time; inf for whole arrays.
+    fuses : bool
+        Whether several elementwise operations become one kernel or loop, which keeps what is between in registers.
+    max_fused : float
+        The most operations of one kernel.
+    """
+
+    block_size: float = math.inf
+    fuses: bool = False
+    max_fused: float = math.inf
+
+
+class Stage(NamedTuple):
+    """Operations that run together, by the groups that they compute: one group, or several elementwise ones of one shape."""
+
+    groups: list[Group]
+    elementwise: bool  # such a stage runs in blocks, or as one kernel
+
+
+class Schedule:
+    """A graph with its operations arranged in stages, and its nodes in groups."""
+
+    def __init__(self, graph: Graph, policy: Policy) -> None:
+        self.graph = graph
+        self.policy = policy
+        self._groups: dict[Node, Group] = {}
+        try:
+            self._group_results()
+            self.stages = self._arrange()
+        except _GroupingError:
+            self._groups.clear()
+            self.stages = self._arrange()
+
+    def __str__(self) -> str:
+        """Return the graph's lines, stage by stage."""
+        lines = dict(zip(self.graph.nodes, str(self.graph).splitlines()[-len(self.graph.nodes) - 1 :], strict=False))
+        texts = []
+        for stage in self.stages:
+            kind = "one loop or kernel" if stage.elementwise else "one call"
+            texts += [f"{kind}:", *(f"    {' | '.join(lines[node] for node in group)}" for group in stage.groups)]
+        return "\n".join(texts)
+
+    def group_of(self, node: Node) -> Group:
+        """Return the group of a node that is not a view."""
+        return self._groups.get(node, (node,))
+
+    def reads_same_index(self, operand: Node, node: Node) -> bool:
+        """Return whether each number of a result needs only the operand's number at the same index."""
+        # A result of one number is not computed in place: checking for overlap takes NumPy longer than writing elsewhere.
+        overwrites = node.shape != () or self.policy.fuses
+        is_own = not operand.is_view and operand.operation != "constant"
+        return node.is_elementwise and is_own and operand.shape == node.shape and overwrites
+
+    def block_rows(self, shape: tuple[int, ...]) -> int:
+        """Return the number of leading rows of an array that form a block."""
+        return max(1, int(self.policy.block_size // math.prod(shape[1:])))
+
+    @functools.cached_property
+    def last_uses(self) -> dict[Group, tuple[float, float]]:
+        """The stage, and the position in it, after which each group is no longer needed."""
+        last: dict[Group, tuple[float, float]] = {}
+        for number, stage in enumerate(self.stages):
+            for position, group in enumerate(stage.groups):
+                for node in group:
+                    for source in node.inputs:
+                        # What is read at the same index may be overwritten; anything else is read until the stage ends.
+                        use = (number, position if self.reads_same_index(source, node) else math.inf)
+                        used = self.group_of(source.root)
+                        last[used] = max(last.get(used, use), use)
+        return last | {self.group_of(result.root): (math.inf, math.inf) for result in self.graph.results}
+
+    def _arrange(self) -> list[Stage]:
+        """Return the stages: each group is appended to the first elementwise stage that can take it, or to a new one."""
+        stages: list[Stage] = []
+        stage_of: dict[Node, int] = {}
+        remaining: dict[Group, int] = {}  # nodes of a group that come later in the graph
+        for node in self.graph.nodes:
+            if node.is_view:
+                continue
+            group = self.group_of(node) if self._is_one(self.group_of(node)) else (node,)
+            remaining[group] = remaining.get(group, len(group)) - 1
+            if remaining[group]:
+                continue
+            ready, index, elementwise = self._first_ready(group, stages, stage_of), len(stages), self._joins_stage(node)
+            if elementwise:
+                first = max(ready, self._start_of_last_run(stages))
+                index = next((number for number in range(first, index) if self._accepts(stages[number], group)), index)
+            if index == len(stages):
+                stages.append(Stage([], elementwise))
+            stages[index].groups.append(group)
+            stage_of.update((member, index) for member in group)
+        return stages
+
+    def _first_ready(self, group: Group, stages: list[Stage], stage_of: dict[Node, int]) -> int:
+        """Return the first stage where all inputs are available; one read at the same index may be computed in that stage."""
+        ready = 0
+        for node in group:
+            for source in node.inputs:
+                if not source.root.is_given and source.root not in stage_of:
+                    raise _GroupingError
+                computed = stage_of.get(source.root, -1)
+                joins = computed >= 0 and self._joins_stage(node) and self.reads_same_index(source, node)
+                ready = max(ready, computed if joins and self._accepts(stages[computed], group) else computed + 1)
+        return ready
+
+    def _start_of_last_run(self, stages: list[Stage]) -> int:
+        """Return the start of the elementwise stages at the end.
+
+        A fused operation joins only these: in an earlier stage, a result that is used later would go through memory.
+        """
+        if not self.policy.fuses:
+            return 0
+        return next((index + 1 for index in reversed(range(len(stages))) if not stages[index].elementwise), 0)
+
+    def _joins_stage(self, node: Node) -> bool:
+        """Return whether an operation runs in an elementwise stage."""
+        is_large = node.size > self.policy.block_size and node.shape[0] > 1
+        return node.is_elementwise and (self.policy.fuses or is_large)
+
+    def _accepts(self, stage: Stage, group: Group) -> bool:
+        """Return whether a stage can take the operation that computes a group."""
+        same_shape = stage.elementwise and buffer_shape(stage.groups[0]) == buffer_shape(group)
+        return same_shape and len(stage.groups) < self.policy.max_fused
+
+    def _is_one(self, group: Group) -> bool:
+        return len(group) > 1 and all(self._can_group(node) for node in group)
+
+    def _can_group(self, node: Node) -> bool:
+        """Return whether an operation can be one with others: each operand is read at the same index, or is one number."""
+        runs_in_blocks = self._joins_stage(node) and not self.policy.fuses
+        operands = node.inputs if node.is_elementwise and not runs_in_blocks else ()
+        return bool(operands) and all(each.shape == () or self.reads_same_index(each, node) for each in operands)
+
+    def _group_results(self) -> None:
+        """Group the results that are computed alike, what they are computed from, and the carry that they replace."""
+        for results in self._similar_results():
+            self._group(results)
+        carry_of = dict(zip(self.graph.results, self.graph.carry, strict=True))
+        for group in [self._groups[result] for result in self.graph.results if result in self._groups]:
+            carry = tuple(carry_of[node] for node in group if node in carry_of)
+            if any(self._groups.get(node, carry) != carry for node in carry):
+                raise _GroupingError
+            self._groups.update((node, carry) for node in carry if len(carry) > 1)
+
+    def _similar_results(self) -> list[Group]:
+        """Return groups of results that the same elementwise operations compute."""
+        numbers: dict[object, int] = {}
+        patterns: dict[Node, int] = {}
+
+        def pattern(node: Node) -> int:
+            """Return a number that is the same for nodes that are computed alike."""
+            if node not in patterns:
+                how: object = "given"
+                if self._can_group(node):
+                    keys = (pattern(each) if self.reads_same_index(each, node) else id(each) for each in node.inputs)
+                    how = node.operation, repr(node.attributes), *keys
+                patterns[node] = numbers.setdefault((how, node.dtype), len(numbers))
+            return patterns[node]
+
+        similar: dict[int, list[Node]] = {}
+        for result in self.graph.results:
+            if self._can_group(result) and result.shape:
+                similar.setdefault(pattern(result), []).append(result)
+        return [tuple(results) for results in similar.values() if len(results) > 1]
+
+    def _group(self, group: Group) -> None:
+        """Group nodes and, operand by operand, what they read at the same index."""
+        if all(self._groups.get(node) == group for node in group):
+            return
+        inputs = {*self.graph.data, *self.graph.item}
+        taken = any(node in self._groups or node in inputs or node.is_view for node in group)
+        if taken or len(set(group)) < len(group):
+            raise _GroupingError
+        self._groups.update((node, group) for node in group)
+        if self._is_one(group):
+            for operands in zip(*(node.inputs for node in group), strict=True):
+                if self.reads_same_index(operands[0], group[0]):
+                    self._group(operands)
+
+
+def buffer_shape(group: Group) -> tuple[int, ...]:
+    """Return the shape of a group's buffer: of a single node its own, of several a vector."""
+    return group[0].shape if len(group) == 1 else (sum(node.size for node in group),)
+
+
+class _GroupingError(Exception):
+    """Nodes cannot be grouped: one would be in two groups, or be needed before its group is computed."""
