@@ -13,6 +13,7 @@ from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
 from portable_bp.backends.graph.loop import RecordedLoop
+from portable_bp.backends.graph.printers.numba import CompiledLibrary
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
 
@@ -51,7 +52,7 @@ class NumpyBackend(BaseBackend):
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and replays them."""
-        return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"))
+        return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"), CompiledLibrary())
 
     def synchronize(self) -> None:
         """Return immediately: a NumPy call returns when it is done."""

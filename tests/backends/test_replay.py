@@ -23,7 +23,9 @@ from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.backends.graph.trace import record
 from portable_bp.common.trees import leaves
+from portable_bp.backends.graph.printers import numba as numba_printer
 from tests.support.kernels_in_python import FusedOnTheHost
+from tests.support.source_in_python import interpreted
 from tests.support.networks import bits, parameters
 from tests.support.targets import TARGETS, arranged, usable
 
@@ -380,8 +382,8 @@ def draw_program(generator, carry, constants, item):
 
 
 @hypothesis.settings(max_examples=600)
-@hypothesis.given(seed=st.integers(0, 2**32), block=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, None]))
-def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, block):
+@hypothesis.given(seed=st.integers(0, 2**32), printer=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, "kernels", "source"]))
+def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, printer):
     """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)
     shapes = [(), (1,), (2,), (3,), (2, 3), (3, 3), (3, 1), (3, 2)]
@@ -391,15 +393,22 @@ def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, block):
     program = draw_program(generator, carry, constants, [array[0, ...] for array in items])
     given = [array.copy() for array in (*carry, *constants, *items)]
     expected = plain_loop(program)(constants)(carry, items, 5)
-    library = FusedOnTheHost() if block is None else NumpyLibrary()
+    library = {"kernels": FusedOnTheHost, "source": numba_printer.CompiledLibrary}.get(printer, NumpyLibrary)()
     try:
         graph = record(library, program, carry, constants, tuple(array[0, ...] for array in items))
     except TypeError as error:
         hypothesis.assume("in the place of another" not in str(error))
         raise
     graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, graph)
-    schedule = Schedule(graph, library.policy if block is None else Policy(block_size=block))
-    replayed = executable.Executable(schedule, library, constants).run(carry, items, range(5))
+    schedule = Schedule(graph, library.policy if isinstance(printer, str) else Policy(block_size=printer))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba_printer, "compiled", interpreted)
+        try:
+            runs = library.executable(schedule, constants)
+        except TypeError as error:
+            hypothesis.assume("not compiled" not in str(error))
+            raise
+        replayed = runs.run(carry, items, range(5))
     for mine, theirs in zip(replayed, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
     for array, copy in zip((*carry, *constants, *items), given, strict=True):

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import functools
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -76,13 +77,15 @@ class RecordedLoop:
         to_numpy: Callable[[Any], np.ndarray],
         function: Callable[[Any, Any, Any], Any],
         context: Callable[[], Any] = contextlib.nullcontext,
+        compiled: Any = None,
     ) -> None:
         self.library = library
+        self.compiled = compiled  # the library for many steps
         self.to_numpy = to_numpy
         self.function = function
         self.context = context  # entered for every run
         self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
-        self.prepared: dict[Any, Prepared] = {}  # by the shapes and dtypes of what a step takes
+        self.prepared: dict[Any, Prepared] = {}  # by the library, and the shapes and dtypes of what a step takes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
         """Return ``run(carry, items, steps, expected=1)``."""
@@ -94,16 +97,15 @@ class _Runner:
 
     def __init__(self, loop: RecordedLoop, constants: Any) -> None:
         self.loop = loop
-        self.library = loop.library
         self.constants = constants
         self.executables: dict[Any, Executable | None] = {}  # None: the step is called
 
     def __del__(self) -> None:
-        """Leave small executables to the next run of the loop."""
+        """Leave a small executable to the next run of the loop."""
         for key, executable in self.executables.items():
-            prepared = self.loop.prepared.get(key)
-            if prepared and executable and executable.schedule is prepared.schedule and self.library.rebinds:
-                if not prepared.idle and executable.buffers.size <= MAX_IDLE:
+            prepared = executable and self.loop.prepared.get((executable.library, key))
+            if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
+                if executable.buffers.size <= MAX_IDLE:
                     executable.release()
                     prepared.idle.append(executable)
 
@@ -113,36 +115,48 @@ class _Runner:
         key = _shape_key((carry, self.constants, item))
         with self.loop.context():
             if key not in self.executables and max(steps, expected) >= MIN_STEPS:
-                self.executables[key] = self._reuse(key, carry, item) if key in self.loop.prepared else None
-                if self.executables[key] is None:
-                    # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
-                    first = self.loop.function(carry, self.constants, item)
-                    self.executables[key] = self._prepare(key, first, item)
-                    if self.executables[key] is None:
-                        carry, start = first, 1
+                first: list[Any] = []  # the carry after the first step, if it had to be called
+                self.executables[key] = self._executable(key, carry, item, max(steps, expected), first)
+                if self.executables[key] is None and first:
+                    carry, start = first[0], 1
             if executable := self.executables.get(key):
                 return executable.run(carry, items, range(steps))
             for number in range(start, steps):
                 carry = self.loop.function(carry, self.constants, trees.item(items, number))
         return carry
 
-    def _reuse(self, key: Any, carry: Any, item: Any) -> Executable | None:
+    def _executable(self, key: Any, carry: Any, item: Any, steps: float, first: list[Any]) -> Executable | None:
+        """Return an executable of the fastest library that does what calls do."""
+        numbers = sum(math.prod(array.shape) for array in trees.leaves(carry) if hasattr(array, "shape"))
+        fast = self.loop.compiled
+        for library in [*([fast] if fast and fast.pays(steps, numbers) else []), self.loop.library]:
+            if (library, key) in self.loop.prepared:
+                if executable := self._reuse(library, key, carry, item):
+                    return executable
+            if not first:
+                # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
+                first.append(self.loop.function(carry, self.constants, item))
+            if executable := self._prepare(library, key, first[0], item):
+                return executable
+        return None
+
+    def _reuse(self, library: Any, key: Any, carry: Any, item: Any) -> Executable | None:
         """Return an executable of what was prepared, if the function still does the same."""
-        prepared = self.loop.prepared[key]
+        prepared = self.loop.prepared[library, key]
         if not self.loop.is_fixed:
             recorded = self._record(self.loop.function, carry, item)
             if recorded is None or recorded.signature != prepared.signature:
-                del self.loop.prepared[key]
+                del self.loop.prepared[library, key]
                 return None
         if prepared.idle:
             executable = prepared.idle.pop()
             executable.bind(self.constants)
         else:
-            executable = self.library.executable(prepared.schedule, self.constants)
-            executable.calls = self.library.capture(executable.calls)
+            executable = library.executable(prepared.schedule, self.constants)
+            executable.calls = library.capture(executable.calls)
         return executable
 
-    def _prepare(self, key: Any, carry: Any, item: Any) -> Executable | None:
+    def _prepare(self, library: Any, key: Any, carry: Any, item: Any) -> Executable | None:
         """Record the step, and return an executable if it changes the carry as a called step does."""
         trial = Trial(carry, item, self.loop.to_numpy)
         try:
@@ -151,31 +165,30 @@ class _Runner:
             recorded = self._record(function, carry, item)
             if recorded is None or _shape_key(carry) != _shape_key(called):
                 return None
-            graph = functools.reduce(lambda graph, improve: improve(graph), self.library.passes, recorded)
-            schedule = Schedule(graph, self.library.policy)
+            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded)
+            schedule = Schedule(graph, library.policy)
             if _is_shown():
                 print(f"recorded:\n{recorded}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.
-            exact = self.library.exact.executable(schedule, self.constants)
+            exact = library.exact.executable(schedule, self.constants)
             if not trial.matches(trial.replay(exact), called):
                 _tell("a replayed step does not match a called one")
                 return None
-            same = self.library.exact is self.library
-            executable = exact if same else self.library.executable(schedule, self.constants)
+            executable = exact if library.exact is library else library.executable(schedule, self.constants)
         except Exception:  # such as a shape that depends on numbers; the function is called instead
             _tell("a step cannot be replayed", error=True)
             return None
-        if self.library.captures:
+        if library.captures:
             self._capture(executable, trial)
         if len(self.loop.prepared) == MAX_PREPARED:
             self.loop.prepared.clear()
-        self.loop.prepared[key] = Prepared(recorded.signature, schedule, [])
+        self.loop.prepared[library, key] = Prepared(recorded.signature, schedule, [])
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
         """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
         expected = trial.replay(executable)
-        calls, executable.calls = executable.calls, self.library.capture(executable.calls)
+        calls, executable.calls = executable.calls, executable.library.capture(executable.calls)
         try:
             matches = executable.calls is calls or trial.matches(trial.replay(executable), expected)
         except Exception:
@@ -186,12 +199,12 @@ class _Runner:
             executable.calls = calls
 
     def _record(self, function: Callable[..., Any], carry: Any, item: Any) -> Graph | None:
-        if not all(map(self.library.is_array, trees.leaves(carry))):
+        if not all(map(self.loop.library.is_array, trees.leaves(carry))):
             _tell("a step is called, since its state holds something else than arrays")
             return None
         try:
             # On a copy, so that the function's own state is not changed.
-            return record(self.library, copy.deepcopy(function), carry, self.constants, item)
+            return record(self.loop.library, copy.deepcopy(function), carry, self.constants, item)
         except Exception:  # if the function itself is wrong, calling it shows the error
             _tell("a step cannot be recorded", error=True)
             return None

@@ -91,6 +91,7 @@ class Executable:
     def __init__(self, schedule: Schedule, library: CallPrinter, data: Any) -> None:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
+        self.calls: list[Call] = []
         self._calls: list[list[Call]] = []
         self.bind(data)
 

@@ -10,9 +10,10 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-inlined = _inline = njit(forceinline=True, no_cpython_wrapper=True, **OPTIONS)
+inlined = _inline = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+plain = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 # A sum may be computed in another order, so that it is vectorized.
-summing = njit(forceinline=True, no_cpython_wrapper=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+summing = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
 def _pointer(dtype: Any) -> Any:
@@ -33,10 +34,13 @@ pointer_int32, pointer_int64, pointer_bool = _pointer(types.int32), _pointer(typ
 
 
 @intrinsic
-def gemm(context: Any, function: Any, order: Any, *arguments: Any) -> Any:
+def gemm(
+    context: Any, address: Any, order: Any, turn_a: Any, turn_b: Any, rows: Any, columns: Any, shared: Any,
+    alpha: Any, a: Any, lda: Any, b: Any, ldb: Any, beta: Any, out: Any, ldc: Any,
+) -> Any:  # fmt: skip
     """Call the ``cblas_?gemm`` with 64-bit integers that is at an address."""
-    number, pointer = arguments[5], arguments[6]
-    signature = types.void(types.int64, *[types.int32] * 3, *[types.int64] * 3, number, pointer, types.int64, pointer, types.int64, number, pointer, types.int64)
+    enums, sizes = [types.int32] * 3, [types.int64] * 3
+    signature = types.void(types.int64, *enums, *sizes, alpha, a, types.int64, b, types.int64, beta, out, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [context.get_value_type(each) for each in signature.args[1:]])

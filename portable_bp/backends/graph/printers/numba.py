@@ -14,22 +14,33 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.graph.buffers import Instruction
+from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers import vector_math
 from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
+from portable_bp.common.trees import leaves
 
 LOOPED = 16384  # multiplications up to which a product is faster as loops than by a BLAS
+# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, and what loading it takes.
+SAVED_CALLS, SAVED_NUMBER, LOADING = 12e-6, 0.5e-9, 0.03
 
 
 class CompiledLibrary(NumpyLibrary):
-    """NumPy, for recording and for replay by compiled code."""
+    """NumPy, for recording, and for replay by compiled code."""
 
     policy = Policy(fuses=True)
     passes = ()
+
+    def pays(self, steps: float, numbers: int) -> bool:
+        """Return whether compiled code saves more time than loading it takes, for steps that change that many numbers.
+
+        Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
+        what was compiled before.
+        """
+        return is_available() and steps * (SAVED_CALLS + numbers * SAVED_NUMBER) > LOADING
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""
@@ -39,43 +50,51 @@ class CompiledLibrary(NumpyLibrary):
 class CompiledExecutable(Executable):
     """A schedule with its buffers allocated, and the compiled function of its steps."""
 
+    def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
+        self._source: Source | None = None
+        super().__init__(schedule, library, data)
+
     def bind(self, data: Any) -> None:
-        """Print and compile the schedule, the first time; put the addresses of the data in place."""
-        self.buffers.bind([np.ascontiguousarray(array) for array in _leaves(data)])
-        source = Source(self)
-        self._run = compiled(str(source))
-        self._arrays, self._items = source.arrays, source.items
-        self._table = np.array([array.__array_interface__["data"][0] for array in source.arrays], np.int64)
-        self._sizes, self._numbers = np.array(source.sizes, np.int64), np.array(source.numbers, np.float64)
+        """Take the loop's data; the first time, print and compile the schedule."""
+        self._data = [np.ascontiguousarray(array) for array in leaves(data)]
+        if self._source is None:
+            self.buffers.bind(self._data)
+            self._source = Source(self.buffers)
+            self._function = compiled(str(self._source))
+            self._table = np.array([_address(array) for array in self._source.arrays], np.int64)
+            self._sizes = np.array(self._source.sizes, np.int64)
+            self._numbers = np.array(self._source.numbers, np.float64)
+            self.buffers.release()
+            for place in self._source.of_data:
+                self._source.arrays[place] = None
+        for place, (number, offset) in self._source.of_data.items():
+            self._table[place] = _address(self._data[number]) + offset
 
     def release(self) -> None:
         """Keep no reference to the data."""
-        self.buffers.release()
-        self._arrays = []
+        self._data = []
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Run some steps in one call."""
-        new = {id(array): np.ascontiguousarray(given) for array, given in items}
-        for place, array in self._items:
-            self._table[place] = new[id(array)].__array_interface__["data"][0]
-        arguments = (self._table, self._sizes, self._numbers)
-        self._run(len(indices), *(each.__array_interface__["data"][0] for each in arguments))
+        given = {id(array): np.ascontiguousarray(new) for array, new in items}
+        for place, array in self._source.items.items():
+            self._table[place] = _address(given[id(array)])
+        self._function(len(indices), _address(self._table), _address(self._sizes), _address(self._numbers))
 
 
-def _leaves(data: Any) -> list[Any]:
-    from portable_bp.common.trees import leaves
-
-    return leaves(data)
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 class Source:
     """The source of a program, and what it takes: arrays, sizes and numbers."""
 
-    def __init__(self, executable: Executable) -> None:
-        self.buffers = executable.buffers
-        self.schedule = executable.schedule
-        self.arrays: list[np.ndarray] = []
-        self.items: list[tuple[int, np.ndarray]] = []  # which of the arrays are those of an item
+    def __init__(self, buffers: Buffers) -> None:
+        self.buffers = buffers
+        self.schedule = buffers.schedule
+        self.arrays: list[Any] = []
+        self.items: dict[int, Any] = {}  # places of the arrays of an item, which move from step to step
+        self.of_data: dict[int, tuple[int, int]] = {}  # places of arrays in the data: which of them, and the offset in bytes
         self.sizes: list[int] = []
         self.numbers: list[float] = []
         self._pointers: dict[Any, str] = {}
@@ -84,10 +103,12 @@ class Source:
         self._known: dict[Any, str] = {}
         self._dtypes: set[str] = set()
         self._body: list[str] = []
-        self._item_arrays = {id(self.buffers.array(node)) for node in self.schedule.graph.item}
+        graph = self.schedule.graph
+        self._item_arrays = {id(self.buffers.array(node)) for node in graph.item}
+        self._data = [self.buffers.array(node) for node in graph.data]
         for stage in self.schedule.stages:
             self._print(stage)
-        for old, result in zip(self.schedule.graph.carry, self.schedule.graph.results, strict=True):
+        for old, result in zip(graph.carry, graph.results, strict=True):
             if not self.buffers.in_place(old, result):
                 self._print_copy(self.buffers.array(result), self.buffers.array(old))
 
@@ -129,15 +150,18 @@ class Source:
 
     def _pointer(self, array: np.ndarray) -> str:
         """Return the name of the pointer to an array's first number."""
-        address = array.__array_interface__["data"][0]
+        address = _address(array)
         key = address, array.dtype.name
         if key not in self._pointers:
             place = len(self.arrays)
             self._pointers[key] = name = f"p{place}"
             self.arrays.append(array)
             self._dtypes.add(array.dtype.name)
+            for number, whole in enumerate(self._data):
+                if 0 <= address - _address(whole) < max(1, whole.nbytes):
+                    self.of_data[place] = number, address - _address(whole)
             if id(array) in self._item_arrays:
-                self.items.append((place, array))
+                self.items[place] = array
                 self._moving.append(f"{name} = pointer_{array.dtype.name}(t[{place}] + step * {self._size(array.nbytes)})")
             else:
                 self._loads.append(f"{name} = pointer_{array.dtype.name}(t[{place}])")
@@ -372,13 +396,13 @@ def add_up(p, start, count):
         total += p[start + i]
     return total
 
-@inlined
+@plain
 def turn(p, stride, rows, columns, out):
     for i in range(rows):
         for j in range(columns):
             out[i * columns + j] = p[j * stride + i]
 
-@inlined
+@plain
 def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns):
     for i in range(rows):
         start = i * columns
@@ -398,7 +422,7 @@ def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns):
             for j in range(columns):
                 out[start + j] += s0 * b[k * stride + j]
 
-@inlined
+@plain
 def call_gemm(address, kind_a, kind_b, rows, columns, shared, a, lda, b, ldb, out):
     gemm(address, np.int32(101), np.int32(kind_a), np.int32(kind_b), rows, columns, shared, to_FLOAT(1), a, lda, b, ldb,
          to_FLOAT(0), out, columns)
