@@ -76,9 +76,9 @@ class CompiledExecutable(Executable):
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Run some steps in one call."""
-        given = {id(array): np.ascontiguousarray(new) for array, new in items}
-        for place, array in self._source.items.items():
-            self._table[place] = _address(given[id(array)])
+        given = [np.ascontiguousarray(new) for _, new in items]
+        for place, (number, offset) in self._source.items.items():
+            self._table[place] = _address(given[number]) + offset
         self._function(len(indices), _address(self._table), _address(self._sizes), _address(self._numbers))
 
 
@@ -93,8 +93,9 @@ class Source:
         self.buffers = buffers
         self.schedule = buffers.schedule
         self.arrays: list[Any] = []
-        self.items: dict[int, Any] = {}  # places of the arrays of an item, which move from step to step
-        self.of_data: dict[int, tuple[int, int]] = {}  # places of arrays in the data: which of them, and the offset in bytes
+        # Places of arrays in the items, which move from step to step, and in the data: which of them, and the offset in bytes.
+        self.items: dict[int, tuple[int, int]] = {}
+        self.of_data: dict[int, tuple[int, int]] = {}
         self.sizes: list[int] = []
         self.numbers: list[float] = []
         self._pointers: dict[Any, str] = {}
@@ -104,8 +105,7 @@ class Source:
         self._dtypes: set[str] = set()
         self._body: list[str] = []
         graph = self.schedule.graph
-        self._item_arrays = {id(self.buffers.array(node)) for node in graph.item}
-        self._data = [self.buffers.array(node) for node in graph.data]
+        self._item, self._data = ([self.buffers.array(node) for node in nodes] for nodes in (graph.item, graph.data))
         for stage in self.schedule.stages:
             self._print(stage)
         for old, result in zip(graph.carry, graph.results, strict=True):
@@ -157,12 +157,12 @@ class Source:
             self._pointers[key] = name = f"p{place}"
             self.arrays.append(array)
             self._dtypes.add(array.dtype.name)
-            for number, whole in enumerate(self._data):
-                if 0 <= address - _address(whole) < max(1, whole.nbytes):
-                    self.of_data[place] = number, address - _address(whole)
-            if id(array) in self._item_arrays:
-                self.items[place] = array
-                self._moving.append(f"{name} = pointer_{array.dtype.name}(t[{place}] + step * {self._size(array.nbytes)})")
+            self.of_data |= _inside(self._data, address, place)
+            item = _inside(self._item, address, place)
+            self.items |= item
+            if item:
+                size = self._size(self._item[item[place][0]].nbytes)
+                self._moving.append(f"{name} = pointer_{array.dtype.name}(t[{place}] + step * {size})")
             else:
                 self._loads.append(f"{name} = pointer_{array.dtype.name}(t[{place}])")
         return self._pointers[key]
@@ -326,6 +326,15 @@ class Source:
         for depth, axis in enumerate(range(array.ndim)):
             self._line(depth, f"for i{axis} in range({lengths[axis]}):")
         self._line(array.ndim, f"{result} = to_{dtype}({step.format(result, read)})")
+
+
+def _inside(arrays: Sequence[np.ndarray], address: int, place: int) -> dict[int, tuple[int, int]]:
+    """Return, for a place, the number of the array that holds an address, and the offset in it; nothing if none does."""
+    return {
+        place: (number, address - _address(array))
+        for number, array in enumerate(arrays)
+        if 0 <= address - _address(array) < max(1, array.nbytes)
+    }
 
 
 def _is_rows(array: np.ndarray) -> bool:
