@@ -29,6 +29,11 @@ def is_available() -> bool:
     return os.environ.get("PORTABLE_BP_COMPILE") != "0" and importlib.util.find_spec("numba") is not None
 
 
+def is_wanted() -> bool:
+    """Return whether the user wants every step compiled, however few there are."""
+    return os.environ.get("PORTABLE_BP_COMPILE") == "1"
+
+
 def cache_folder() -> Path:
     """Return the folder of compiled steps: of the user, as each system has it."""
     if given := os.environ.get("PORTABLE_BP_CACHE"):

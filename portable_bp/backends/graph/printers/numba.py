@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers import vector_math
 from portable_bp.backends.graph.printers.calls import Executable
-from portable_bp.backends.graph.printers.machine_code import compiled, is_available
+from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
 from portable_bp.common.trees import leaves
 
 LOOPED = 16384  # multiplications up to which a product is faster as loops than by a BLAS
 # In seconds: what compiled code saves in a step, for its calls and for each number that it changes, and what loading it takes.
-SAVED_CALLS, SAVED_NUMBER, LOADING = 12e-6, 0.5e-9, 0.03
+SAVED_CALLS, SAVED_NUMBER, LOADING = 12e-6, 0.5e-9, 0.02
 
 
 class CompiledLibrary(NumpyLibrary):
@@ -40,7 +41,8 @@ class CompiledLibrary(NumpyLibrary):
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
-        return is_available() and steps * (SAVED_CALLS + numbers * SAVED_NUMBER) > LOADING
+        saved = math.inf if is_wanted() else steps * (SAVED_CALLS + numbers * SAVED_NUMBER)
+        return saved > LOADING and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""
