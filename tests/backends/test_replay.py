@@ -35,8 +35,10 @@ POSITIVE_OUTPUT = {"poisson": "exp"}
 class Replayed(list):
     """The numbers of steps that were replayed instead of called, run by run, and the backend."""
 
-    def __init__(self, flag):
+    def __init__(self, flag, is_compiled=False):
         self.flag = flag
+        self.is_compiled = is_compiled
+        self.kinds = set()  # of executables that ran
 
     @property
     def rehearsals(self):
@@ -53,19 +55,25 @@ class Replayed(list):
         return 3
 
 
-@pytest.fixture(params=["fused", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])])
+@pytest.fixture(params=["fused", "source", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])])
 def replayed(request, monkeypatch):
-    """Count the steps that are replayed instead of called, also with kernels fused on NumPy as on a GPU."""
-    name = "numpy" if request.param == "fused" else request.param
+    """Count the steps that are replayed instead of called, also with kernels fused on NumPy, and from source run as Python."""
+    name = "numpy" if request.param in ("fused", "source") else request.param
+    if request.param == "source":
+        monkeypatch.setattr(numba_printer, "compiled", interpreted)
+        monkeypatch.setattr(numba_printer.CompiledLibrary, "pays", lambda *_: True)
+        _build_cached.cache_clear()
+        request.addfinalizer(_build_cached.cache_clear)
     if request.param == "fused":
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
         _build_cached.cache_clear()
         request.addfinalizer(_build_cached.cache_clear)
-    steps = Replayed(TARGETS[name])
+    steps = Replayed(TARGETS[name], request.param == "source")
     run = executable.Executable.run
 
     def counted(self, carry, items, numbers):
         steps.append(len(numbers))
+        steps.kinds.add(type(self))
         return run(self, carry, items, numbers)
 
     monkeypatch.setattr(executable.Executable, "run", counted)
@@ -91,6 +99,7 @@ def assert_replays_as_called(replayed, sizes, fit, dtype="float64", **options):
     called, losses, none = trained(replayed, 10**9, sizes, fit, dtype, **options)
     mine, my_losses, steps = trained(replayed, 2, sizes, fit, dtype, **options)
     assert none == 0 and steps > 20
+    assert replayed.kinds == {numba_printer.CompiledExecutable if replayed.is_compiled else executable.Executable}
     tolerance = 1e-11 if dtype == "float64" else 1e-4
     for one, other in zip(mine, called, strict=True):
         assert one.dtype == dtype
@@ -134,6 +143,9 @@ def test_every_optimizer_is_replayed(replayed, optimizer, dtype):
     bias=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
     block=st.sampled_from([7, 64, NumpyLibrary.policy.block_size]),
+)
+@pytest.mark.parametrize(
+    "replayed", ["fused", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])], indirect=True
 )
 def test_networks_of_any_size_are_replayed_in_blocks_of_any_size(replayed, sizes, optimizer, activation, bias, dropout, block):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
@@ -209,7 +221,7 @@ def test_a_piece_that_counts_its_calls_is_called(replayed, dtype):
     counting = Counting()
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], {"optimizer": Counting()}, dtype, samples=40, activation="tanh")
     mine, my_losses, steps = trained(replayed, 2, [4, 5, 2], {"optimizer": counting}, dtype, samples=40, activation="tanh")
-    assert steps == 1 and counting.count == 3 * 10, "recording is not seen by the piece"
+    assert steps == 1 + replayed.is_compiled and counting.count == 3 * 10, "recording is not seen by the piece"
     assert my_losses == losses
     for one, other in zip(mine, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -301,7 +313,7 @@ UNRECORDABLE = {
 }
 
 
-@pytest.mark.parametrize("replayed", ["numpy", "fused"], indirect=True)
+@pytest.mark.parametrize("replayed", ["numpy", "fused", "source"], indirect=True)
 @pytest.mark.parametrize("value", UNRECORDABLE.values(), ids=UNRECORDABLE)
 def test_functions_that_would_be_recorded_wrongly_are_called(replayed, value):
     activation = Activation(value, lambda slope, signal: slope * 0.9)

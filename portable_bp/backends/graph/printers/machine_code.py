@@ -47,9 +47,23 @@ def cache_folder() -> Path:
     return Path(base) / "portable-bp"
 
 
-@functools.lru_cache(maxsize=64)
 def compiled(source: str) -> Callable[..., Any]:
-    """Return the compiled ``run`` of a source, from the cache if it is there."""
+    """Return the compiled ``run`` of a source, from the cache if it is there; raise an error if it cannot be compiled."""
+    found = _find(source)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _find(source: str) -> Callable[..., Any] | Exception:
+    try:
+        return _make(source)
+    except Exception as error:  # remembered, since to fail again would take as long
+        return error
+
+
+def _make(source: str) -> Callable[..., Any]:
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -93,18 +107,28 @@ def _write(path: Path, code: bytes) -> None:
 
 
 def _load(code: bytes, llvm: Any) -> Callable[..., Any]:
+    """Return the function in machine code, which begins with a line of the names that it refers to."""
+    names, _, code = code.partition(b"\n")
+    for name, address in [*_c_functions().items(), *((name, _c_functions()["abort"]) for name in names.decode().split())]:
+        llvm.add_symbol(name, address)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(llvm))
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _loaded.append(engine)
-    address = engine.get_function_address("run")
-    if not address:
-        raise RuntimeError("compiled code without its function")
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(engine.get_function_address("run"))
+
+
+@functools.cache
+def _c_functions() -> dict[str, int]:
+    """Return the addresses of the C functions that machine code may call."""
+    numeric = ("pow", "sin", "cos", "tan", "sinh", "cosh", "atan", "floor", "ceil", "sqrt", "fma", "fmod")
+    names = ["abort", "memset", "memcpy", "memmove", *numeric, *(f"{name}f" for name in numeric)]
+    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+    return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 
 def _compile(source: str, llvm: Any) -> bytes:
-    """Return the machine code of a source."""
+    """Return the machine code of a source, after a line of the names that it refers to, all of them for errors."""
     from numba import cfunc, int64, void
 
     from portable_bp.backends.graph.printers import intrinsics
@@ -116,4 +140,8 @@ def _compile(source: str, llvm: Any) -> bytes:
     for each in module.functions:
         if each.name == function.native_name:
             each.name = "run"
-    return _target_machine(llvm).emit_object(module)
+    declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
+    others = [name for name in declared if not name.startswith("llvm.") and name not in _c_functions()]
+    if unknown := [name for name in others if not name.startswith(("numba_", "NRT_", "Py", "_Py", ".numba"))]:
+        raise TypeError(f"{', '.join(unknown)} cannot be called from compiled code")
+    return " ".join(others).encode() + b"\n" + _target_machine(llvm).emit_object(module)

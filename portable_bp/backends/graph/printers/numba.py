@@ -229,7 +229,7 @@ class Source:
         for dtype, name, expression in kernel.lines:
             self._line(depth, f"{name} = " + (given.get(expression) or (expression if dtype == "bool" else f"to_{dtype}({expression})")))
         for result, array in zip(kernel.results, writes, strict=True):
-            self._line(depth, f"{place(array)} = {result}")
+            self._line(depth, f"{place(array)} = " + (f"int({result})" if array.dtype == bool else result))
 
     def _print_copy(self, source: np.ndarray, target: np.ndarray) -> None:
         depth = self._loops([self._size(length) for length in target.shape])

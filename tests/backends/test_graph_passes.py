@@ -1,0 +1,223 @@
+"""What is recorded as a graph, and what each pass makes of one."""
+
+import textwrap
+import tracemalloc
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_into_products
+from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.schedule import Policy, Schedule
+from portable_bp.backends.graph.trace import record
+
+
+def graph_of(function, *carry, data=(), item=(), library=None):
+    """Return the graph of a function that returns the next carry."""
+    return record(library or NumpyLibrary(), lambda *given: function(*given[0], *given[1], *given[2]), carry, data, item)
+
+
+def assert_is(graph, expected):
+    assert str(graph) == textwrap.dedent(expected).strip()
+
+
+def test_a_graph_is_printed_as_it_is_computed():
+    graph = graph_of(
+        lambda weight, x: (weight - 0.5 * np.sum(x @ weight.mT, axis=0, keepdims=True).mT * weight,),
+        np.zeros((3, 2), "float32"),
+        data=(np.zeros((5, 2), "float32"),),
+    )
+    assert_is(
+        graph,
+        """
+        carry0: float32[3, 2]
+        data0: float32[5, 2]
+        v0 = permute_dims(carry0, axes=(1, 0))  float32[2, 3]
+        v1 = matmul(data0, v0)  float32[5, 3]
+        v2 = sum(v1, axis=(0,), keepdims=True)  float32[1, 3]
+        v3 = permute_dims(v2, axes=(1, 0))  float32[3, 1]
+        v4 = multiply(0.5, v3)  float32[3, 1]
+        v5 = multiply(v4, carry0)  float32[3, 2]
+        v6 = subtract(carry0, v5)  float32[3, 2]
+        return v6
+        """,
+    )
+
+
+SAME = {
+    "functions of NumPy": lambda a: (np.maximum(np.exp(np.negative(a)), 0.5) / np.sum(a, axis=-1, keepdims=True),),
+    "methods": lambda a: ((-a).__array_namespace__().exp(-a).clip(0.5, None) / a.sum(-1, keepdims=True),),
+    "the standard": lambda a: (xp_of(a).maximum(xp_of(a).exp(-a), 0.5) / xp_of(a).sum(a, axis=-1, keepdims=True),),
+}
+
+
+def xp_of(array):
+    return array.__array_namespace__()
+
+
+@pytest.mark.parametrize("function", SAME.values(), ids=SAME)
+def test_functions_methods_and_the_standard_give_the_same_graph(function):
+    assert_is(
+        graph_of(function, np.zeros((2, 3))),
+        """
+        carry0: float64[2, 3]
+        v0 = negative(carry0)  float64[2, 3]
+        v1 = exp(v0)  float64[2, 3]
+        v2 = maximum(v1, 0.5)  float64[2, 3]
+        v3 = sum(carry0, axis=(1,), keepdims=True)  float64[2, 1]
+        v4 = divide(v2, v3)  float64[2, 3]
+        return v4
+        """,
+    )
+
+
+def test_functions_of_pytorch_give_the_same_operations():
+    torch = pytest.importorskip("torch")
+    from portable_bp.backends.graph.printers.torch import TorchLibrary
+
+    def function(a):
+        return (torch.sub(torch.mul(a, 2.0), torch.tanh(a).sum(dim=1, keepdim=True)),)
+
+    graph = graph_of(function, torch.zeros(2, 3), library=TorchLibrary(torch.device("cpu")))
+    assert_is(
+        graph,
+        """
+        carry0: float32[2, 3]
+        v0 = multiply(carry0, 2.0)  float32[2, 3]
+        v1 = tanh(carry0)  float32[2, 3]
+        v2 = sum(v1, axis=(1,), keepdims=True)  float32[2, 1]
+        v3 = subtract(v0, v2)  float32[2, 3]
+        return v3
+        """,
+    )
+
+
+def test_any_other_function_is_opaque():
+    graph = graph_of(lambda a: (a + np.cumsum(a, axis=-1),), np.zeros((2, 3)))
+    assert "v0 = opaque(carry0, function=cumsum, operands=(0,), options={'axis': -1})  float64[2, 3]" in str(graph)
+
+
+def test_dtypes_are_promoted_as_the_library_does():
+    def function(a, count, mask):
+        return (np.where(mask, a, count) * np.float64(0.5), count / 2, mask)
+
+    carry = np.zeros((2, 3), "float32"), np.zeros((), "int32"), np.ones((2, 3), bool)
+    graph = graph_of(function, *carry)
+    expected = [np.asarray(each).dtype.name for each in function(*carry)]
+    assert [node.dtype for node in graph.results] == expected == ["float64", "float64", "bool"]
+
+
+def test_recording_computes_nothing_and_allocates_little():
+    """It costs the same for weights of any size, which takes half a gigabyte here."""
+
+    def step(weight, total, x):
+        net = x @ weight.mT
+        out = np.tanh(net)
+        gradient = (out * (1.0 - out)).mT @ x
+        return weight - 0.1 * gradient / xp.sum(gradient * gradient), total + np.mean(out)
+
+    weight = np.broadcast_to(np.float32(0.0), (8192, 16384))
+    x = np.broadcast_to(np.float32(0.0), (4096, 16384))
+    tracemalloc.start()
+    graph_of(step, weight, np.float32(0.0), data=(x,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**19
+
+
+def test_a_factor_is_scaled_in_place_of_a_product():
+    def step(weight, x, delta):
+        return (weight - 0.1 * (delta.mT @ x),)
+
+    graph = graph_of(step, np.zeros((512, 256)), data=(np.zeros((8, 256)), np.zeros((8, 512))))
+    assert_is(
+        scale_factors(graph),
+        """
+        carry0: float64[512, 256]
+        data0: float64[8, 256], data1: float64[8, 512]
+        v0 = multiply(0.1, data1)  float64[8, 512]
+        v1 = permute_dims(v0, axes=(1, 0))  float64[512, 8]
+        v2 = matmul(v1, data0)  float64[512, 256]
+        v3 = subtract(carry0, v2)  float64[512, 256]
+        return v3
+        """,
+    )
+
+
+def test_a_factor_stays_where_the_product_is_small_or_needed_elsewhere():
+    small = graph_of(lambda a, b: (0.1 * (a @ b), b), np.zeros((4, 4)), np.zeros((4, 4)))
+
+    def twice(a, b):
+        product = a @ b
+        return 0.1 * product, b + product
+
+    used_twice = graph_of(twice, np.zeros((512, 512)), np.zeros((512, 512)))
+    for graph in (small, used_twice):
+        assert str(scale_factors(graph)) == str(graph)
+
+
+def test_a_sum_over_an_axis_is_a_product_with_ones():
+    graph = graph_of(lambda bias, delta: (bias - np.sum(delta, axis=0),), np.zeros(3), data=(np.zeros((5, 3)),))
+    assert_is(
+        sums_as_products(graph),
+        """
+        carry0: float64[3]
+        data0: float64[5, 3]
+        v0 = matmul(<float64[5]>, data0)  float64[3]
+        v1 = subtract(carry0, v0)  float64[3]
+        return v1
+        """,
+    )
+    whole = graph_of(lambda bias, count: (bias - np.sum(count), count), np.zeros(3), np.zeros((2, 3), "int32"))
+    assert str(sums_as_products(whole)) == str(whole), "a sum of whole numbers, and one over all axes"
+
+
+def test_sums_are_made_by_the_products_that_they_follow():
+    def step(bias, total, x, weight):
+        net = x @ weight + bias
+        return bias, 0.9 * total - np.tanh(net)
+
+    data = np.zeros((5, 2)), np.zeros((2, 3))
+    graph = graph_of(step, np.zeros((1, 3)), np.zeros((5, 3)), data=data)
+    assert_is(
+        sums_into_products(graph),
+        """
+        carry0: float64[1, 3], carry1: float64[5, 3]
+        data0: float64[5, 2], data1: float64[2, 3]
+        v0 = addmm(carry0, data0, data1)  float64[5, 3]
+        v1 = multiply(0.9, carry1)  float64[5, 3]
+        v2 = tanh(v0)  float64[5, 3]
+        v3 = subtract(v1, v2)  float64[5, 3]
+        return carry0, v3
+        """,
+    )
+
+
+def test_a_schedule_shows_what_runs_together():
+    graph = graph_of(lambda a, x: (np.tanh(a @ x) + 1.0,), np.zeros((2, 2)), data=(np.zeros((2, 2)),))
+    assert str(Schedule(graph, Policy(fuses=True))) == textwrap.dedent(
+        """
+        one call:
+            v0 = matmul(carry0, data0)  float64[2, 2]
+        one loop or kernel:
+            v1 = tanh(v0)  float64[2, 2]
+            v2 = add(v1, 1.0)  float64[2, 2]
+        """
+    ).strip()
+
+
+def test_what_is_recorded_and_why_a_step_is_called_is_printed_on_request(monkeypatch, capsys):
+    monkeypatch.setenv("PORTABLE_BP_DEBUG", "graph")
+    x, target = np.eye(3), np.ones((3, 2))
+    bp.Network([3, 2], backend="numpy", seed=0).fit(x, target, learning_rate=0.0123, epochs=3)
+    shown = capsys.readouterr().err
+    assert "recorded:\ncarry0: float32[2, 3]" in shown and "runs as:\none call:" in shown
+
+    def looks(net):
+        return net if float(net[0, 0]) > 0.0 else 2.0 * net
+
+    pair = looks, lambda slope, signal: slope
+    bp.Network([3, 2], activation=pair, output_activation=pair, backend="numpy", seed=0).fit(x, target, epochs=3)
+    assert "a step cannot be recorded: an array's numbers are unknown" in capsys.readouterr().err
