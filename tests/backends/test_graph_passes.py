@@ -197,15 +197,18 @@ def test_sums_are_made_by_the_products_that_they_follow():
 
 def test_a_schedule_shows_what_runs_together():
     graph = graph_of(lambda a, x: (np.tanh(a @ x) + 1.0,), np.zeros((2, 2)), data=(np.zeros((2, 2)),))
-    assert str(Schedule(graph, Policy(fuses=True))) == textwrap.dedent(
-        """
+    assert (
+        str(Schedule(graph, Policy(fuses=True)))
+        == textwrap.dedent(
+            """
         one call:
             v0 = matmul(carry0, data0)  float64[2, 2]
         one loop or kernel:
             v1 = tanh(v0)  float64[2, 2]
             v2 = add(v1, 1.0)  float64[2, 2]
         """
-    ).strip()
+        ).strip()
+    )
 
 
 def test_what_is_recorded_and_why_a_step_is_called_is_printed_on_request(monkeypatch, capsys):

@@ -394,7 +394,9 @@ def draw_program(generator, carry, constants, item):
 
 
 @hypothesis.settings(max_examples=600)
-@hypothesis.given(seed=st.integers(0, 2**32), printer=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, "kernels", "source"]))
+@hypothesis.given(
+    seed=st.integers(0, 2**32), printer=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, "kernels", "source"])
+)
 def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, printer):
     """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)

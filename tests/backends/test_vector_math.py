@@ -20,16 +20,16 @@ def functions(request):
 
 
 def in_python(name, array):
-    names = {"np": np, "_inline": lambda function: function}
+    names = {"np": np, "inlined": lambda function: function}
     exec(source(array.dtype.name), names)
     with np.errstate(all="ignore"):
-        return np.array([names[f"_{name}"](number) for number in array], array.dtype)
+        return np.array([names[name](number) for number in array], array.dtype)
 
 
 def compiled(numba, name, array):
-    names = {"np": np, "_inline": numba.njit(fastmath={"contract"}, error_model="numpy")}
+    names = {"np": np, "inlined": numba.njit(fastmath={"contract"}, error_model="numpy")}
     exec(source(array.dtype.name), names)
-    function = names[f"_{name}"]
+    function = names[name]
 
     @numba.njit(error_model="numpy")
     def evaluate(array):

@@ -34,7 +34,7 @@ def gemm(address, order, turned_a, turned_b, rows, columns, shared, alpha, a, ld
 NAMES = {
     "np": np,
     **{f"pointer_{name}": functools.partial(_pointer, number) for name, number in NUMBERS.items()},
-    **dict.fromkeys(("inlined", "_inline", "plain", "summing"), _same),
+    **dict.fromkeys(("inlined", "plain", "summing"), _same),
     "gemm": gemm,
 }
 

@@ -76,7 +76,9 @@ class Buffers:
             whole = len(group) > 1 and self.schedule.reads_same_index(source, node)
             return self._buffers[self.schedule.group_of(source)] if whole else self.array(source)
 
-        return Instruction(node, tuple(map(operand, node.inputs)), self._buffers[group] if len(group) > 1 else self._arrays[node])
+        return Instruction(
+            node, tuple(map(operand, node.inputs)), self._buffers[group] if len(group) > 1 else self._arrays[node]
+        )
 
     def in_place(self, old: Node, result: Node) -> bool:
         """Return whether a result is computed into the carry that it replaces."""

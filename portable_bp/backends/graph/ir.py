@@ -38,7 +38,12 @@ class Node:
     __slots__ = ("attributes", "dtype", "inputs", "operation", "shape")
 
     def __init__(
-        self, operation: str, inputs: tuple[Node, ...], shape: tuple[int, ...], dtype: str, attributes: dict[str, Any] | None = None
+        self,
+        operation: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         self.operation = operation
         self.inputs = inputs

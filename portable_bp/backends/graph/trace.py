@@ -287,7 +287,9 @@ class Namespace:
         return self._add(operation, tracers, shape, "bool" if operation in ir.BOOLEAN else wanted[-1])
 
     def _promote(self, given: Sequence[Any]) -> str:
-        return self._library.promote(*((each.node.dtype, each.ndim) if isinstance(each, Tracer) else type(each) for each in given))
+        return self._library.promote(
+            *((each.node.dtype, each.ndim) if isinstance(each, Tracer) else type(each) for each in given)
+        )
 
     def _bitwise(self, operation: str, *operands: Any) -> Tracer:
         if any(getattr(each, "node", each).dtype != "bool" for each in operands):
@@ -306,7 +308,11 @@ class Namespace:
 
     def _reduce(self, operation: str, array: Tracer, axis: Any, keepdims: bool) -> Tracer:
         every = range(array.ndim)
-        axes = tuple(every) if axis is None else tuple(sorted(every[each] for each in (axis if isinstance(axis, tuple) else (axis,))))
+        axes = (
+            tuple(every)
+            if axis is None
+            else tuple(sorted(every[each] for each in (axis if isinstance(axis, tuple) else (axis,))))
+        )
         shape = [1 if each in axes else array.shape[each] for each in every if keepdims or each not in axes]
         return self._add(operation, [array], shape, array.node.dtype, axis=axes, keepdims=bool(keepdims))
 

@@ -57,7 +57,9 @@ class FusedLibrary(NumpyLibrary):
         (node, operands, out), attributes = instruction, instruction.node.attributes
         if node.operation == "matmul":
             is_product = all(operand.ndim == 2 for operand in operands)
-            return (self.bind_matmul(*operands, out) if is_product else functools.partial(self.library.matmul, *operands, out=out)), ()
+            return (
+                self.bind_matmul(*operands, out) if is_product else functools.partial(self.library.matmul, *operands, out=out)
+            ), ()
         if node.operation == "take":
             return functools.partial(self.library.take, axis=attributes["axis"], out=out), operands
         if node.operation == "concat":

@@ -10,7 +10,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-inlined = _inline = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 plain = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 # A sum may be computed in another order, so that it is vectorized.
 summing = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})

@@ -110,7 +110,8 @@ def _load(code: bytes, llvm: Any) -> Callable[..., Any]:
     """Return the function in machine code, which begins with a line of the names that it refers to."""
     names, _, code = code.partition(b"\n")
     for name, address in [*_c_functions().items(), *((name, _c_functions()["abort"]) for name in names.decode().split())]:
-        llvm.add_symbol(name, address)
+        if llvm.address_of_symbol(name) is None:  # Numba's own, where it is loaded, stay
+            llvm.add_symbol(name, address)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine(llvm))
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()

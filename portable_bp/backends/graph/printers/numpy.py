@@ -84,7 +84,9 @@ class NumpyLibrary(CallPrinter):
         if operation in ("minimum", "maximum"):  # they take out by keyword only
             # The minimum of two arrays of one shape is several times faster than that of an array and a number.
             whole = (
-                _filled(out.shape, operand.item(), operand.dtype) if source.operation == "constant" and operand.ndim == 0 else operand
+                _filled(out.shape, operand.item(), operand.dtype)
+                if source.operation == "constant" and operand.ndim == 0
+                else operand
                 for source, operand in zip(node.inputs, operands, strict=True)
             )
             return functools.partial(UFUNCS[operation], out=out), tuple(whole)

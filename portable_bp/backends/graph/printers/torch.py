@@ -18,7 +18,9 @@ torch: Any = require("torch", "torch")  # array_api_compat.torch has a less help
 
 import array_api_compat.torch  # noqa: E402
 
-FUNCTIONS = {name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "matmul")} | {"equal": torch.eq}
+FUNCTIONS = {name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "matmul")} | {
+    "equal": torch.eq
+}
 
 
 class TorchLibrary(CallPrinter):
@@ -54,14 +56,20 @@ class TorchLibrary(CallPrinter):
         """Return the dtype that PyTorch computes in."""
 
         def example(kind: Any) -> Any:
-            return torch.empty((1,) * min(kind[1], 1), dtype=getattr(torch, kind[0]), device="meta") if isinstance(kind, tuple) else kind(0)
+            return (
+                torch.empty((1,) * min(kind[1], 1), dtype=getattr(torch, kind[0]), device="meta")
+                if isinstance(kind, tuple)
+                else kind(0)
+            )
 
         first, *others = map(example, kinds)
         if not others:
             return _name(first.dtype)
         for other in others:
             first = torch.empty(
-                (1,) * max(getattr(first, "ndim", 0), getattr(other, "ndim", 0)), dtype=torch.result_type(first, other), device="meta"
+                (1,) * max(getattr(first, "ndim", 0), getattr(other, "ndim", 0)),
+                dtype=torch.result_type(first, other),
+                device="meta",
             )
         return _name(first.dtype)
 
@@ -87,7 +95,9 @@ class TorchLibrary(CallPrinter):
     def as_array(self, node: Node) -> Any:
         """Return a constant as a tensor."""
         value = node.attributes["value"]
-        return value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
+        return (
+            value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
+        )
 
     def transposed(self, array: Any, axes: Sequence[int]) -> Any:
         """Return a tensor with its axes in another order."""
