@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.contract import BackendUnavailableError, Memory
+from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
-from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_compat.cupy is less clear

@@ -9,12 +9,12 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from portable_bp.backends.contract import Memory
-from portable_bp.backends.host import host_array
-from portable_bp.backends.loops import Loop
-from portable_bp.backends.pickling import BaseBackend
 from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.backends.graph.printers.numba import CompiledLibrary
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.host import host_array
+from portable_bp.backends.loops import Loop
+from portable_bp.backends.pickling import BaseBackend
 
 
 def version() -> str:

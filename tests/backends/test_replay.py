@@ -16,17 +16,17 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Pen
 from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.cache import _build_cached
-from portable_bp.backends.loops import plain_loop
-from portable_bp.backends.graph.printers import calls as executable
 from portable_bp.backends.graph import loop as recorded_loop
+from portable_bp.backends.graph.printers import calls as executable
+from portable_bp.backends.graph.printers import numba as numba_printer
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.backends.graph.trace import record
+from portable_bp.backends.loops import plain_loop
 from portable_bp.common.trees import leaves
-from portable_bp.backends.graph.printers import numba as numba_printer
 from tests.support.kernels_in_python import FusedOnTheHost
-from tests.support.source_in_python import interpreted
 from tests.support.networks import bits, parameters
+from tests.support.source_in_python import interpreted
 from tests.support.targets import TARGETS, arranged, usable
 
 POSITIVE_OUTPUT = {"poisson": "exp"}

@@ -96,8 +96,10 @@ class Buffers:
         self._buffers[group] = buffer
         start = 0
         for node in group:
-            whole = len(group) == 1 or isinstance(buffer, Register)
-            self._arrays[node] = buffer if whole else buffer[start : start + node.size].reshape(node.shape)
+            if len(group) == 1 or isinstance(buffer, Register):
+                self._arrays[node] = buffer
+            else:
+                self._arrays[node] = buffer[start : start + node.size].reshape(node.shape)
             start += node.size
 
     def _allocate(self) -> None:

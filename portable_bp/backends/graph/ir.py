@@ -111,13 +111,13 @@ class Graph(NamedTuple):
     def uses(self) -> dict[Node, int]:
         """How often each node is an operand or a result."""
         uses: dict[Node, int] = {}
-        for node in [*self.results, *(each for node in self.nodes for each in node.inputs)]:
-            uses[node] = uses.get(node, 0) + 1
+        for used in [*self.results, *(each for node in self.nodes for each in node.inputs)]:
+            uses[used] = uses.get(used, 0) + 1
         return uses
 
     @property
     def signature(self) -> Any:
-        """What is equal only for graphs that compute the same: the text, the constants, and functions that are not operations."""
+        """What is equal only for graphs that compute the same: the text, the constants and the opaque functions."""
         constants = {each: None for node in self.nodes for each in (*node.inputs, node) if each.attributes}
         return str(self), [key_of(each.attributes) for each in constants if each.operation in ("constant", "opaque")]
 

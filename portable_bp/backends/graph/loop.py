@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import logging
 import math
@@ -103,11 +102,13 @@ class _Runner:
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
         for key, executable in self.executables.items():
-            prepared = executable and self.loop.prepared.get((executable.library, key))
-            if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
-                if executable.buffers.size <= MAX_IDLE:
-                    executable.release()
-                    prepared.idle.append(executable)
+            if executable is None:
+                continue
+            prepared = self.loop.prepared.get((executable.library, key))
+            is_current = prepared and executable.schedule is prepared.schedule and not prepared.idle
+            if prepared and is_current and executable.library.rebinds and executable.buffers.size <= MAX_IDLE:
+                executable.release()
+                prepared.idle.append(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
         """Return the carry after all items; ``expected`` is how many are to come in all runs."""
@@ -130,9 +131,8 @@ class _Runner:
         numbers = sum(math.prod(array.shape) for array in trees.leaves(carry) if hasattr(array, "shape"))
         fast = self.loop.compiled
         for library in [*([fast] if fast and fast.pays(steps, numbers) else []), self.loop.library]:
-            if (library, key) in self.loop.prepared:
-                if executable := self._reuse(library, key, carry, item):
-                    return executable
+            if (library, key) in self.loop.prepared and (executable := self._reuse(library, key, carry, item)):
+                return executable
             if not first:
                 # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
                 first.append(self.loop.function(carry, self.constants, item))
@@ -216,8 +216,9 @@ def _is_fixed(pieces: Any) -> bool:
         return True
     if isinstance(pieces, bool | int | float | str | type(None)):
         return True
-    own = dataclasses.is_dataclass(pieces) and type(pieces).__module__.startswith("portable_bp.")
-    return own and all(_is_fixed(getattr(pieces, field.name)) for field in dataclasses.fields(pieces))
+    own = type(pieces).__module__.startswith("portable_bp.")
+    fields = getattr(pieces, "__dataclass_fields__", None)
+    return own and fields is not None and all(_is_fixed(getattr(pieces, name)) for name in fields)
 
 
 def _shape_key(tree: Any) -> Any:

@@ -413,13 +413,13 @@ class Namespace:
         found = np.broadcast_to(np.zeros((), bool), array.shape).reshape(wanted).shape
         is_contiguous = not array.node.is_view or array.node.operation == "reshape"
         whole = array if is_contiguous else self._add("copy", [array], array.shape, array.node.dtype)
-        return self._add("reshape", [whole], found, array.node.dtype, shape=found)
+        return self._add("reshape", [whole], found, array.node.dtype)
 
     def broadcast_to(self, array: Any, shape: Sequence[int]) -> Tracer:
         array = self._tracer(array)
         if np.broadcast_shapes(array.shape, shape) != tuple(shape):
             raise TypeError("shapes that do not match")
-        return self._add("broadcast_to", [array], shape, array.node.dtype, shape=tuple(shape))
+        return self._add("broadcast_to", [array], shape, array.node.dtype)
 
     def full_like(self, array: Any, value: Any, *, dtype: Any = None, device: Any = None) -> Tracer:
         return self.broadcast_to(self._tracer(value, _dtype_name(dtype or array.dtype)), array.shape)

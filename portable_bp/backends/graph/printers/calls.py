@@ -22,6 +22,7 @@ Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 class CallPrinter:
     """What an array library must have so that a graph can run as a list of its calls; see also ``trace.Library``."""
 
+    xp: Any  # the library's array API namespace
     policy = Policy()
     passes: Sequence[Pass] = ()
     captures = False  # whether ``capture`` may combine calls
@@ -75,7 +76,7 @@ class CallPrinter:
 
     def emit_opaque(self, instruction: Instruction) -> Call:
         """Return a call of a function that is no operation, and copies the result into its array."""
-        (node, operands, out), attributes = instruction, instruction.node.attributes
+        operands, out, attributes = instruction.operands, instruction.out, instruction.node.attributes
         function, options = attributes["function"], attributes["options"]
         given = map_leaves(lambda leaf: operands[leaf] if isinstance(leaf, Place) else leaf, attributes["operands"])
 

@@ -37,7 +37,7 @@ class FusedLibrary(NumpyLibrary):
         value = node.attributes["value"]
         if not isinstance(value, np.ndarray | np.generic):
             return value
-        return self.library.asarray(value) if node.shape else value[()]
+        return self.library.asarray(value) if node.shape else np.asarray(value)[()]
 
     def compile_kernel(self, kernel: Kernel) -> Callable[..., Any]:
         """Return a function of the arrays that a kernel reads, then those that it writes."""
@@ -56,14 +56,14 @@ class FusedLibrary(NumpyLibrary):
         """Return a call of the library's function of an operation that is not elementwise."""
         (node, operands, out), attributes = instruction, instruction.node.attributes
         if node.operation == "matmul":
-            is_product = all(operand.ndim == 2 for operand in operands)
-            return (
-                self.bind_matmul(*operands, out) if is_product else functools.partial(self.library.matmul, *operands, out=out)
-            ), ()
+            first, second = operands
+            is_product = first.ndim == second.ndim == 2
+            product = functools.partial(self.library.matmul, first, second, out=out)
+            return (self.bind_matmul(first, second, out) if is_product else product), ()
         if node.operation == "take":
             return functools.partial(self.library.take, axis=attributes["axis"], out=out), operands
         if node.operation == "concat":
-            return functools.partial(self._concatenate, operands, attributes["axis"], out), ()
+            return self._concatenate, (operands, attributes["axis"], out)
         function = getattr(self.library, node.operation)
         return functools.partial(function, axis=attributes["axis"], keepdims=attributes["keepdims"], out=out), operands
 

@@ -9,11 +9,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
-inlined = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-plain = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-# A sum may be computed in another order, so that it is vectorized.
-summing = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+OPTIONS: Any = {"error_model": "numpy", "fastmath": {"contract"}}
+_INTERNAL: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+inlined = njit(forceinline=True, fastmath={"contract"}, **_INTERNAL)
+plain = njit(fastmath={"contract"}, **_INTERNAL)
+summing = njit(fastmath={"contract", "reassoc", "nsz"}, **_INTERNAL)  # in another order, so that a sum is vectorized
 
 
 def _pointer(dtype: Any) -> Any:

@@ -136,7 +136,7 @@ def _compile(source: str, llvm: Any) -> bytes:
 
     names = dict(vars(intrinsics))
     exec(compile(source, "<a training step>", "exec"), names)
-    function = cfunc(void(int64, int64, int64, int64), nopython=True, **intrinsics.OPTIONS)(names["run"])
+    function = cfunc(void(int64, int64, int64, int64), **intrinsics.OPTIONS)(names["run"])
     module = llvm.parse_assembly(function.inspect_llvm())
     for each in module.functions:
         if each.name == function.native_name:

@@ -42,7 +42,7 @@ class CompiledExecutable(Executable):
     """A schedule with its buffers allocated, and the compiled function of its steps."""
 
     def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
-        self._source: Source | None = None
+        self._source: Any = None
         super().__init__(schedule, library, data)
 
     def bind(self, data: Any) -> None:
@@ -71,4 +71,3 @@ class CompiledExecutable(Executable):
         for place, (number, offset) in self._source.items.items():
             self._table[place] = address_of(given[number]) + offset
         self._function(len(indices), address_of(self._table), address_of(self._sizes), address_of(self._numbers))
-

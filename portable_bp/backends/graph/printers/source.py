@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction
+from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers.vector_math import source as vector_math
 from portable_bp.backends.graph.schedule import Stage
@@ -32,26 +34,24 @@ class Source:
 
     def __init__(self, buffers: Buffers) -> None:
         self.buffers = buffers
-        self.schedule = buffers.schedule
         self.arrays: list[Any] = []
         # Places of arrays in the items, which move from step to step, and in the data: which of them, and the offset in bytes.
         self.items: dict[int, tuple[int, int]] = {}
         self.of_data: dict[int, tuple[int, int]] = {}
         self.sizes: list[int] = []
         self.numbers: list[float] = []
-        self._pointers: dict[Any, str] = {}
-        self._loads: list[str] = []
-        self._moving: list[str] = []
-        self._known: dict[Any, str] = {}
+        self._names: dict[Any, str] = {}  # of what is loaded already
+        self._loads: list[str] = []  # lines before the steps
+        self._moves: list[str] = []  # lines at the start of a step
+        self._lines: list[str] = []  # of a step
         self._dtypes: set[str] = set()
-        self._body: list[str] = []
-        graph = self.schedule.graph
-        self._item, self._data = ([self.buffers.array(node) for node in nodes] for nodes in (graph.item, graph.data))
-        for stage in self.schedule.stages:
+        graph = buffers.graph
+        self._item, self._data = ([buffers.array(node) for node in nodes] for nodes in (graph.item, graph.data))
+        for stage in buffers.schedule.stages:
             self._print(stage)
         for old, result in zip(graph.carry, graph.results, strict=True):
-            if not self.buffers.in_place(old, result):
-                self._print_copy(self.buffers.array(result), self.buffers.array(old))
+            if not buffers.in_place(old, result):
+                self._print_copy(buffers.array(result), buffers.array(old))
 
     def __str__(self) -> str:
         floats = sorted(dtype for dtype in self._dtypes if dtype.startswith("float"))
@@ -59,54 +59,51 @@ class Source:
             raise TypeError("a program of no or several floating-point dtypes is not compiled")
         return "\n".join(
             [
-                *(vector_math(floats[0]), PREAMBLE.replace("FLOAT", floats[0])),
-                *("def run(steps, addresses, sizes, numbers):", "    t = pointer_int64(addresses)"),
-                *("    n = pointer_int64(sizes)", "    f = pointer_float64(numbers)"),
+                vector_math(floats[0]),
+                FUNCTIONS.replace("FLOAT", floats[0]),
+                "def run(steps, addresses, sizes, numbers):",
+                "    t, n, f = pointer_int64(addresses), pointer_int64(sizes), pointer_float64(numbers)",
                 *(f"    {line}" for line in self._loads),
                 "    for step in range(steps):",
-                *(f"        {line}" for line in [*self._moving, *self._body]),
+                *(f"        {line}" for line in [*self._moves, *self._lines]),
             ]
         )
 
     # What the source takes.
 
-    def _size(self, number: int, key: Any = None) -> str:
-        """Return the name of a size; the same for the same key."""
-        if key is not None and key in self._known:
-            return self._known[key]
-        name = f"n{len(self.sizes)}"
-        self._loads.append(f"{name} = n[{len(self.sizes)}]")
+    def _size(self, number: int) -> str:
+        """Return the name of a size."""
         self.sizes.append(int(number))
-        self._known[name if key is None else key] = name
+        name = f"n{len(self.sizes) - 1}"
+        self._loads.append(f"{name} = n[{len(self.sizes) - 1}]")
         return name
 
-    def _number(self, node: Any) -> str:
-        key = "number", node
-        if key not in self._known:
-            self._known[key] = name = f"f{len(self.numbers)}"
-            self._loads.append(f"{name} = to_{node.dtype}(f[{len(self.numbers)}])")
-            self._dtypes.add(node.dtype)
+    def _number(self, node: Node) -> str:
+        """Return the name of a constant number."""
+        if node not in self._names:
             self.numbers.append(float(node.attributes["value"]))
-        return self._known[key]
+            self._names[node] = name = f"f{len(self.numbers) - 1}"
+            self._loads.append(f"{name} = to_{node.dtype}(f[{len(self.numbers) - 1}])")
+            self._dtypes.add(node.dtype)
+        return self._names[node]
 
     def _pointer(self, array: np.ndarray) -> str:
         """Return the name of the pointer to an array's first number."""
-        address = address_of(array)
-        key = address, array.dtype.name
-        if key not in self._pointers:
-            place = len(self.arrays)
-            self._pointers[key] = name = f"p{place}"
-            self.arrays.append(array)
-            self._dtypes.add(array.dtype.name)
-            self.of_data |= _inside(self._data, address, place)
-            item = _inside(self._item, address, place)
-            self.items |= item
-            if item:
-                size = self._size(self._item[item[place][0]].nbytes)
-                self._moving.append(f"{name} = pointer_{array.dtype.name}(t[{place}] + step * {size})")
-            else:
-                self._loads.append(f"{name} = pointer_{array.dtype.name}(t[{place}])")
-        return self._pointers[key]
+        address, dtype, place = address_of(array), array.dtype.name, len(self.arrays)
+        if (address, dtype) in self._names:
+            return self._names[address, dtype]
+        self._names[address, dtype] = name = f"p{place}"
+        self.arrays.append(array)
+        self._dtypes.add(dtype)
+        if data := _inside(self._data, address):
+            self.of_data[place] = data
+        if item := _inside(self._item, address):
+            self.items[place] = item
+            moved = f"t[{place}] + step * {self._size(self._item[item[0]].nbytes)}"
+            self._moves.append(f"{name} = pointer_{dtype}({moved})")
+        else:
+            self._loads.append(f"{name} = pointer_{dtype}(t[{place}])")
+        return name
 
     def _strides(self, array: np.ndarray, shape: Sequence[int]) -> list[str]:
         """Return an array's strides along the axes of a shape that it is broadcast to: 0, 1, or the name of a size."""
@@ -114,124 +111,111 @@ class Source:
         strides = ["0"] * missing
         for axis, length in enumerate(shape[missing:]):
             stride = array.strides[axis] // array.itemsize
-            if array.shape[axis] == 1 and length != 1:
+            if length != 1 and (array.shape[axis] == 1 or stride == 0):
                 strides.append("0")
             elif axis == array.ndim - 1 and (stride == 1 or length == 1):
                 strides.append("1")
-            elif stride == 0 and length != 1:
-                strides.append("0")
             else:
                 strides.append(self._size(stride))
         return strides
 
+    def _at(self, array: np.ndarray, strides: Sequence[str]) -> str:
+        """Return the expression of the number at the loop variables i0, i1, ... times strides."""
+        return f"{self._pointer(array)}[{_index(strides)}]"
+
     # Operations.
 
     def _line(self, depth: int, text: str) -> None:
-        self._body.append("    " * depth + text)
+        self._lines.append("    " * depth + text)
 
-    def _loops(self, shape: Sequence[str], first: int = 0, depth: int = 0) -> int:
-        """Open loops over the axes of a shape, and return the depth inside."""
-        for axis, length in enumerate(shape):
-            self._line(depth + axis, f"for i{first + axis} in range({length}):")
-        return depth + len(shape)
+    def _loops(self, lengths: Sequence[str], axes: Sequence[int], depth: int = 0) -> int:
+        """Open loops over axes, and return the depth inside."""
+        for axis in axes:
+            self._line(depth, f"for i{axis} in range({lengths[axis]}):")
+            depth += 1
+        return depth
 
     def _print(self, stage: Stage) -> None:
         instructions = [self.buffers.instruction(group) for group in stage.groups]
         if stage.elementwise:
-            kernel, arrays = write_kernel(instructions)
-            self._print_elementwise(kernel, arrays, instructions)
+            self._print_elementwise(instructions)
             return
-        instruction = instructions[0]
-        printer = getattr(self, f"_print_{instruction.node.operation}", None)
+        printer = getattr(self, f"_print_{instructions[0].node.operation}", None)
         if printer is None:
-            raise TypeError(f"{instruction.node.operation} is not compiled")
-        printer(instruction)
+            raise TypeError(f"{instructions[0].node.operation} is not compiled")
+        printer(instructions[0])
 
-    def _print_elementwise(self, kernel: Any, arrays: tuple[Any, ...], instructions: list[Instruction]) -> None:
-        constants = {id(operand): node for each in instructions for node, operand in zip(each.node.inputs, each.operands, strict=True)
-                     if node.operation == "constant" and node.shape == ()}  # fmt: skip
+    def _print_elementwise(self, instructions: list[Instruction]) -> None:
+        kernel, arrays = write_kernel(instructions)
+        operands = [pair for each in instructions for pair in zip(each.operands, each.node.inputs, strict=True)]
+        constants = {id(array): node for array, node in operands if node.operation == "constant" and node.shape == ()}
         reads, writes = arrays[: len(kernel.inputs)], arrays[len(kernel.inputs) :]
         shape = writes[0].shape
-        flat = all(
-            each.flags.c_contiguous and each.shape == shape for each in arrays if id(each) not in constants and each.ndim
-        )
-        shape = (int(np.prod(shape)),) if flat and shape else shape
-        depth = self._loops([self._size(length) for length in shape])
+        is_flat = all(each.flags.c_contiguous and each.shape == shape for each in arrays if each.ndim)
+        if is_flat and shape:
+            shape = (writes[0].size,)
+        depth = self._loops([self._size(length) for length in shape], range(len(shape)))
 
         def place(array: np.ndarray) -> str:
-            if array.ndim == 0:
-                return f"{self._pointer(array)}[0]"
-            return f"{self._pointer(array)}[{_index(['1'] if flat else self._strides(array, shape))}]"
+            return self._at(array, ["1"] if is_flat and array.ndim else self._strides(array, shape))
 
         given = {}
         for number, array in enumerate(reads):
             loaded = self._number(constants[id(array)]) if id(array) in constants else place(array)
-            given[f"in{number}"] = f"{loaded} != 0" if array.dtype == bool and id(array) not in constants else loaded
+            given[f"in{number}"] = f"{loaded} != 0" if array.dtype == bool else loaded
         for dtype, name, expression in kernel.lines:
-            self._line(
-                depth,
-                f"{name} = " + (given.get(expression) or (expression if dtype == "bool" else f"to_{dtype}({expression})")),
-            )
+            computed = expression if dtype == "bool" else f"to_{dtype}({expression})"
+            self._line(depth, f"{name} = {given.get(expression, computed)}")
         for result, array in zip(kernel.results, writes, strict=True):
             self._line(depth, f"{place(array)} = " + (f"int({result})" if array.dtype == bool else result))
 
     def _print_copy(self, source: np.ndarray, target: np.ndarray) -> None:
-        depth = self._loops([self._size(length) for length in target.shape])
-        places = [f"{self._pointer(each)}[{_index(self._strides(each, target.shape)) or 0}]" for each in (target, source)]
+        shape = target.shape
+        depth = self._loops([self._size(length) for length in shape], range(len(shape)))
+        places = [self._at(each, self._strides(each, shape)) for each in (target, source)]
         self._line(depth, " = ".join(places))
 
     def _print_matmul(self, instruction: Instruction) -> None:
         (first, second), out = instruction.operands, instruction.out
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
             raise TypeError("a product of more than two axes is not compiled")
+        (a, lda, a_turned), (b, ldb, b_turned) = self._factor(first), self._factor(second)
         rows, shared, columns = (self._size(each) for each in (*first.shape, second.shape[1]))
-        factors = []
-        for array in (first, second):
-            turned = not _is_rows(array)
-            if turned and not _is_rows(array.T):
-                raise TypeError("a product of arrays that are not contiguous is not compiled")
-            stored = array.T if turned else array
-            leading = max(stored.strides[0] // array.itemsize if stored.shape[0] > 1 else 0, stored.shape[1])
-            factors.append((self._pointer(array), self._size(leading), turned))
-        (a, lda, a_turned), (b, ldb, b_turned) = factors
-        scratch = self._scratch(second) if b_turned else b
-        a_strides = f"1, {lda}" if a_turned else f"{lda}, 1"
-        blas = self._size(blas_address(out.dtype.name), key=("blas", out.dtype.name))
-        looped = self._size(rows_of_loops(first.shape, second.shape))
-        self._line(0, f"if {looped}:")
+        target = self._pointer(out)
+        is_looped = first.size * second.shape[1] <= LOOPED or not blas_address(out.dtype.name)
+        self._line(0, f"if {self._size(is_looped)}:")
+        # In the innermost loop the numbers of the second factor must lie side by side.
+        straight, stride = b, ldb
         if b_turned:
-            self._line(1, f"turn({b}, {ldb}, {shared}, {columns}, {scratch})")
-        self._line(
-            1,
-            f"multiply_matrices({a}, {a_strides}, {scratch}, {columns if b_turned else ldb}, {self._pointer(out)}, {rows}, {shared}, {columns})",
-        )
+            straight, stride = self._pointer(np.empty(second.size if is_looped else 1, second.dtype)), columns
+            self._line(1, f"turn({b}, {ldb}, {shared}, {columns}, {straight})")
+        strides = f"1, {lda}" if a_turned else f"{lda}, 1"
+        self._line(1, f"multiply_matrices({a}, {strides}, {straight}, {stride}, {target}, {rows}, {shared}, {columns})")
         self._line(0, "else:")
-        kinds = ", ".join("112" if turned else "111" for turned in (a_turned, b_turned))
-        self._line(1, f"call_gemm({blas}, {kinds}, {rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}, {self._pointer(out)})")
+        kinds = ", ".join("112" if turned else "111" for turned in (a_turned, b_turned))  # what BLAS calls them
+        address = self._size(blas_address(out.dtype.name))
+        self._line(1, f"call_gemm({address}, {kinds}, {rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}, {target})")
 
-    def _scratch(self, array: np.ndarray) -> str:
-        """Return the pointer to an array of the same size that holds nothing between operations."""
-        if array.size > LOOPED:
-            return self._pointer(array)  # never used
-        made = np.empty(array.size, array.dtype)
-        return self._pointer(made)
+    def _factor(self, matrix: np.ndarray) -> tuple[str, str, bool]:
+        """Return a matrix's pointer, the distance between its rows, and whether its columns are stored as rows."""
+        turned = not _has_rows(matrix)
+        stored = matrix.T if turned else matrix
+        if not _has_rows(stored):
+            raise TypeError("a product of arrays that are not contiguous is not compiled")
+        distance = max(stored.strides[0] // stored.itemsize if stored.shape[0] > 1 else 0, stored.shape[1])
+        return self._pointer(matrix), self._size(distance), turned
 
     def _print_take(self, instruction: Instruction) -> None:
         (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
         if not (array.flags.c_contiguous and indices.flags.c_contiguous):
             raise TypeError("rows of an array that is not contiguous are not compiled")
-        outer, length, inner = (
-            np.prod(array.shape[:axis], dtype=int),
-            array.shape[axis],
-            np.prod(array.shape[axis + 1 :], dtype=int),
-        )
-        sizes = [self._size(each) for each in (outer, indices.size, inner)]
-        total = self._size(length)
-        depth = self._loops(sizes[:2])
-        self._line(depth, f"start = (i0 * {total} + {self._pointer(indices)}[i1] % {total}) * {sizes[2]}")
-        self._line(depth, f"end = (i0 * {sizes[1]} + i1) * {sizes[2]}")
-        self._line(depth, f"for i2 in range({sizes[2]}):")
-        self._line(depth + 1, f"{self._pointer(out)}[end + i2] = {self._pointer(array)}[start + i2]")
+        parts = math.prod(array.shape[:axis]), indices.size, math.prod(array.shape[axis + 1 :])
+        lengths, total = [self._size(each) for each in parts], self._size(array.shape[axis])
+        places = self._pointer(indices), self._pointer(array), self._pointer(out)
+        depth = self._loops(lengths, (0, 1))
+        self._line(depth, f"start = (i0 * {total} + {places[0]}[i1] % {total}) * {lengths[2]}")
+        self._line(depth, f"end = (i0 * {lengths[1]} + i1) * {lengths[2]}")
+        self._line(self._loops(lengths, (2,), depth), f"{places[2]}[end + i2] = {places[1]}[start + i2]")
 
     def _print_sum(self, instruction: Instruction) -> None:
         self._print_reduction(instruction, "0", "{} + {}")
@@ -244,66 +228,45 @@ class Source:
 
     def _print_reduction(self, instruction: Instruction, start: str, step: str) -> None:
         node, (array,), out = instruction.node, instruction.operands, instruction.out
-        axes, dtype = node.attributes["axis"], node.dtype
+        axes, start = node.attributes["axis"], f"to_{node.dtype}({start})"
         lengths = [self._size(length) for length in array.shape]
         kept = [axis for axis in range(array.ndim) if axis not in axes]
         strides = self._strides(array, array.shape)
-        wide = out.reshape([1 if axis in axes else array.shape[axis] for axis in range(array.ndim)])
-        target = [("0" if axis in axes else stride) for axis, stride in enumerate(self._strides(wide, wide.shape))]
-        result = f"{self._pointer(out)}[{_index(target)}]"
-        read = f"{self._pointer(array)}[{_index(strides)}]"
-        if not kept or kept[-1] != array.ndim - 1:
-            # The last axis is summed: a number is kept in a register.
-            depth = 0
-            for axis in kept:
-                self._line(depth, f"for i{axis} in range({lengths[axis]}):")
-                depth += 1
-            if node.operation == "sum" and len(axes) == 1 and strides[-1] == "1":
-                offset = _index([stride if axis in kept else "0" for axis, stride in enumerate(strides)])
-                self._line(depth, f"{result} = add_up({self._pointer(array)}, {offset}, {lengths[-1]})")
-                return
-            self._line(depth, f"total = to_{dtype}({start})")
-            inner = depth
-            for axis in axes:
-                self._line(inner, f"for i{axis} in range({lengths[axis]}):")
-                inner += 1
-            self._line(inner, f"total = to_{dtype}({step.format('total', read)})")
+        wide = out.reshape([1 if axis in axes else length for axis, length in enumerate(array.shape)])
+        ends = ["0" if axis in axes else stride for axis, stride in enumerate(self._strides(wide, wide.shape))]
+        result, read = self._at(out, ends), self._at(array, strides)
+        depth = self._loops(lengths, kept)
+        last = array.ndim - 1
+        if axes == (last,) and strides[-1] == "1" and node.operation == "sum":
+            begin = _index([stride if axis in kept else "0" for axis, stride in enumerate(strides)])
+            self._line(depth, f"{result} = add_up({self._pointer(array)}, {begin}, {lengths[last]})")
+        elif last not in kept:  # a number is kept in a register
+            self._line(depth, f"total = {start}")
+            inside = self._loops(lengths, axes, depth)
+            self._line(inside, f"total = to_{node.dtype}({step.format('total', read)})")
             self._line(depth, f"{result} = total")
-            return
-        # The last axis stays: rows are added to the result, one after the other.
-        depth = 0
-        for axis in kept:
-            self._line(depth, f"for i{axis} in range({lengths[axis]}):")
-            depth += 1
-        self._line(depth, f"{result} = to_{dtype}({start})")
-        for depth, axis in enumerate(range(array.ndim)):
-            self._line(depth, f"for i{axis} in range({lengths[axis]}):")
-        self._line(array.ndim, f"{result} = to_{dtype}({step.format(result, read)})")
-
-
-def _inside(arrays: Sequence[np.ndarray], address: int, place: int) -> dict[int, tuple[int, int]]:
-    """Return, for a place, the number of the array that holds an address, and the offset in it; nothing if none does."""
-    return {
-        place: (number, address - address_of(array))
-        for number, array in enumerate(arrays)
-        if 0 <= address - address_of(array) < max(1, array.nbytes)
-    }
-
-
-def _is_rows(array: np.ndarray) -> bool:
-    """Return whether the numbers of each row lie side by side."""
-    return array.shape[1] == 1 or array.strides[1] == array.itemsize
+        else:  # row after row is added to the result
+            self._line(depth, f"{result} = {start}")
+            inside = self._loops(lengths, range(array.ndim))
+            self._line(inside, f"{result} = to_{node.dtype}({step.format(result, read)})")
 
 
 def _index(strides: Sequence[str]) -> str:
-    """Return the index expression of loop variables i0, i1, ... times strides."""
     terms = [f"i{axis}" if stride == "1" else f"i{axis} * {stride}" for axis, stride in enumerate(strides) if stride != "0"]
     return " + ".join(terms) or "0"
 
 
-def rows_of_loops(first: Sequence[int], second: Sequence[int]) -> int:
-    """Return 1 if a product is to be loops, 0 if the BLAS should compute it."""
-    return int(first[0] * first[1] * second[1] <= LOOPED or not blas_address("float32"))
+def _inside(arrays: Sequence[np.ndarray], address: int) -> tuple[int, int] | None:
+    """Return the number of the array that holds an address, and the offset in it."""
+    offsets = [address - address_of(array) for array in arrays]
+    found = (number for number, array in enumerate(arrays) if 0 <= offsets[number] < max(1, array.nbytes))
+    number = next(found, None)
+    return None if number is None else (number, offsets[number])
+
+
+def _has_rows(matrix: np.ndarray) -> bool:
+    """Return whether the numbers of each row lie side by side."""
+    return matrix.shape[1] == 1 or matrix.strides[1] == matrix.itemsize
 
 
 @functools.cache
@@ -320,11 +283,11 @@ def blas_address(dtype: str) -> int:
     return 0
 
 
-PREAMBLE = """
+# What a program calls; FLOAT stands for its floating-point dtype.
+FUNCTIONS = """
 to_float32, to_float64, to_int32, to_int64 = np.float32, np.float64, np.int32, np.int64
-sqrt, floor, ceil, sin, cos, tan, sinh, cosh, atan = np.sqrt, np.floor, np.ceil, np.sin, np.cos, np.tan, np.sinh, np.cosh, np.arctan
-isfinite, isnan, isinf = np.isfinite, np.isnan, np.isinf
-absolute = abs
+sqrt, floor, ceil, isfinite, isnan, isinf = np.sqrt, np.floor, np.ceil, np.isfinite, np.isnan, np.isinf
+sin, cos, tan, sinh, cosh, atan, absolute = np.sin, np.cos, np.tan, np.sinh, np.cosh, np.arctan, abs
 
 @inlined
 def to_bool(a):

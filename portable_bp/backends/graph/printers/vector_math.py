@@ -1,7 +1,7 @@
 """Elementary functions as source that Numba compiles to vector code: exp, expm1, log, log1p and tanh of one dtype.
 
-There are no branches, calls or tables, only arithmetic, selections and bit patterns, so a loop around them is vectorized, and an
-element gets the same bits wherever it stands. Zeros keep their signs, and denormal numbers, infinities and NaN are handled.
+There are no branches, calls or tables, only arithmetic, selections and bit patterns, so a loop around them is vectorized, and
+an element gets the same bits wherever it stands. Zeros keep their signs, and denormal numbers, infinities and NaN are handled.
 
 The coefficients are of minimax polynomials, fitted by the Remez algorithm with 60 digits to the relative error of the function.
 The largest errors, in units in the last place, over all float32 numbers and over a million float64 numbers of each magnitude:
