@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from portable_bp.algorithm.activations import ACTIVATIONS
-from portable_bp.backends import BackendUnavailableError, available_backends
+from portable_bp.backends import BackendUnavailableError, available_backends, compilation_state
 from portable_bp.guide import PAGES, read_page
 from portable_bp.inspection import article, article_table, named_numbers
 from portable_bp.network import Network, load
@@ -268,6 +268,7 @@ def _info(options: argparse.Namespace) -> int:
         version = backend.version or "-"
         state = f"usable on {', '.join(backend.devices)}" if backend.usable else f"not usable: {backend.reason}"
         print(f"{backend.name:<8}{version:<16}{state}")
+    print(f"steps of long trainings on numpy: {compilation_state()}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from portable_bp.backends.cache import compiled, looped
 from portable_bp.backends.chunks import joined, spans
 from portable_bp.backends.contract import Backend, BackendInfo, BackendUnavailableError, Memory
+from portable_bp.backends.graph.printers.machine_code import state as compilation_state
 from portable_bp.backends.memory import OutOfMemoryError, advise_fewer, advise_smaller, attempt, release_frames
 from portable_bp.backends.pickling import carried
 from portable_bp.backends.rows import Rows
@@ -21,6 +22,7 @@ __all__ = [
     "available_backends",
     "backend_of",
     "carried",
+    "compilation_state",
     "compiled",
     "joined",
     "looped",

@@ -45,13 +45,15 @@ def check_environment():
     required = names_in("PORTABLE_BP_REQUIRE")
     for variable, given, known in (
         ("PORTABLE_BP_TARGETS", SELECTED, list(TARGETS)),
-        ("PORTABLE_BP_REQUIRE", required, sorted(set(FLAGS.values()))),
+        ("PORTABLE_BP_REQUIRE", required, sorted({*FLAGS.values(), "numba"})),
     ):
         if unknown := given - set(known):
             raise pytest.UsageError(f"{variable} names {', '.join(sorted(unknown))}: use some of {', '.join(known)}.")
     for name, flag in FLAGS.items():
         if flag in required and (reason := why_unusable(name)):
             raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {flag}, which is not usable: {reason}")
+    if "numba" in required and importlib.util.find_spec("numba") is None:
+        raise pytest.UsageError("PORTABLE_BP_REQUIRE names numba, which is not installed: pip install 'portable-bp[numba]'")
 
 
 @functools.cache

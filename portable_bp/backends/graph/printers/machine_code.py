@@ -8,13 +8,10 @@ a hundredth of the time that Numba and a compilation take.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import hashlib
 import importlib.util
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +24,17 @@ _loaded: list[Any] = []  # engines, which own the machine code
 def is_available() -> bool:
     """Return whether Numba is installed and compiled steps are not turned off."""
     return os.environ.get("PORTABLE_BP_COMPILE") != "0" and importlib.util.find_spec("numba") is not None
+
+
+def state() -> str:
+    """Return whether steps are compiled, and what to do if they are not."""
+    if importlib.util.find_spec("numba") is None:
+        return "not compiled: pip install 'portable-bp[numba]'"
+    if not is_available():
+        return "not compiled: PORTABLE_BP_COMPILE=0 turns it off"
+    from importlib.metadata import version
+
+    return f"compiled by Numba {version('numba')}, and kept in {cache_folder()}"
 
 
 def is_wanted() -> bool:
@@ -64,6 +72,8 @@ def _find(source: str) -> Callable[..., Any] | Exception:
 
 
 def _make(source: str) -> Callable[..., Any]:
+    import hashlib  # here, since most processes compile nothing
+
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -99,6 +109,8 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, code: bytes) -> None:
     """Write machine code to a file, whole or not at all; a folder that cannot be written costs only time."""
+    import tempfile
+
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -108,6 +120,8 @@ def _write(path: Path, code: bytes) -> None:
 
 def _load(code: bytes, llvm: Any) -> Callable[..., Any]:
     """Return the function in machine code, which begins with a line of the names that it refers to."""
+    import ctypes
+
     names, _, code = code.partition(b"\n")
     for name, address in [*_c_functions().items(), *((name, _c_functions()["abort"]) for name in names.decode().split())]:
         if llvm.address_of_symbol(name) is None:  # Numba's own, where it is loaded, stay
@@ -122,6 +136,8 @@ def _load(code: bytes, llvm: Any) -> Callable[..., Any]:
 @functools.cache
 def _c_functions() -> dict[str, int]:
     """Return the addresses of the C functions that machine code may call."""
+    import ctypes
+
     numeric = ("pow", "sin", "cos", "tan", "sinh", "cosh", "atan", "floor", "ceil", "sqrt", "fma", "fmod")
     names = ["abort", "memset", "memcpy", "memmove", *numeric, *(f"{name}f" for name in numeric)]
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)

@@ -6,7 +6,6 @@ same pieces. Small matrix products are loops; larger ones call the BLAS that Num
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import math
 from collections.abc import Sequence
@@ -272,6 +271,8 @@ def _has_rows(matrix: np.ndarray) -> bool:
 @functools.cache
 def blas_address(dtype: str) -> int:
     """Return the address of the matrix product of NumPy's own BLAS, or 0 if it is not found."""
+    import ctypes
+
     name = {"float32": "scipy_cblas_sgemm64_", "float64": "scipy_cblas_dgemm64_"}.get(dtype, "")
     folder = Path(np.__file__).parent
     for library in [*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")]:
