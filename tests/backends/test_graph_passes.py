@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_into_products
+from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_into_products, updates_into_products
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.backends.graph.trace import record
@@ -191,6 +191,24 @@ def test_sums_are_made_by_the_products_that_they_follow():
         v2 = tanh(v0)  float64[5, 3]
         v3 = subtract(v1, v2)  float64[5, 3]
         return carry0, v3
+        """,
+    )
+
+
+def test_a_large_product_is_added_to_what_it_updates():
+    def step(weight, x, delta):
+        return (weight - 0.1 * (delta.mT @ x),)
+
+    graph = graph_of(step, np.zeros((512, 256)), data=(np.zeros((8, 256)), np.zeros((8, 512))))
+    assert_is(
+        updates_into_products(scale_factors(graph)),
+        """
+        carry0: float64[512, 256]
+        data0: float64[8, 256], data1: float64[8, 512]
+        v0 = multiply(0.1, data1)  float64[8, 512]
+        v1 = permute_dims(v0, axes=(1, 0))  float64[512, 8]
+        v2 = add_product(carry0, v1, data0, alpha=-1.0)  float64[512, 256]
+        return v2
         """,
     )
 

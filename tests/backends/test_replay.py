@@ -17,8 +17,10 @@ from portable_bp.algorithm.schedules import Cosine, WarmUp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.cache import _build_cached
 from portable_bp.backends.graph import loop as recorded_loop
+from portable_bp.backends.graph import passes
 from portable_bp.backends.graph.printers import calls as executable
 from portable_bp.backends.graph.printers import numba as numba_printer
+from portable_bp.backends.graph.printers import source
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.backends.graph.trace import record
@@ -117,6 +119,17 @@ def test_every_loss_is_replayed(replayed, loss):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_is_replayed(replayed, activation):
     assert_replays_as_called(replayed, [5, 7, 3], {"learning_rate": 1e-3}, activation=activation)
+
+
+@pytest.mark.parametrize("replayed", ["source"], indirect=True)
+@pytest.mark.parametrize("looped", [0, 10**6], ids=["BLAS", "loops"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", Penalized(bp.optimizers.SGD(0.1), l2=0.1), Clipped(bp.optimizers.SGD(0.1))], ids=str
+)
+def test_products_are_added_to_large_weights(replayed, monkeypatch, optimizer, looped):
+    monkeypatch.setattr(passes, "LARGE", 2)
+    monkeypatch.setattr(source, "LOOPED", looped)
+    assert_replays_as_called(replayed, [5, 7, 6, 3], {"optimizer": optimizer}, activation="tanh")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -393,11 +406,11 @@ def draw_program(generator, carry, constants, item):
     return program
 
 
-@hypothesis.settings(max_examples=600)
+@hypothesis.settings(max_examples=600, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
     seed=st.integers(0, 2**32), printer=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, "kernels", "source"])
 )
-def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, printer):
+def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, seed, printer):
     """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)
     shapes = [(), (1,), (2,), (3,), (2, 3), (3, 3), (3, 1), (3, 2)]
@@ -407,6 +420,7 @@ def test_programs_drawn_at_random_are_replayed_as_they_are_called(seed, printer)
     program = draw_program(generator, carry, constants, [array[0, ...] for array in items])
     given = [array.copy() for array in (*carry, *constants, *items)]
     expected = plain_loop(program)(constants)(carry, items, 5)
+    monkeypatch.setattr(passes, "LARGE", 2)
     library = {"kernels": FusedOnTheHost, "source": numba_printer.CompiledLibrary}.get(printer, NumpyLibrary)()
     try:
         graph = record(library, program, carry, constants, tuple(array[0, ...] for array in items))

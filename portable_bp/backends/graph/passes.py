@@ -53,6 +53,26 @@ def sums_as_products(graph: Graph) -> Graph:
     return rewritten(graph, rule)
 
 
+def updates_into_products(graph: Graph) -> Graph:
+    """Add a large matrix product to an array in the same call: ``add_product(array, first, second, alpha)``.
+
+    A step down the gradient then neither writes the gradient nor reads it again.
+    """
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        if node.operation not in ("add", "subtract") or len(node.shape) != 2 or node.size <= LARGE:
+            return node
+        for other, product in [node.inputs, *([node.inputs[::-1]] if node.operation == "add" else [])]:
+            if product.operation != "matmul" or uses[product] > 1 or not other.shape == product.shape == node.shape:
+                continue
+            if all(len(factor.shape) == 2 for factor in product.inputs):
+                alpha = 1.0 if node.operation == "add" else -1.0
+                return Node("add_product", (other, *product.inputs), node.shape, node.dtype, {"alpha": alpha})
+        return node
+
+    return rewritten(graph, rule)
+
+
 def sums_into_products(graph: Graph) -> Graph:
     """Add an array to a matrix product in the same call (``addmm``), and a scaled array in that of the sum (``add_scaled``)."""
 

@@ -75,7 +75,8 @@ class Schedule:
         # A result of one number is not computed in place: checking for overlap takes NumPy longer than writing elsewhere.
         overwrites = node.shape != () or self.policy.fuses
         is_own = not operand.is_view and operand.operation != "constant"
-        return node.is_elementwise and is_own and operand.shape == node.shape and overwrites
+        adds = node.operation == "add_product" and operand is node.inputs[0] and node.inputs.count(operand) == 1
+        return (node.is_elementwise or adds) and is_own and operand.shape == node.shape and overwrites
 
     def block_rows(self, shape: tuple[int, ...]) -> int:
         """Return the number of leading rows of an array that form a block."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.graph.passes import scale_factors, updates_into_products
 from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
@@ -22,7 +23,7 @@ class CompiledLibrary(NumpyLibrary):
     """NumPy, for recording, and for replay by compiled code."""
 
     policy = Policy(fuses=True)
-    passes = ()
+    passes = (scale_factors, updates_into_products)
 
     def pays(self, steps: float, numbers: int) -> bool:
         """Return whether compiled code saves more time than loading it takes, for steps that change that many numbers.

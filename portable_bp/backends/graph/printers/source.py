@@ -174,7 +174,13 @@ class Source:
         places = [self._at(each, self._strides(each, shape)) for each in (target, source)]
         self._line(depth, " = ".join(places))
 
-    def _print_matmul(self, instruction: Instruction) -> None:
+    def _print_add_product(self, instruction: Instruction) -> None:
+        (before, *factors), out = instruction.operands, instruction.out
+        if address_of(before) != address_of(out):
+            self._print_copy(before, out)
+        self._print_matmul(Instruction(instruction.node, tuple(factors), out), instruction.node.attributes["alpha"], 1.0)
+
+    def _print_matmul(self, instruction: Instruction, alpha: float = 1.0, beta: float = 0.0) -> None:
         (first, second), out = instruction.operands, instruction.out
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
             raise TypeError("a product of more than two axes is not compiled")
@@ -189,11 +195,14 @@ class Source:
             straight, stride = self._pointer(np.empty(second.size if is_looped else 1, second.dtype)), columns
             self._line(1, f"turn({b}, {ldb}, {shared}, {columns}, {straight})")
         strides = f"1, {lda}" if a_turned else f"{lda}, 1"
-        self._line(1, f"multiply_matrices({a}, {strides}, {straight}, {stride}, {target}, {rows}, {shared}, {columns})")
+        scales = f"to_{out.dtype.name}({alpha}), to_{out.dtype.name}({beta})"
+        self._line(
+            1, f"multiply_matrices({a}, {strides}, {straight}, {stride}, {target}, {rows}, {shared}, {columns}, {scales})"
+        )
         self._line(0, "else:")
         kinds = ", ".join("112" if turned else "111" for turned in (a_turned, b_turned))  # what BLAS calls them
         address = self._size(blas_address(out.dtype.name))
-        self._line(1, f"call_gemm({address}, {kinds}, {rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}, {target})")
+        self._line(1, f"call_gemm({address}, {kinds}, {rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}, {target}, {scales})")
 
     def _factor(self, matrix: np.ndarray) -> tuple[str, str, bool]:
         """Return a matrix's pointer, the distance between its rows, and whether its columns are stored as rows."""
@@ -328,27 +337,28 @@ def turn(p, stride, rows, columns, out):
             out[i * columns + j] = p[j * stride + i]
 
 @plain
-def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns):
+def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns, alpha, beta):
     for i in range(rows):
         start = i * columns
         for j in range(columns):
-            out[start + j] = to_FLOAT(0)
+            out[start + j] = beta * out[start + j] if beta != 0 else beta
         whole = shared - shared % 4
         for k in range(0, whole, 4):
             at = i * row + k * column
-            s0, s1, s2, s3 = a[at], a[at + column], a[at + 2 * column], a[at + 3 * column]
+            s0, s1 = alpha * a[at], alpha * a[at + column]
+            s2, s3 = alpha * a[at + 2 * column], alpha * a[at + 3 * column]
             below = k * stride
             for j in range(columns):
                 sums = s0 * b[below + j] + s1 * b[below + stride + j]
                 sums += s2 * b[below + 2 * stride + j] + s3 * b[below + 3 * stride + j]
                 out[start + j] += sums
         for k in range(whole, shared):
-            s0 = a[i * row + k * column]
+            s0 = alpha * a[i * row + k * column]
             for j in range(columns):
                 out[start + j] += s0 * b[k * stride + j]
 
 @plain
-def call_gemm(address, kind_a, kind_b, rows, columns, shared, a, lda, b, ldb, out):
-    gemm(address, np.int32(101), np.int32(kind_a), np.int32(kind_b), rows, columns, shared, to_FLOAT(1), a, lda, b, ldb,
-         to_FLOAT(0), out, columns)
+def call_gemm(address, kind_a, kind_b, rows, columns, shared, a, lda, b, ldb, out, alpha, beta):
+    order, kinds = np.int32(101), (np.int32(kind_a), np.int32(kind_b))
+    gemm(address, order, kinds[0], kinds[1], rows, columns, shared, alpha, a, lda, b, ldb, beta, out, columns)
 """
