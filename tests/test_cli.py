@@ -121,7 +121,7 @@ def test_info_reports_libraries_that_cannot_be_imported(tmp_path):
         name = library.removeprefix("array_api_")
         assert f"the library of backend '{name}' is installed, but cannot be imported" in rows[name]
         assert message in rows[name] and "reinstall it" in rows[name]
-    assert done.returncode == 0 and len(rows) == 6 and not done.stderr
+    assert done.returncode == 0 and len(rows) == 7 and not done.stderr
 
 
 # A CuPy without a driver, with all that the backend uses before it counts GPUs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -32,12 +33,28 @@ def looped(backend: Backend, function: Callable[..., Any], *pieces: Any) -> Call
     return _get(backend, "loop", function, pieces)
 
 
+# The last function of each kind, with what it was built from: comparing pieces takes longer than a small network's prediction.
+_last: dict[Any, tuple[tuple[Any, ...], Callable[..., Any]]] = {}
+
+
+def clear() -> None:
+    """Forget all compiled functions."""
+    _last.clear()
+    _build_cached.cache_clear()
+
+
 def _get(backend: Backend, method: str, function: Callable[..., Any], pieces: tuple[Any, ...]) -> Callable[..., Any]:
+    kind, source = (function, method), (backend, *pieces)
+    known, built = _last.get(kind, ((), None))
+    if built and len(known) == len(source) and all(map(operator.is_, known, source)):
+        return built
     given = _Pieces(pieces, _identity(pieces))
     try:
-        return _build_cached(backend, method, function, given)
+        built = _build_cached(backend, method, function, given)
     except TypeError:  # a custom piece that cannot be hashed cannot be cached
         return _build_cached.__wrapped__(backend, method, function, given)
+    _last[kind] = source, built
+    return built
 
 
 @functools.lru_cache(maxsize=256)

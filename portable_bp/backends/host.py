@@ -19,6 +19,8 @@ def host_array(data: Any, dtype: str, backend: str) -> np.ndarray:
     Raises a TypeError for arrays of other libraries, naming the backend, and for anything but real numbers; a ValueError for
     ragged data and numbers that the dtype cannot represent. Messages continue a sentence about the data ("x cannot be used:").
     """
+    if type(data) is np.ndarray and data.dtype == dtype and data.flags.c_contiguous and min(data.strides, default=0) >= 0:
+        return data  # the usual case, which the checks below would only confirm
     columns = find_columns(data)
     if columns is not None:
         return _read_frame(data, columns, dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -17,6 +16,10 @@ from portable_bp.training.losses import Losses, fetch_losses
 from portable_bp.training.needs import need_of_training
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, begin_state, step, zero_error
+
+
+# Of a training with a checkpoint: it may be resumed for more epochs than it has now, and its results must not depend on that.
+ASSUMED_EPOCHS = 100
 
 
 class DivergenceError(FloatingPointError):
@@ -97,9 +100,8 @@ class Run:
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
         for chunk in batches.draw(self.generator, skip=epoch.batches):
-            # How many steps are expected decides how they are compiled. A training with a checkpoint may be resumed for more
-            # epochs than it has now, and its results must not depend on that.
-            expected = math.inf if self.settings.checkpoint else chunk.same_size * self.settings.epochs
+            # How many steps are expected decides how they are compiled.
+            expected = chunk.same_size * (ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs)
             progress = self.steps(epoch.progress, chunk.batches, chunk.steps, expected)
             epoch = epoch._replace(progress=progress, batches=epoch.batches + chunk.steps)
             yield epoch

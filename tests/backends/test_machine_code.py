@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends.cache import _build_cached
+from portable_bp.backends import cache
 from portable_bp.backends.graph.printers import calls, machine_code
 from portable_bp.backends.graph.printers import numba as printer
 from tests.support.networks import bits, parameters
@@ -34,7 +34,7 @@ def compiling(folder, monkeypatch):
 
 def forget():
     """Forget what this process prepared."""
-    _build_cached.cache_clear()
+    cache.clear()
     machine_code._find.cache_clear()
 
 

@@ -14,8 +14,8 @@ from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Clipped, Optimizer, Penalized, SGDState
 from portable_bp.algorithm.schedules import Cosine, WarmUp
+from portable_bp.backends import cache
 from portable_bp.backends import numpy as numpy_backend
-from portable_bp.backends.cache import _build_cached
 from portable_bp.backends.graph import loop as recorded_loop
 from portable_bp.backends.graph import passes
 from portable_bp.backends.graph.printers import calls as executable
@@ -64,12 +64,12 @@ def replayed(request, monkeypatch):
     if request.param == "source":
         monkeypatch.setattr(numba_printer, "compiled", interpreted)
         monkeypatch.setattr(numba_printer.CompiledLibrary, "pays", lambda *_: True)
-        _build_cached.cache_clear()
-        request.addfinalizer(_build_cached.cache_clear)
+        cache.clear()
+        request.addfinalizer(cache.clear)
     if request.param == "fused":
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
-        _build_cached.cache_clear()
-        request.addfinalizer(_build_cached.cache_clear)
+        cache.clear()
+        request.addfinalizer(cache.clear)
     steps = Replayed(TARGETS[name], request.param == "source")
     run = executable.Executable.run
 

@@ -15,8 +15,7 @@ import types
 import numpy as np
 import pytest
 
-from portable_bp.backends import selector
-from portable_bp.backends.cache import _build_cached
+from portable_bp.backends import cache, selector
 from tests.support.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -450,7 +449,7 @@ BOUND = ("array_api_compat.cupy", "portable_bp.backends.cupy", "portable_bp.back
 def clear_caches():
     """Clear the cached backends, and the functions that were compiled for them."""
     selector._backend.cache_clear()
-    _build_cached.cache_clear()
+    cache.clear()
 
 
 @contextlib.contextmanager
