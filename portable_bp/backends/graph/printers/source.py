@@ -20,7 +20,7 @@ from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers.vector_math import source as vector_math
 from portable_bp.backends.graph.schedule import Stage
 
-LOOPED = 16384  # multiplications up to which a product is faster as loops than by a BLAS
+LOOPED = 4096  # multiplications up to which a product is faster as loops than by a BLAS
 
 
 def address_of(array: np.ndarray) -> int:
