@@ -17,7 +17,6 @@ from portable_bp.training.needs import need_of_training
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, begin_state, step, zero_error
 
-
 # Of a training with a checkpoint: it may be resumed for more epochs than it has now, and its results must not depend on that.
 ASSUMED_EPOCHS = 100
 

@@ -11,7 +11,7 @@ from scripts.benchmarking.rounds import EVENTS, HOST, quartiles, ratio
 # An epoch of our other backends to one of the loop that it replaces, at most.
 EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
 # A fit of our estimator to one of scikit-learn's, at most.
-FIT_TARGETS = {"digits at default settings": 0.5, "784-128-10 on 20,000 samples": 0.6}
+FIT_TARGETS = {"digits at default settings": 0.45, "784-128-10 on 20,000 samples": 0.65}
 SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
 IMPORT_TARGET = 1.5
 NOTHING = "Nothing has been measured on a GPU yet: there is no figure here until `scripts/gpu` has run on one."

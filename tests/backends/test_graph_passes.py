@@ -101,12 +101,13 @@ def test_any_other_function_is_opaque():
 
 def test_dtypes_are_promoted_as_the_library_does():
     def function(a, count, mask):
-        return (np.where(mask, a, count) * np.float64(0.5), count / 2, mask)
+        return (a * 0.5, np.where(mask, a, count), count / 2, mask & (a > 0.0), np.float64(0.5) * a, np.sum(mask, axis=0))
 
-    carry = np.zeros((2, 3), "float32"), np.zeros((), "int32"), np.ones((2, 3), bool)
-    graph = graph_of(function, *carry)
-    expected = [np.asarray(each).dtype.name for each in function(*carry)]
-    assert [node.dtype for node in graph.results] == expected == ["float64", "float64", "bool"]
+    carry = np.zeros((2, 3), "float32"), np.zeros((), "int32"), np.ones((2, 3), bool), *[np.zeros(())] * 3
+    graph = graph_of(lambda *given: function(*given[:3]), *carry)
+    expected = [np.asarray(each).dtype.name for each in function(*carry[:3])]
+    assert [node.dtype for node in graph.results] == expected
+    assert expected == ["float32", "float64", "float64", "bool", "float64", "int64"]
 
 
 def test_recording_computes_nothing_and_allocates_little():

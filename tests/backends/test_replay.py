@@ -310,6 +310,21 @@ def test_values_that_a_step_returns_unchanged_are_replayed(replayed):
     assert_replays_as_called(replayed, [5, 7, 3], fit)
 
 
+def test_data_that_overlap_in_one_fit_need_not_in_the_next(replayed):
+    x, target = np.random.default_rng(1).normal(size=(2, 24, 3))
+    found = {}
+    for few in (2, 10**9):
+        network = bp.Network([3, 4, 3], backend=replayed.flag, dtype="float64", seed=0)
+        given = [network.backend.asarray(array) for array in (x, target)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recorded_loop, "MIN_STEPS", few)
+            for data in ((given[0], given[0]), (given[0], given[1]), (given[1], given[0])):
+                network.fit(*data, batch_size=4, epochs=2, learning_rate=0.0234)
+        found[few] = parameters(network)
+    for mine, called in zip(found[2], found[10**9], strict=True):
+        np.testing.assert_allclose(mine, called, rtol=1e-11, atol=1e-11)
+
+
 def test_one_step_alone_is_called(replayed):
     network = bp.Network([3, 4, 2], backend=replayed.flag, seed=0)
     network.fit(np.ones((12, 3)), np.ones((12, 2)))

@@ -23,7 +23,7 @@ from portable_bp.common import trees
 
 MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
 MAX_PREPARED = 64  # schedules kept by a loop; limits memory in a process that sees a new number of samples every time
-MAX_IDLE = 2**22  # numbers in the buffers of an executable that is kept for the next run
+MAX_IDLE = 2**23  # numbers in the buffers of all executables that are kept for the next runs
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,19 @@ class Prepared(NamedTuple):
     signature: Any
     schedule: Schedule
     idle: list[Executable]
+
+
+_idle: dict[Executable, Prepared] = {}  # those that nobody uses now, the one that has been waiting for longest first
+
+
+def _keep(executable: Executable, prepared: Prepared) -> None:
+    """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
+    executable.release()
+    prepared.idle.append(executable)
+    _idle[executable] = prepared
+    while sum(each.buffers.size for each in _idle) > MAX_IDLE:
+        oldest = next(iter(_idle))
+        _idle.pop(oldest).idle.remove(oldest)
 
 
 class RecordedLoop:
@@ -105,10 +118,8 @@ class _Runner:
             if executable is None:
                 continue
             prepared = self.loop.prepared.get((executable.library, key))
-            is_current = prepared and executable.schedule is prepared.schedule and not prepared.idle
-            if prepared and is_current and executable.library.rebinds and executable.buffers.size <= MAX_IDLE:
-                executable.release()
-                prepared.idle.append(executable)
+            if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
+                _keep(executable, prepared)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
         """Return the carry after all items; ``expected`` is how many are to come in all runs."""
@@ -150,6 +161,7 @@ class _Runner:
                 return None
         if prepared.idle:
             executable = prepared.idle.pop()
+            del _idle[executable]
             executable.bind(self.constants)
         else:
             executable = library.executable(prepared.schedule, self.constants)

@@ -25,6 +25,7 @@ KEEPS_ARRAYS = "custom functions must not store arrays between steps: keep them 
 UNKNOWN = "an array's numbers are unknown while a function is recorded"
 SHAPED_BY_NUMBERS = {"nonzero", "flatnonzero", "argwhere", "unique", "compress", "extract", "delete", "resize"}
 CREATION = {"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"}
+NUMBERS = (bool, int, float)  # Python's own, which take the dtype of what they are combined with, unlike NumPy's
 ABOUT_DTYPES = {"can_cast", "finfo", "iinfo", "isdtype", "result_type"}
 
 # Other names of operations, in NumPy, CuPy and PyTorch.
@@ -46,6 +47,7 @@ class Library(Protocol):
     array_type: Any
     device: Any
     tracer: type[Tracer]
+    giving_pairs: Sequence[str]  # functions that, along an axis, give indices too
 
     def dtype(self, name: str) -> Any:
         """Return a dtype of the library, given its name in the standard."""
@@ -227,8 +229,7 @@ class Namespace:
         operation = ALIASES.get(name.strip("_"), name.strip("_"))
         if any(options.get(option) is not None for option in ("out", "inplace")) or name.endswith("_") != name.startswith("__"):
             raise TypeError(f"{name} changes an array in place, which cannot be recorded")
-        # PyTorch's max and min along an axis return a pair.
-        is_pair = operation in ("max", "min") and not options.keys().isdisjoint(KEYWORDS)
+        is_pair = name in self._library.giving_pairs and (len(operands) > 1 or bool(options))
         if not is_pair and (operation in ir.ELEMENTWISE or hasattr(Namespace, operation)):
             with contextlib.suppress(TypeError, ValueError, IndexError):  # it does not take these arguments
                 return getattr(self, operation)(*operands, **{KEYWORDS.get(key, key): options[key] for key in options})
@@ -260,7 +261,7 @@ class Namespace:
     def _tracer(self, given: Any, dtype: str | None = None) -> Tracer:
         """Return an operand, in a dtype: a number or an array is a constant."""
         if not isinstance(given, Tracer):
-            if isinstance(given, bool | int | float):
+            if type(given) in NUMBERS:
                 return self._library.tracer(constant(given, dtype), None)
             host = given if isinstance(given, np.ndarray | np.generic) else self._library.on_host(given)
             given = self._library.tracer(constant(given if host is None else host), None)
@@ -274,7 +275,7 @@ class Namespace:
         return self._library.tracer(constant(np.asarray(getattr(self._library.xp, name)(*given, **options))), None)
 
     def _elementwise(self, operation: str, *operands: Any) -> Tracer:
-        given = [each if isinstance(each, bool | int | float) else self._tracer(each) for each in operands]
+        given = [each if type(each) in NUMBERS else self._tracer(each) for each in operands]
         if operation in ir.LOGICAL:
             wanted = ["bool"] * len(given)
         else:

@@ -21,14 +21,19 @@ VERSION = 1  # of what is in a file
 _loaded: list[Any] = []  # engines, which own the machine code
 
 
+@functools.cache
+def _is_installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
 def is_available() -> bool:
     """Return whether Numba is installed and compiled steps are not turned off."""
-    return os.environ.get("PORTABLE_BP_COMPILE") != "0" and importlib.util.find_spec("numba") is not None
+    return os.environ.get("PORTABLE_BP_COMPILE") != "0" and _is_installed()
 
 
 def state() -> str:
     """Return whether steps are compiled, and what to do if they are not."""
-    if importlib.util.find_spec("numba") is None:
+    if not _is_installed():
         return "not compiled: pip install 'portable-bp[numba]'"
     if not is_available():
         return "not compiled: PORTABLE_BP_COMPILE=0 turns it off"

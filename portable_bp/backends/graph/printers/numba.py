@@ -48,7 +48,7 @@ class CompiledExecutable(Executable):
 
     def bind(self, data: Any) -> None:
         """Take the loop's data; the first time, print and compile the schedule."""
-        self._data = [np.ascontiguousarray(array) for array in leaves(data)]
+        self._data = [np.asarray(array, order="C") for array in leaves(data)]
         if self._source is None:
             self.buffers.bind(self._data)
             self._source = Source(self.buffers)
@@ -68,7 +68,7 @@ class CompiledExecutable(Executable):
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Run some steps in one call."""
-        given = [np.ascontiguousarray(new) for _, new in items]
+        given = [np.asarray(new, order="C") for _, new in items]
         for place, (number, offset) in self._source.items.items():
             self._table[place] = address_of(given[number]) + offset
         self._function(len(indices), address_of(self._table), address_of(self._sizes), address_of(self._numbers))

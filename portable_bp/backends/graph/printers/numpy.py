@@ -29,6 +29,7 @@ class NumpyLibrary(CallPrinter):
     xp = array_api_compat.numpy
     array_type = np.ndarray
     device: Any = "cpu"
+    giving_pairs = ()
     policy = Policy(block_size=float(LARGE))  # a few such blocks fit the cache of one core
     passes = (scale_factors, sums_as_products)
 

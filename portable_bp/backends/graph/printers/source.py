@@ -45,7 +45,13 @@ class Source:
         self._lines: list[str] = []  # of a step
         self._dtypes: set[str] = set()
         graph = buffers.graph
-        self._item, self._data = ([buffers.array(node) for node in nodes] for nodes in (graph.item, graph.data))
+        # By the arrays that are, or are views of, an item or the data: which dictionary of places, and which of them.
+        self._origins: dict[int, tuple[Any, int, np.ndarray]] = {}
+        for places, roots in ((self.items, graph.item), (self.of_data, graph.data)):
+            for node in (*roots, *graph.nodes):
+                if node.root in roots:
+                    root = node.root
+                    self._origins[id(buffers.array(node))] = places, roots.index(root), buffers.array(root)
         for stage in buffers.schedule.stages:
             self._print(stage)
         for old, result in zip(graph.carry, graph.results, strict=True):
@@ -89,17 +95,16 @@ class Source:
     def _pointer(self, array: np.ndarray) -> str:
         """Return the name of the pointer to an array's first number."""
         address, dtype, place = address_of(array), array.dtype.name, len(self.arrays)
-        if (address, dtype) in self._names:
-            return self._names[address, dtype]
-        self._names[address, dtype] = name = f"p{place}"
+        places, number, root = self._origins.get(id(array), ({}, -1, array))
+        key = id(places) if number >= 0 else 0, number, address, dtype  # arrays of the data may overlap now, and not later
+        if key in self._names:
+            return self._names[key]
+        self._names[key] = name = f"p{place}"
         self.arrays.append(array)
         self._dtypes.add(dtype)
-        if data := _inside(self._data, address):
-            self.of_data[place] = data
-        if item := _inside(self._item, address):
-            self.items[place] = item
-            moved = f"t[{place}] + step * {self._size(self._item[item[0]].nbytes)}"
-            self._moves.append(f"{name} = pointer_{dtype}({moved})")
+        places[place] = number, address - address_of(root)
+        if places is self.items:
+            self._moves.append(f"{name} = pointer_{dtype}(t[{place}] + step * {self._size(root.nbytes)})")
         else:
             self._loads.append(f"{name} = pointer_{dtype}(t[{place}])")
         return name
@@ -262,14 +267,6 @@ class Source:
 def _index(strides: Sequence[str]) -> str:
     terms = [f"i{axis}" if stride == "1" else f"i{axis} * {stride}" for axis, stride in enumerate(strides) if stride != "0"]
     return " + ".join(terms) or "0"
-
-
-def _inside(arrays: Sequence[np.ndarray], address: int) -> tuple[int, int] | None:
-    """Return the number of the array that holds an address, and the offset in it."""
-    offsets = [address - address_of(array) for array in arrays]
-    found = (number for number, array in enumerate(arrays) if 0 <= offsets[number] < max(1, array.nbytes))
-    number = next(found, None)
-    return None if number is None else (number, offsets[number])
 
 
 def _has_rows(matrix: np.ndarray) -> bool:

@@ -28,6 +28,7 @@ class TorchLibrary(CallPrinter):
 
     xp = array_api_compat.torch
     array_type = torch.Tensor
+    giving_pairs = ("max", "min")
     passes = (sums_into_products,)
     tracer: type[Tracer]
 
