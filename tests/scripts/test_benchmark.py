@@ -90,12 +90,12 @@ def test_a_contestant_that_predicts_something_else_is_refused():
 
 def test_the_guide_shows_the_targets_that_were_missed():
     old = "before <!-- measured: begin --> old <!-- measured: end --> after"
-    text = insert(old, CPU, [results([3.0, 3.0], [4.0, 6.0])])
+    text = insert(old, CPU, [results([4.0, 4.0], [4.0, 6.0])])
     assert text.startswith("before ") and text.endswith(" after") and " old " not in text
-    assert "| 784-128-10, 128, sgd, 512 | 3,000.0 ms |  |  | **0.62** [0.6] |  |  |" in text
+    assert "| 784-128-10, 128, sgd, 512 | 4,000.0 ms |  |  | **0.83** [0.8] |  |  |" in text
     assert "2026-01-02" in text and "abacus" in text
-    assert "| 0.5 [0.6] |" in report.as_markdown(CPU, [results([3.0], [6.0])])
-    assert "| 0.62 [0.78] |" in report.as_markdown(CPU, [results([3.1], [5.0], optimizer="adam")])
+    assert "| 0.5 [0.8] |" in report.as_markdown(CPU, [results([3.0], [6.0])])
+    assert "| 0.62 [0.85] |" in report.as_markdown(CPU, [results([3.1], [5.0], optimizer="adam")])
     assert "[0.600: missed]" in report.as_text(results([3.1], [5.0]))
     with pytest.raises(ValueError, match="has no place for the results"):
         insert("nothing", CPU, [results([1.0], [1.0])])
@@ -117,7 +117,7 @@ def test_fits_are_reported():
     found = results([3.0], [6.0])
     seconds = {"portable_bp": [1.0], "scikit-learn": [1.6], "products": [0.8]}
     found["fit"] = [{"task": "digits at default settings", "threads": 2, "seconds": seconds}]
-    assert "float64, 2 threads: 1,000.0 ms, **0.62** [0.5] of scikit-learn's" in report.as_markdown(CPU, [found])
+    assert "float64, 2 threads: 1,000.0 ms, **0.62** [0.45] of scikit-learn's" in report.as_markdown(CPU, [found])
     assert "products alone take 0.50 of scikit-learn's" in report.as_text(found)
 
 
