@@ -96,7 +96,7 @@ def test_the_guide_shows_the_targets_that_were_missed():
     assert "2026-01-02" in text and "abacus" in text
     assert "| 0.5 [0.8] |" in report.as_markdown(CPU, [results([3.0], [6.0])])
     assert "| 0.62 [0.85] |" in report.as_markdown(CPU, [results([3.1], [5.0], optimizer="adam")])
-    assert "[0.600: missed]" in report.as_text(results([3.1], [5.0]))
+    assert "[0.800: missed]" in report.as_text(results([4.1], [5.0]))
     with pytest.raises(ValueError, match="has no place for the results"):
         insert("nothing", CPU, [results([1.0], [1.0])])
 
