@@ -24,7 +24,6 @@ LOGICAL = {"logical_and", "logical_or", "logical_not"}
 BOOLEAN = COMPARISONS | PREDICATES | LOGICAL  # give booleans
 ELEMENTWISE = ARITHMETIC | FLOATING | BOOLEAN | {"where", "astype", "copy"}
 
-REDUCTIONS = {"sum", "max", "min"}
 VIEWS = {"permute_dims", "reshape", "getitem", "broadcast_to"}  # share the memory of their input
 MAX_COMPARED = 2**14  # constants up to this size, such as class numbers, are compared by content, larger ones by identity
 

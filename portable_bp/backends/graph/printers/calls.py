@@ -153,7 +153,7 @@ class Executable:
         instructions = [self.buffers.instruction(group) for group in stage.groups]
         if stage.elementwise and self.schedule.policy.fuses:
             return [self.library.emit_fused(instructions)]
-        emit = [
-            self.library.emit_opaque if each.node.operation == "opaque" else self.library.emit for each in instructions[:1]
-        ][0]
-        return [emit(each) for each in (blocks(instructions, self.schedule) if stage.elementwise else instructions)]
+        if stage.elementwise:
+            return [self.library.emit(each) for each in blocks(instructions, self.schedule)]
+        (only,) = instructions
+        return [self.library.emit_opaque(only) if only.node.operation == "opaque" else self.library.emit(only)]

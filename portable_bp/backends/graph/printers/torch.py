@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.ir import ELEMENTWISE, Node
+from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
 from portable_bp.backends.graph.passes import sums_into_products
 from portable_bp.backends.graph.printers.calls import Call, CallPrinter
 from portable_bp.backends.graph.trace import Namespace, Place, Tracer
@@ -42,7 +42,7 @@ class TorchLibrary(CallPrinter):
 
     def on_host(self, array: Any) -> Any:
         """Return a small tensor that is in main memory as a NumPy array."""
-        is_small = array.device.type == "cpu" and array.numel() <= 2**14
+        is_small = array.device.type == "cpu" and array.numel() <= MAX_COMPARED
         return array.detach().numpy() if is_small else None
 
     @staticmethod
