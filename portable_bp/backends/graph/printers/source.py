@@ -6,10 +6,8 @@ same pieces. Small matrix products are loops; larger ones call the BLAS that Num
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,8 @@ import numpy as np
 from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.kernels import write_kernel
+from portable_bp.backends.graph.printers.blas import product_address
+from portable_bp.backends.graph.printers.functions import FUNCTIONS
 from portable_bp.backends.graph.printers.vector_math import source as vector_math
 from portable_bp.backends.graph.schedule import Stage
 
@@ -40,6 +40,7 @@ class Source:
         self.sizes: list[int] = []
         self.numbers: list[float] = []
         self._names: dict[Any, str] = {}  # of what is loaded already
+        self._known_strides: dict[Any, list[str]] = {}
         self._loads: list[str] = []  # lines before the steps
         self._moves: list[str] = []  # lines at the start of a step
         self._lines: list[str] = []  # of a step
@@ -110,7 +111,13 @@ class Source:
         return name
 
     def _strides(self, array: np.ndarray, shape: Sequence[int]) -> list[str]:
-        """Return an array's strides along the axes of a shape that it is broadcast to: 0, 1, or the name of a size."""
+        """Return an array's strides along the axes of a shape that it is broadcast to: 0, 1, or the name of a size.
+
+        The names are the same each time: only then is a loop vectorized that overwrites what it reads.
+        """
+        key = self._pointer(array), array.strides, array.shape, tuple(shape)
+        if key in self._known_strides:
+            return self._known_strides[key]
         missing = len(shape) - array.ndim
         strides = ["0"] * missing
         for axis, length in enumerate(shape[missing:]):
@@ -121,6 +128,7 @@ class Source:
                 strides.append("1")
             else:
                 strides.append(self._size(stride))
+        self._known_strides[key] = strides
         return strides
 
     def _at(self, array: np.ndarray, strides: Sequence[str]) -> str:
@@ -192,7 +200,9 @@ class Source:
         (a, lda, a_turned), (b, ldb, b_turned) = self._factor(first), self._factor(second)
         rows, shared, columns = (self._size(each) for each in (*first.shape, second.shape[1]))
         target = self._pointer(out)
-        is_looped = first.size * second.shape[1] <= LOOPED or not blas_address(out.dtype.name)
+        is_looped, address = first.size * second.shape[1] <= LOOPED, product_address(out.dtype.name)
+        if not (is_looped or address):
+            raise TypeError("large products are compiled only with the BLAS that NumPy's own packages bring")
         self._line(0, f"if {self._size(is_looped)}:")
         # In the innermost loop the numbers of the second factor must lie side by side.
         straight, stride = b, ldb
@@ -206,8 +216,8 @@ class Source:
         )
         self._line(0, "else:")
         kinds = ", ".join("112" if turned else "111" for turned in (a_turned, b_turned))  # what BLAS calls them
-        address = self._size(blas_address(out.dtype.name))
-        self._line(1, f"call_gemm({address}, {kinds}, {rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}, {target}, {scales})")
+        factors = f"{rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}"
+        self._line(1, f"call_gemm({self._size(address)}, {kinds}, {factors}, {target}, {scales})")
 
     def _factor(self, matrix: np.ndarray) -> tuple[str, str, bool]:
         """Return a matrix's pointer, the distance between its rows, and whether its columns are stored as rows."""
@@ -272,90 +282,3 @@ def _index(strides: Sequence[str]) -> str:
 def _has_rows(matrix: np.ndarray) -> bool:
     """Return whether the numbers of each row lie side by side."""
     return matrix.shape[1] == 1 or matrix.strides[1] == matrix.itemsize
-
-
-@functools.cache
-def blas_address(dtype: str) -> int:
-    """Return the address of the matrix product of NumPy's own BLAS, or 0 if it is not found."""
-    import ctypes
-
-    name = {"float32": "scipy_cblas_sgemm64_", "float64": "scipy_cblas_dgemm64_"}.get(dtype, "")
-    folder = Path(np.__file__).parent
-    for library in [*folder.parent.glob("numpy.libs/*openblas*"), *folder.glob(".dylibs/*openblas*")]:
-        try:
-            function = getattr(ctypes.CDLL(str(library)), name)
-        except (OSError, AttributeError):
-            continue
-        return ctypes.cast(function, ctypes.c_void_p).value or 0
-    return 0
-
-
-# What a program calls; FLOAT stands for its floating-point dtype.
-FUNCTIONS = """
-to_float32, to_float64, to_int32, to_int64 = np.float32, np.float64, np.int32, np.int64
-sqrt, floor, ceil, isfinite, isnan, isinf = np.sqrt, np.floor, np.ceil, np.isfinite, np.isnan, np.isinf
-sin, cos, tan, sinh, cosh, atan, absolute = np.sin, np.cos, np.tan, np.sinh, np.cosh, np.arctan, abs
-
-@inlined
-def to_bool(a):
-    return a != 0
-
-@inlined
-def maximum(a, b):
-    return a if a > b or a != a else b
-
-@inlined
-def minimum(a, b):
-    return a if a < b or a != a else b
-
-@inlined
-def sign(a):
-    return a if a != a else (a > 0) - to_FLOAT(a < 0)
-
-@inlined
-def where(condition, a, b):
-    return a if condition else b
-
-@inlined
-def pow(a, b):
-    return a ** b
-
-@summing
-def add_up(p, start, count):
-    total = to_FLOAT(0)
-    for i in range(count):
-        total += p[start + i]
-    return total
-
-@plain
-def turn(p, stride, rows, columns, out):
-    for i in range(rows):
-        for j in range(columns):
-            out[i * columns + j] = p[j * stride + i]
-
-@plain
-def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns, alpha, beta):
-    for i in range(rows):
-        start = i * columns
-        for j in range(columns):
-            out[start + j] = beta * out[start + j] if beta != 0 else beta
-        whole = shared - shared % 4
-        for k in range(0, whole, 4):
-            at = i * row + k * column
-            s0, s1 = alpha * a[at], alpha * a[at + column]
-            s2, s3 = alpha * a[at + 2 * column], alpha * a[at + 3 * column]
-            below = k * stride
-            for j in range(columns):
-                sums = s0 * b[below + j] + s1 * b[below + stride + j]
-                sums += s2 * b[below + 2 * stride + j] + s3 * b[below + 3 * stride + j]
-                out[start + j] += sums
-        for k in range(whole, shared):
-            s0 = alpha * a[i * row + k * column]
-            for j in range(columns):
-                out[start + j] += s0 * b[k * stride + j]
-
-@plain
-def call_gemm(address, kind_a, kind_b, rows, columns, shared, a, lda, b, ldb, out, alpha, beta):
-    order, kinds = np.int32(101), (np.int32(kind_a), np.int32(kind_b))
-    gemm(address, order, kinds[0], kinds[1], rows, columns, shared, alpha, a, lda, b, ldb, beta, out, columns)
-"""
