@@ -1,6 +1,7 @@
 """Steps that Numba compiles do what called steps do, and the machine code is kept and found again."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends import cache
-from portable_bp.backends.graph.printers import calls, machine_code
+from portable_bp.backends.graph.printers import calls, machine_code, source
 from portable_bp.backends.graph.printers import numba as printer
 from tests.support.networks import bits, parameters
 
@@ -59,6 +60,48 @@ def train(sizes, dtype="float32", classes=False, samples=50, **fit):
     target = generator.integers(0, sizes[-1], samples) if classes else generator.random((samples, sizes[-1]))
     network.fit(x, target, epochs=3, batch_size=8, **({"loss": "cross_entropy"} if classes else {}), **fit)
     return network
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """Return the sources that are compiled."""
+    found = []
+    compiled = printer.compiled
+
+    def noted(text):
+        found.append(text)
+        return compiled(text)
+
+    monkeypatch.setattr(printer, "compiled", noted)
+    return found
+
+
+def test_a_loop_reads_and_writes_an_array_at_one_index(sources):
+    """A compiler does not see that two strides are equal, and would not vectorize the loop."""
+    train([5, 300, 3], classes=True, optimizer="adam")
+    text = sources[0]
+    loops = [text[start.end() :] for start in re.finditer(r"\n +for i\d+ in range\(\w+\):(?=\n +v0)", text)]
+    overwriting = 0
+    for loop in loops:
+        lines = re.match(r"(?:\n +(?:v\d+|p\d+\[.*\]) = .*)+", loop)[0]
+        places = set(re.findall(r"(p\d+)\[(.*?)\](?! *=\n)", lines))
+        written = set(re.findall(r"(p\d+)\[.*\] = ", lines))
+        assert all(len({index for name, index in places if name == each}) == 1 for each in written)
+        overwriting += any(re.search(rf"= {each}\[", lines) for each in written)
+    assert overwriting > 2
+
+
+def test_large_products_are_calls_where_no_blas_is_found(kinds, monkeypatch):
+    """As loops they would take many times longer."""
+    mine = train([5, 300, 3], samples=48)
+    kinds.clear()
+    forget()
+    monkeypatch.setattr(source, "product_address", lambda dtype: 0)
+    np.testing.assert_allclose(parameters(train([5, 300, 3], samples=48))[0], parameters(mine)[0], rtol=1e-5)
+    assert set(kinds) == {calls.Executable}
+    kinds.clear()
+    train([5, 7, 3])
+    assert set(kinds) == {printer.CompiledExecutable}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

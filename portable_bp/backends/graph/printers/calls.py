@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks, reads_data
 from portable_bp.backends.graph.ir import Node
+from portable_bp.backends.graph.namespace import Place
 from portable_bp.backends.graph.passes import Pass
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
-from portable_bp.backends.graph.trace import Place
 from portable_bp.common.trees import leaves, map_leaves
 
 # What is executed in a step: ``function(*operands)``.

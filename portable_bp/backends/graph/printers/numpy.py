@@ -11,10 +11,11 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, Node
+from portable_bp.backends.graph.namespace import Namespace, Place
 from portable_bp.backends.graph.passes import LARGE, scale_factors, sums_as_products
 from portable_bp.backends.graph.printers.calls import Call, CallPrinter
 from portable_bp.backends.graph.schedule import Policy
-from portable_bp.backends.graph.trace import Namespace, Place, Tracer
+from portable_bp.backends.graph.trace import Tracer
 from portable_bp.common.trees import map_leaves
 
 OTHER_NAMES = {"pow": "power", "atan": "arctan"}

@@ -8,9 +8,10 @@ from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
+from portable_bp.backends.graph.namespace import Namespace, Place
 from portable_bp.backends.graph.passes import sums_into_products
 from portable_bp.backends.graph.printers.calls import Call, CallPrinter
-from portable_bp.backends.graph.trace import Namespace, Place, Tracer
+from portable_bp.backends.graph.trace import Tracer
 from portable_bp.common.lookup import require
 from portable_bp.common.trees import map_leaves
 
