@@ -36,11 +36,12 @@ class NumpyBackend(BaseBackend):
     def __init__(self, device: str, dtype: str, precision: str) -> None:
         self.device = device
         self.dtype = np.dtype(dtype)
+        self._dtype_name = dtype  # NumPy takes longer to name a dtype than to check an array
         self.precision = precision
 
     def asarray(self, data: Any, dtype: str | None = None) -> np.ndarray:
         """Return data as an array: itself if it is one of the dtype."""
-        return host_array(data, dtype or self.dtype.name, self.name)
+        return host_array(data, dtype or self._dtype_name, self.name)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return the array itself."""

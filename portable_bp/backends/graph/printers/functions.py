@@ -37,6 +37,13 @@ def add_up(p, start, count):
         total += p[start + i]
     return total
 
+@summing
+def add_products(p, q, count):
+    total = to_FLOAT(0)
+    for i in range(count):
+        total += p[i] * q[i]
+    return total
+
 @plain
 def turn(p, stride, rows, columns, out):
     for i in range(rows):

@@ -195,6 +195,10 @@ class Source:
 
     def _print_matmul(self, instruction: Instruction, alpha: float = 1.0, beta: float = 0.0) -> None:
         (first, second), out = instruction.operands, instruction.out
+        if first.ndim == second.ndim == 1 and first.flags.c_contiguous and second.flags.c_contiguous:
+            factors = f"{self._pointer(first)}, {self._pointer(second)}, {self._size(first.size)}"
+            self._line(0, f"{self._pointer(out)}[0] = add_products({factors})")
+            return
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
             raise TypeError("a product of more than two axes is not compiled")
         (a, lda, a_turned), (b, ldb, b_turned) = self._factor(first), self._factor(second)
