@@ -110,6 +110,7 @@ class _Runner:
     def __init__(self, loop: RecordedLoop, constants: Any) -> None:
         self.loop = loop
         self.constants = constants
+        self.constants_key = _shape_key(constants)
         self.executables: dict[Any, Executable | None] = {}  # None: the step is called
 
     def __del__(self) -> None:
@@ -124,7 +125,7 @@ class _Runner:
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
         """Return the carry after all items; ``expected`` is how many are to come in all runs."""
         item, start = trees.item(items, 0), 0
-        key = _shape_key((carry, self.constants, item))
+        key = self.constants_key, _shape_key((carry, item))
         with self.loop.context():
             if key not in self.executables and max(steps, expected) >= MIN_STEPS:
                 first: list[Any] = []  # the carry after the first step, if it had to be called
@@ -141,7 +142,8 @@ class _Runner:
         """Return an executable of the fastest library that does what calls do."""
         numbers = sum(math.prod(array.shape) for array in trees.leaves(carry) if hasattr(array, "shape"))
         fast = self.loop.compiled
-        for library in [*([fast] if fast and fast.pays(steps, numbers) else []), self.loop.library]:
+        is_loaded = any(each and each.library is fast for each in self.executables.values())
+        for library in [*([fast] if fast and fast.pays(steps, numbers, is_loaded) else []), self.loop.library]:
             if (library, key) in self.loop.prepared and (executable := self._reuse(library, key, carry, item)):
                 return executable
             if not first:

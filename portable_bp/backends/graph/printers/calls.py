@@ -57,6 +57,10 @@ class CallPrinter:
         """Copy an array's numbers into another array."""
         target[...] = source
 
+    def copied(self, array: Any) -> Any:
+        """Return a copy of an array."""
+        return array.copy()
+
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return what runs a schedule."""
         return Executable(schedule, self, data)
@@ -92,6 +96,9 @@ class Executable:
     def __init__(self, schedule: Schedule, library: CallPrinter, data: Any) -> None:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
+        self._carry, self._item = (
+            [self.buffers.array(node) for node in nodes] for nodes in (schedule.graph.carry, schedule.graph.item)
+        )
         self.calls: list[Call] = []
         self._calls: list[list[Call]] = []
         self.bind(data)
@@ -116,19 +123,11 @@ class Executable:
 
     def run(self, carry: Any, items: Any, indices: range) -> Any:
         """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
-        graph, array, library = self.schedule.graph, self.buffers.array, self.library
-        for node, given in zip(graph.carry, leaves(carry), strict=True):
-            library.assign(array(node), given)
-        self.run_steps([(array(node), given) for node, given in zip(graph.item, leaves(items), strict=True)], indices)
-        nodes = iter(graph.carry)
-
-        def copy(_: Any) -> Any:
-            node = next(nodes)
-            result = library.empty(node.shape, node.dtype)
-            library.assign(result, array(node))
-            return result
-
-        return map_leaves(copy, carry)
+        for array, given in zip(self._carry, leaves(carry), strict=True):
+            self.library.assign(array, given)
+        self.run_steps(list(zip(self._item, leaves(items), strict=True)), indices)
+        copies = map(self.library.copied, self._carry)
+        return map_leaves(lambda _: next(copies), carry)
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Make the calls of some steps, for each of which the items are copied into their arrays."""

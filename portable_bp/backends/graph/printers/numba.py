@@ -15,8 +15,9 @@ from portable_bp.backends.graph.printers.source import Source, address_of
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.common.trees import leaves
 
-# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, and what loading it takes.
-SAVED_CALLS, SAVED_NUMBER, LOADING = 12e-6, 0.5e-9, 0.02
+# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, what loading it takes, and
+# what it takes to print a source for which it is loaded already.
+SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.5e-9, 0.02, 0.003
 
 
 class CompiledLibrary(NumpyLibrary):
@@ -25,14 +26,15 @@ class CompiledLibrary(NumpyLibrary):
     policy = Policy(fuses=True)
     passes = (scale_factors, updates_into_products)
 
-    def pays(self, steps: float, numbers: int) -> bool:
+    def pays(self, steps: float, numbers: int, is_loaded: bool) -> bool:
         """Return whether compiled code saves more time than loading it takes, for steps that change that many numbers.
 
+        The last batch of an epoch, which may be smaller, uses what is loaded already for the others.
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
         saved = math.inf if is_wanted() else steps * (SAVED_CALLS + numbers * SAVED_NUMBER)
-        return saved > LOADING and is_available()
+        return saved > (PRINTING if is_loaded else LOADING) and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""

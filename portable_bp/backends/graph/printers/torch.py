@@ -105,6 +105,10 @@ class TorchLibrary(CallPrinter):
         """Return a tensor with its axes in another order."""
         return array.permute(tuple(axes))
 
+    def copied(self, array: Any) -> Any:
+        """Return a copy of a tensor."""
+        return array.clone()
+
     def assign(self, target: Any, source: Any) -> None:
         """Copy numbers from one tensor into another."""
         target.copy_(source)
