@@ -109,9 +109,10 @@ class Backend(Protocol):
         Returns
         -------
         callable
-            ``loop(constants)`` returns ``run(carry, items, steps, expected=1)``, which returns the carry after that many steps.
-            The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of steps to
-            expect in all runs, which decides whether preparation pays off. No argument is modified.
+            ``loop(constants)`` returns ``run(carry, items, steps, expected=1, total=1)``, which returns the carry after that
+            many steps. The arrays in ``items`` have a leading axis of at least ``steps`` items. ``expected`` is the number of
+            steps to expect in all runs with items of these shapes, ``total`` with those of any shapes: they decide whether
+            preparation pays off. No argument is modified.
         """
         ...
 

@@ -91,7 +91,7 @@ class JaxBackend(BaseBackend):
         step_by_step = plain_loop(jax.jit(function))
 
         def loop(constants: Any) -> Callable[..., Any]:
-            def run(carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
+            def run(carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
                 try:
                     return scan(constants, carry, items, steps=steps)
                 except TypeError:

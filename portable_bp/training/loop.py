@@ -99,9 +99,10 @@ class Run:
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
         for chunk in batches.draw(self.generator, skip=epoch.batches):
-            # How many steps are expected decides how they are compiled.
-            expected = chunk.same_size * (ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs)
-            progress = self.steps(epoch.progress, chunk.batches, chunk.steps, expected)
+            # How many steps are expected, of this size and of all, decides how they are compiled.
+            epochs = ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs
+            expected = chunk.same_size * epochs, len(self.batches) * epochs
+            progress = self.steps(epoch.progress, chunk.batches, chunk.steps, *expected)
             epoch = epoch._replace(progress=progress, batches=epoch.batches + chunk.steps)
             yield epoch
 

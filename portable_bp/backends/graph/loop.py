@@ -100,7 +100,7 @@ class RecordedLoop:
         self.prepared: dict[Any, Prepared] = {}  # by the library, and the shapes and dtypes of what a step takes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
-        """Return ``run(carry, items, steps, expected=1)``."""
+        """Return ``run(carry, items, steps, expected=1, total=1)``."""
         return _Runner(self, constants).run
 
 
@@ -122,14 +122,15 @@ class _Runner:
             if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
                 _keep(executable, prepared)
 
-    def run(self, carry: Any, items: Any, steps: int, expected: float = 1) -> Any:
-        """Return the carry after all items; ``expected`` is how many are to come in all runs."""
+    def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
+        """Return the carry after all items; ``expected`` steps are to come in all runs, ``total`` of all shapes."""
         item, start = trees.item(items, 0), 0
         key = self.constants_key, _shape_key((carry, item))
         with self.loop.context():
             if key not in self.executables and max(steps, expected) >= MIN_STEPS:
                 first: list[Any] = []  # the carry after the first step, if it had to be called
-                self.executables[key] = self._executable(key, carry, item, max(steps, expected), first)
+                counts = max(steps, expected), max(steps, expected, total)
+                self.executables[key] = self._executable(key, carry, item, counts, first)
                 if self.executables[key] is None and first:
                     carry, start = first[0], 1
             if executable := self.executables.get(key):
@@ -138,12 +139,11 @@ class _Runner:
                 carry = self.loop.function(carry, self.constants, trees.item(items, number))
         return carry
 
-    def _executable(self, key: Any, carry: Any, item: Any, steps: float, first: list[Any]) -> Executable | None:
+    def _executable(self, key: Any, carry: Any, item: Any, counts: tuple[float, float], first: list[Any]) -> Executable | None:
         """Return an executable of the fastest library that does what calls do."""
         numbers = sum(math.prod(array.shape) for array in trees.leaves(carry) if hasattr(array, "shape"))
         fast = self.loop.compiled
-        is_loaded = any(each and each.library is fast for each in self.executables.values())
-        for library in [*([fast] if fast and fast.pays(steps, numbers, is_loaded) else []), self.loop.library]:
+        for library in [*([fast] if fast and fast.pays(*counts, numbers) else []), self.loop.library]:
             if (library, key) in self.loop.prepared and (executable := self._reuse(library, key, carry, item)):
                 return executable
             if not first:

@@ -15,8 +15,8 @@ from portable_bp.backends.graph.printers.source import Source, address_of
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.common.trees import leaves
 
-# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, what loading it takes, and
-# what it takes to print a source for which it is loaded already.
+# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, what it takes to load it, and
+# to print its source.
 SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.5e-9, 0.02, 0.003
 
 
@@ -26,15 +26,15 @@ class CompiledLibrary(NumpyLibrary):
     policy = Policy(fuses=True)
     passes = (scale_factors, updates_into_products)
 
-    def pays(self, steps: float, numbers: int, is_loaded: bool) -> bool:
-        """Return whether compiled code saves more time than loading it takes, for steps that change that many numbers.
+    def pays(self, steps: float, total: float, numbers: int) -> bool:
+        """Return whether compiled code saves more time than it takes, for steps that change that many numbers.
 
-        The last batch of an epoch, which may be smaller, uses what is loaded already for the others.
+        It is loaded once for the total of steps, and printed for those of each size of batch.
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
-        saved = math.inf if is_wanted() else steps * (SAVED_CALLS + numbers * SAVED_NUMBER)
-        return saved > (PRINTING if is_loaded else LOADING) and is_available()
+        saved = math.inf if is_wanted() else SAVED_CALLS + numbers * SAVED_NUMBER
+        return total * saved > LOADING and steps * saved > PRINTING and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""
