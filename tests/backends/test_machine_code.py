@@ -104,6 +104,15 @@ def test_large_products_are_calls_where_no_blas_is_found(kinds, monkeypatch):
     assert set(kinds) == {printer.CompiledExecutable}
 
 
+def test_the_last_batch_of_an_epoch_is_compiled_too(kinds, monkeypatch):
+    """It is smaller than the others; alone it would not be worth loading the code."""
+    monkeypatch.delenv("PORTABLE_BP_COMPILE")
+    network, x = bp.Network([4, 3, 2], "tanh", backend="numpy", seed=3), np.ones((50, 4))
+    network.fit(x, x[:, :2], epochs=300, batch_size=8)
+    assert set(kinds) == {printer.CompiledExecutable}
+    assert len(kinds) >= 600
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [[5, 7, 3], [5, 300, 3]], ids=["loops", "BLAS"])
 def test_compiled_steps_do_what_calls_do(sizes, dtype, kinds, monkeypatch):

@@ -15,8 +15,8 @@ from portable_bp.backends.graph.printers.source import Source, address_of
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.common.trees import leaves
 
-# In seconds: what compiled code saves in a step, for its calls and for each number that it changes, what it takes to load it, and
-# to print its source.
+# In seconds: what compiled code saves in a step, for its calls and for each number that it changes; what it takes to load it,
+# and to print its source.
 SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.5e-9, 0.02, 0.003
 
 
