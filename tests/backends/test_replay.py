@@ -61,6 +61,7 @@ class Replayed(list):
 def replayed(request, monkeypatch):
     """Count the steps that are replayed instead of called, also with kernels fused on NumPy, and from source run as Python."""
     name = "numpy" if request.param in ("fused", "source") else request.param
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "0")
     if request.param == "source":
         monkeypatch.setattr(numba_printer, "compiled", interpreted)
         monkeypatch.setattr(numba_printer.CompiledLibrary, "pays", lambda *_: True)

@@ -67,7 +67,8 @@ def test_digits_over_a_whole_fit(activation, solver):
     X, y = load_digits(return_X_y=True)
     options = {"activation": activation, "solver": solver, "random_state": 0, "max_iter": 60}
     mine, theirs = pair("multiclass", **options)
-    assert_alike(mine.fit(X, y), theirs.fit(X, y), X)
+    # 540 steps amplify rounding: scikit-learn's numbers change by 2e-9 if its tanh is off by one unit in the last place.
+    assert_alike(mine.fit(X, y), theirs.fit(X, y), X, rtol=1e-8 if activation == "tanh" else 1e-9)
     assert mine.score(X, y) == theirs.score(X, y)
 
 

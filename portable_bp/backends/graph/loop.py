@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable
@@ -45,15 +44,15 @@ class Prepared(NamedTuple):
 
     Attributes
     ----------
-    signature : object
-        What was recorded.
+    recorded : Graph
+        What a step computes.
     schedule : Schedule
         How it runs.
     idle : list of Executable
         Those that nobody uses now.
     """
 
-    signature: Any
+    recorded: Graph
     schedule: Schedule
     idle: list[Executable]
 
@@ -97,7 +96,8 @@ class RecordedLoop:
         self.function = function
         self.context = context  # entered for every run
         self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
-        self.prepared: dict[Any, Prepared] = {}  # by the library, and the shapes and dtypes of what a step takes
+        self.recorded: dict[Any, Graph] = {}  # of pieces that are fixed, by the shapes and dtypes of what a step takes
+        self.prepared: dict[Any, Prepared] = {}  # by the library, and shapes and dtypes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
         """Return ``run(carry, items, steps, expected=1, total=1)``."""
@@ -141,26 +141,28 @@ class _Runner:
 
     def _executable(self, key: Any, carry: Any, item: Any, counts: tuple[float, float], first: list[Any]) -> Executable | None:
         """Return an executable of the fastest library that does what calls do."""
-        numbers = sum(math.prod(array.shape) for array in trees.leaves(carry) if hasattr(array, "shape"))
+        recorded = self._recorded(key, carry, item)
+        if recorded is None:
+            return None
         fast = self.loop.compiled
-        for library in [*([fast] if fast and fast.pays(*counts, numbers) else []), self.loop.library]:
-            if (library, key) in self.loop.prepared and (executable := self._reuse(library, key, carry, item)):
+        for library in [*([fast] if fast and fast.pays(*counts, recorded) else []), self.loop.library]:
+            if executable := self._reuse(library, key, recorded):
                 return executable
             if not first:
                 # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
                 first.append(self.loop.function(carry, self.constants, item))
-            if executable := self._prepare(library, key, first[0], item):
+            if executable := self._prepare(library, key, recorded, first[0], item):
                 return executable
         return None
 
-    def _reuse(self, library: Any, key: Any, carry: Any, item: Any) -> Executable | None:
+    def _reuse(self, library: Any, key: Any, recorded: Graph) -> Executable | None:
         """Return an executable of what was prepared, if the function still does the same."""
-        prepared = self.loop.prepared[library, key]
-        if not self.loop.is_fixed:
-            recorded = self._record(self.loop.function, carry, item)
-            if recorded is None or recorded.signature != prepared.signature:
-                del self.loop.prepared[library, key]
-                return None
+        prepared = self.loop.prepared.get((library, key))
+        if prepared is None:
+            return None
+        if prepared.recorded is not recorded and prepared.recorded.signature != recorded.signature:
+            del self.loop.prepared[library, key]
+            return None
         if prepared.idle:
             executable = prepared.idle.pop()
             del _idle[executable]
@@ -170,14 +172,13 @@ class _Runner:
             executable.calls = library.capture(executable.calls)
         return executable
 
-    def _prepare(self, library: Any, key: Any, carry: Any, item: Any) -> Executable | None:
-        """Record the step, and return an executable if it changes the carry as a called step does."""
+    def _prepare(self, library: Any, key: Any, recorded: Graph, carry: Any, item: Any) -> Executable | None:
+        """Return an executable of what was recorded, if it changes the carry as a called step does."""
         trial = Trial(carry, item, self.loop.to_numpy)
         try:
-            function = copy.deepcopy(self.loop.function)  # the trial must not change the function's own state
-            called = function(carry, self.constants, item)
-            recorded = self._record(function, carry, item)
-            if recorded is None or _shape_key(carry) != _shape_key(called):
+            # On a copy: the trial must not change the function's own state.
+            called = copy.deepcopy(self.loop.function)(carry, self.constants, item)
+            if _shape_key(carry) != _shape_key(called):
                 return None
             graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded)
             schedule = Schedule(graph, library.policy)
@@ -196,7 +197,7 @@ class _Runner:
             self._capture(executable, trial)
         if len(self.loop.prepared) == MAX_PREPARED:
             self.loop.prepared.clear()
-        self.loop.prepared[library, key] = Prepared(recorded.signature, schedule, [])
+        self.loop.prepared[library, key] = Prepared(recorded, schedule, [])
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
@@ -212,16 +213,25 @@ class _Runner:
             _tell("captured calls do not match the same calls one by one")
             executable.calls = calls
 
-    def _record(self, function: Callable[..., Any], carry: Any, item: Any) -> Graph | None:
+    def _recorded(self, key: Any, carry: Any, item: Any) -> Graph | None:
+        """Return what a step computes, or None if it cannot be recorded."""
+        known = self.loop.recorded
+        if self.loop.is_fixed and key in known:
+            return known[key]
         if not all(map(self.loop.library.is_array, trees.leaves(carry))):
             _tell("a step is called, since its state holds something else than arrays")
             return None
         try:
             # On a copy, so that the function's own state is not changed.
-            return record(self.loop.library, copy.deepcopy(function), carry, self.constants, item)
+            recorded = record(self.loop.library, copy.deepcopy(self.loop.function), carry, self.constants, item)
         except Exception:  # if the function itself is wrong, calling it shows the error
             _tell("a step cannot be recorded", error=True)
             return None
+        if self.loop.is_fixed:
+            if len(known) == MAX_PREPARED:
+                known.clear()
+            known[key] = recorded
+        return recorded
 
 
 def _is_fixed(pieces: Any) -> bool:

@@ -37,6 +37,19 @@ def add_up(p, start, count):
         total += p[start + i]
     return total
 
+@plain
+def add_rows(p, stride, rows, columns, out):
+    for j in range(columns):
+        out[j] = to_FLOAT(0)
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        at = i * stride
+        for j in range(columns):
+            out[j] += (p[at + j] + p[at + stride + j]) + (p[at + 2 * stride + j] + p[at + 3 * stride + j])
+    for i in range(whole, rows):
+        for j in range(columns):
+            out[j] += p[i * stride + j]
+
 @summing
 def add_products(p, q, count):
     total = to_FLOAT(0)

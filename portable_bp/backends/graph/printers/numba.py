@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.graph.ir import Graph
 from portable_bp.backends.graph.passes import scale_factors, updates_into_products
 from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
@@ -15,9 +16,9 @@ from portable_bp.backends.graph.printers.source import Source, address_of
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.common.trees import leaves
 
-# In seconds: what compiled code saves in a step, for its calls and for each number that it changes; what it takes to load it,
+# In seconds: what compiled code saves in a step, for its calls and for each number that it computes; what it takes to load it,
 # and to print its source.
-SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.5e-9, 0.02, 0.003
+SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.2e-9, 0.02, 0.003
 
 
 class CompiledLibrary(NumpyLibrary):
@@ -26,13 +27,14 @@ class CompiledLibrary(NumpyLibrary):
     policy = Policy(fuses=True)
     passes = (scale_factors, updates_into_products)
 
-    def pays(self, steps: float, total: float, numbers: int) -> bool:
-        """Return whether compiled code saves more time than it takes, for steps that change that many numbers.
+    def pays(self, steps: float, total: float, graph: Graph) -> bool:
+        """Return whether compiled code saves more time than it takes.
 
         It is loaded once for the total of steps, and printed for those of each size of batch.
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
+        numbers = sum(node.size for node in graph.nodes)
         saved = math.inf if is_wanted() else SAVED_CALLS + numbers * SAVED_NUMBER
         return total * saved > LOADING and steps * saved > PRINTING and is_available()
 

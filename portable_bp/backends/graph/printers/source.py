@@ -259,6 +259,9 @@ class Source:
         lengths = [self._size(length) for length in array.shape]
         kept = [axis for axis in range(array.ndim) if axis not in axes]
         strides = self._strides(array, array.shape)
+        if node.operation == "sum" and axes == (0,) and array.ndim == 2 and strides[1] == "1" and out.flags.c_contiguous:
+            self._line(0, f"add_rows({self._pointer(array)}, {strides[0]}, {', '.join(lengths)}, {self._pointer(out)})")
+            return
         wide = out.reshape([1 if axis in axes else length for axis, length in enumerate(array.shape)])
         ends = ["0" if axis in axes else stride for axis, stride in enumerate(self._strides(wide, wide.shape))]
         result, read = self._at(out, ends), self._at(array, strides)
