@@ -78,7 +78,8 @@ class Batches:
         while number < len(self):
             chunk = range(number, self._end_of_chunk(number, skip))
             # Masks are drawn batch by batch, for skipped ones too, so that the random numbers do not depend on the chunks.
-            masks = [self._draw_masks(generator, self._size_of(number)) for _ in chunk]
+            # Without dropout there are none, and one list of them says so for the whole chunk.
+            masks = [self._draw_masks(generator, self._size_of(number)) for _ in (chunk if any(self.settings.rates) else [0])]
             if number >= skip:
                 yield self._stack(chunk, order, masks)
             number = chunk.stop
