@@ -169,7 +169,9 @@ def _spread(found: Sequence[float], unit: float, form: str) -> str:
 
 
 def _short(seconds: float) -> str:
-    return f"{1e3 * seconds:,.1f} ms" if seconds > 1e-3 else f"{1e6 * seconds:,.0f} us"
+    if seconds > 1e-3:
+        return f"{1e3 * seconds:,.1f} ms"
+    return f"{1e6 * seconds:,.0f} us" if seconds > 1e-5 else f"{1e6 * seconds:.1f} us"
 
 
 def _cpu_notes(results: dict[str, Any]) -> list[str]:
