@@ -118,8 +118,8 @@ def _introduction(results: dict[str, Any], place: Place) -> str:
     step = "with its checks, shuffling and gathering; the ratios are its time to that of the others, so less is better"
     if place.is_cpu:
         return (
-            f"{begin} A step is one of an epoch on NumPy with Numba, {step}. PyTorch, JAX and scikit-learn get batches that are "
-            f"ready. The floor is the step's matrix products alone. {BRACKETS}"
+            f"{begin} A step is one of an epoch on NumPy with Numba, {step}. PyTorch, JAX and scikit-learn get batches that "
+            f"are ready. The floor is the step's matrix products alone. {BRACKETS}"
         )
     return (
         f"{begin} A step is one of an epoch on CuPy, {step}. They are taken by CUDA events or, for JAX, which has none, by the "
