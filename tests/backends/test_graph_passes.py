@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_into_products, updates_into_products
+from portable_bp.backends.graph.passes import (
+    scale_factors,
+    sums_as_products,
+    sums_into_products,
+    sums_of_products,
+    updates_into_products,
+)
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy, Schedule
 from portable_bp.backends.graph.trace import record
@@ -157,6 +163,34 @@ def test_a_factor_stays_where_the_product_is_small_or_needed_elsewhere():
     used_twice = graph_of(twice, np.zeros((512, 512)), np.zeros((512, 512)))
     for graph in (small, used_twice):
         assert str(scale_factors(graph)) == str(graph)
+
+
+def test_a_sum_of_products_is_a_product_of_vectors():
+    """One that is needed elsewhere too, or is broadcast, stays as it is."""
+    x, y = (np.ones(shape, "float32") for shape in ((6,), (6,)))
+    graph = graph_of(lambda x, y: (np.vecdot(x, y), xp_of(x).sum(y * y)), x, y)
+    assert_is(
+        graph,
+        """
+        carry0: float32[6], carry1: float32[6]
+        v0 = multiply(carry0, carry1)  float32[6]
+        v1 = sum(v0, axis=(0,), keepdims=False)  float32[]
+        v2 = multiply(carry1, carry1)  float32[6]
+        v3 = sum(v2, axis=(0,), keepdims=False)  float32[]
+        return v1, v3
+        """,
+    )
+    assert_is(
+        sums_of_products(graph),
+        """
+        carry0: float32[6], carry1: float32[6]
+        v0 = matmul(carry0, carry1)  float32[]
+        v1 = matmul(carry1, carry1)  float32[]
+        return v0, v1
+        """,
+    )
+    kept = graph_of(lambda x, y: (x * y, xp_of(x).sum(x * y) + xp_of(x).sum(2.0 * x)), x, y)
+    assert str(sums_of_products(kept)) == str(kept)
 
 
 def test_a_sum_over_an_axis_is_a_product_with_ones():

@@ -194,11 +194,7 @@ class Namespace:
         return self._add("matmul", factors, (*leading, first.shape[-2], second.shape[-1]), dtype)
 
     def vecdot(self, first: Any, second: Any, *, axis: int = -1) -> Tracer:
-        products = self._elementwise("multiply", first, second)
-        if not first.ndim == second.ndim == 1:
-            return self.sum(products, axis)
-        factors = [self._tracer(each, products.node.dtype) for each in (first, second)]
-        return self._add("matmul", factors, (), products.node.dtype)
+        return self.sum(self._elementwise("multiply", first, second), axis)
 
     def sum(self, array: Any, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tracer:
         name = dtype_name(dtype) if dtype else array.node.dtype

@@ -38,6 +38,20 @@ def scale_factors(graph: Graph) -> Graph:
     return rewritten(graph, rule)
 
 
+def sums_of_products(graph: Graph) -> Graph:
+    """Compute the sum of the products of two vectors' numbers as a matrix product, which writes no products."""
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        if node.operation != "sum" or node.shape != () or not node.dtype.startswith("float"):
+            return node
+        (products,) = node.inputs
+        is_only_summed = products.operation == "multiply" and len(products.shape) == 1 and uses[products] == 1
+        are_vectors = all(each.shape == products.shape for each in products.inputs)
+        return Node("matmul", products.inputs, (), node.dtype) if is_only_summed and are_vectors else node
+
+    return rewritten(graph, rule)
+
+
 def sums_as_products(graph: Graph) -> Graph:
     """Compute a sum over an axis of a matrix, or over a vector, as a product with ones, which takes a third of the time."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.graph.ir import Graph
-from portable_bp.backends.graph.passes import scale_factors, updates_into_products
+from portable_bp.backends.graph.passes import scale_factors, sums_of_products, updates_into_products
 from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
@@ -25,7 +25,7 @@ class CompiledLibrary(NumpyLibrary):
     """NumPy, for recording, and for replay by compiled code."""
 
     policy = Policy(fuses=True)
-    passes = (scale_factors, updates_into_products)
+    passes = (sums_of_products, scale_factors, updates_into_products)
 
     def pays(self, steps: float, total: float, graph: Graph) -> bool:
         """Return whether compiled code saves more time than it takes.

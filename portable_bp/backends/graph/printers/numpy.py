@@ -12,7 +12,7 @@ import numpy as np
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, Node
 from portable_bp.backends.graph.namespace import Namespace, Place
-from portable_bp.backends.graph.passes import LARGE, scale_factors, sums_as_products
+from portable_bp.backends.graph.passes import LARGE, scale_factors, sums_as_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, CallPrinter
 from portable_bp.backends.graph.schedule import Policy
 from portable_bp.backends.graph.trace import Tracer
@@ -32,7 +32,7 @@ class NumpyLibrary(CallPrinter):
     device: Any = "cpu"
     giving_pairs = ()
     policy = Policy(block_size=float(LARGE))  # a few such blocks fit the cache of one core
-    passes = (scale_factors, sums_as_products)
+    passes = (sums_of_products, scale_factors, sums_as_products)
 
     def is_array(self, given: Any) -> bool:
         """Return whether this is an array or a NumPy number."""

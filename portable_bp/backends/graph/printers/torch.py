@@ -9,7 +9,7 @@ from typing import Any
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
 from portable_bp.backends.graph.namespace import Namespace, Place
-from portable_bp.backends.graph.passes import sums_into_products
+from portable_bp.backends.graph.passes import sums_into_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, CallPrinter
 from portable_bp.backends.graph.trace import Tracer
 from portable_bp.common.lookup import require
@@ -30,7 +30,7 @@ class TorchLibrary(CallPrinter):
     xp = array_api_compat.torch
     array_type = torch.Tensor
     giving_pairs = ("max", "min")
-    passes = (sums_into_products,)
+    passes = (sums_of_products, sums_into_products)
     tracer: type[Tracer]
 
     def __init__(self, device: Any) -> None:
