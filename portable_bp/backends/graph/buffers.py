@@ -5,12 +5,13 @@ A buffer is reused once its nodes are no longer needed; the next carry is comput
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.schedule import Group, Schedule, Stage, buffer_shape
+from portable_bp.backends.graph.schedule import Group, Schedule, buffer_shape
 
 
 class Register(NamedTuple):
@@ -45,11 +46,17 @@ class Buffers:
         self._allocate()
         self.of_data = {node for node in self.graph.nodes if node.root in self.graph.data}.union(self.graph.data)
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """The numbers in all buffers."""
         arrays = {id(array): math.prod(array.shape) for array in self._buffers.values() if not isinstance(array, Register)}
         return sum(arrays.values())
+
+    @functools.cached_property
+    def stages_of_data(self) -> list[int]:
+        """The numbers of the stages that read the loop's data, so that their calls change with them."""
+        stages = enumerate(self.schedule.stages)
+        return [number for number, stage in stages if any(map(self._reads_data, stage.groups))]
 
     def bind(self, data: Iterable[Any]) -> None:
         """Take the loop's data."""
@@ -84,6 +91,9 @@ class Buffers:
         """Return whether a result is computed into the carry that it replaces."""
         of_old, of_result = (self._buffers.get(self.schedule.group_of(node)) for node in (old, result))
         return old is result or (not result.is_view and of_old is not None and of_old is of_result)
+
+    def _reads_data(self, group: Group) -> bool:
+        return any(source in self.of_data for node in group for source in node.inputs)
 
     def _view(self, node: Node) -> Any:
         return self.library.view(node, self.array(node.inputs[0]))
@@ -148,8 +158,3 @@ def blocks(instructions: list[Instruction], schedule: Schedule) -> Iterable[Inst
         rows = slice(start, min(start + height, shape[0]))
         for node, operands, out in instructions:
             yield Instruction(node, tuple(cut(operand, rows) for operand in operands), cut(out, rows))
-
-
-def reads_data(stage: Stage, buffers: Buffers) -> bool:
-    """Return whether a stage reads the loop's data, so that its calls change with them."""
-    return any(source in buffers.of_data for group in stage.groups for node in group for source in node.inputs)

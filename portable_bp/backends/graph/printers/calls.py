@@ -5,10 +5,11 @@ This saves the time that Python spends between calls, and a new array for every 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks, reads_data
+from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.namespace import Place
 from portable_bp.backends.graph.passes import Pass
@@ -100,26 +101,21 @@ class Executable:
             [self.buffers.array(node) for node in nodes] for nodes in (schedule.graph.carry, schedule.graph.item)
         )
         self.calls: list[Call] = []
-        self._calls: list[list[Call]] = []
+        self._calls: dict[int, list[Call]] = {}  # of each stage
         self.bind(data)
 
     def bind(self, data: Any) -> None:
         """Bind the calls that read the loop's data to them."""
         self.buffers.bind(leaves(data))
-        known = self._calls or [None] * len(self.schedule.stages)
-        self._calls = [
-            list(self._emit(stage)) if calls is None or reads_data(stage, self.buffers) else calls
-            for stage, calls in zip(self.schedule.stages, known, strict=False)
-        ]
-        self.calls = [call for calls in self._calls for call in calls] + self._copies()
+        changed = self.buffers.stages_of_data if self._calls else range(len(self.schedule.stages))
+        self._calls.update((number, self._emit(self.schedule.stages[number])) for number in changed)
+        self.calls = [call for calls in self._calls.values() for call in calls] + self._copies
 
     def release(self) -> None:
         """Keep no reference to the data."""
         self.buffers.release()
         self.calls = []
-        for number, stage in enumerate(self.schedule.stages):
-            if reads_data(stage, self.buffers):
-                self._calls[number] = []
+        self._calls.update(dict.fromkeys(self.buffers.stages_of_data, []))
 
     def run(self, carry: Any, items: Any, indices: range) -> Any:
         """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
@@ -138,6 +134,7 @@ class Executable:
             for function, operands in calls:
                 function(*operands)
 
+    @functools.cached_property
     def _copies(self) -> list[Call]:
         """Return the calls that copy results which are not computed in place."""
         pairs = zip(self.schedule.graph.carry, self.schedule.graph.results, strict=True)
