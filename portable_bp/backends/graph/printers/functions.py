@@ -20,7 +20,7 @@ def minimum(a, b):
 
 @inlined
 def sign(a):
-    return a if a != a else (a > 0) - to_FLOAT(a < 0)
+    return a if a != a else to_FLOAT(a > 0) - to_FLOAT(a < 0)
 
 @inlined
 def where(condition, a, b):
@@ -85,7 +85,16 @@ def multiply_matrices(a, row, column, b, stride, out, rows, shared, columns, alp
                 out[start + j] += s0 * b[k * stride + j]
 
 @plain
-def call_gemm(address, kind_a, kind_b, rows, columns, shared, a, lda, b, ldb, out, alpha, beta):
-    order, kinds = np.int32(101), (np.int32(kind_a), np.int32(kind_b))
-    gemm(address, order, kinds[0], kinds[1], rows, columns, shared, alpha, a, lda, b, ldb, beta, out, columns)
+def multiply(sizes, a, b, room, out, alpha, beta):
+    rows, shared, columns, lda, a_turned, ldb, b_turned = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
+    address, alpha, beta = sizes[7], to_FLOAT(alpha), to_FLOAT(beta)
+    if address:
+        kinds = np.int32(111 + a_turned), np.int32(111 + b_turned)  # what BLAS calls them
+        gemm(address, np.int32(101), kinds[0], kinds[1], rows, columns, shared, alpha, a, lda, b, ldb, beta, out, columns)
+        return
+    if b_turned:
+        turn(b, ldb, shared, columns, room)
+        b, ldb = room, columns
+    row, column = (1, lda) if a_turned else (lda, 1)
+    multiply_matrices(a, row, column, b, ldb, out, rows, shared, columns, alpha, beta)
 """

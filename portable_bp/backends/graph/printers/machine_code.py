@@ -13,11 +13,11 @@ import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-VERSION = 1  # of what is in a file
+VERSION = 2  # of what is in a file
 _loaded: list[Any] = []  # engines, which own the machine code
 
 
@@ -157,7 +157,8 @@ def _compile(source: str, llvm: Any) -> bytes:
 
     names = dict(vars(intrinsics))
     exec(compile(source, "<a training step>", "exec"), names)
-    function = cfunc(void(int64, int64, int64, int64), **intrinsics.OPTIONS)(names["run"])
+    with _unoptimized():
+        function = cfunc(void(int64, int64, int64, int64), **intrinsics.OPTIONS)(names["run"])
     module = llvm.parse_assembly(function.inspect_llvm())
     for each in module.functions:
         if each.name == function.native_name:
@@ -166,4 +167,23 @@ def _compile(source: str, llvm: Any) -> bytes:
     others = [name for name in declared if not name.startswith("llvm.") and name not in _c_functions()]
     if unknown := [name for name in others if not name.startswith(("numba_", "NRT_", "Py", "_Py", ".numba"))]:
         raise TypeError(f"{', '.join(unknown)} cannot be called from compiled code")
-    return " ".join(others).encode() + b"\n" + _target_machine(llvm).emit_object(module)
+    machine = _target_machine(llvm)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    return " ".join(others).encode() + b"\n" + machine.emit_object(module)
+
+
+@contextlib.contextmanager
+def _unoptimized() -> Iterator[None]:
+    """Let Numba optimize nothing: it would optimize every inner function by itself, and then again what it is called from."""
+    from numba import config
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:  # so that no other thread compiles something else meanwhile
+        level, config.OPT = config.OPT, type(config.OPT)(0)
+        try:
+            yield
+        finally:
+            config.OPT = level

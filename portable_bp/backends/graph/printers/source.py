@@ -84,6 +84,11 @@ class Source:
         self._loads.append(f"{name} = n[{len(self.sizes) - 1}]")
         return name
 
+    def _table(self, numbers: Sequence[int]) -> str:
+        """Return the expression of a pointer to some sizes."""
+        self.sizes += map(int, numbers)
+        return f"pointer_int64(sizes + {8 * (len(self.sizes) - len(numbers))})"
+
     def _number(self, node: Node) -> str:
         """Return the name of a constant number."""
         if node not in self._names:
@@ -176,7 +181,7 @@ class Source:
             loaded = self._number(constants[id(array)]) if id(array) in constants else place(array)
             given[f"in{number}"] = f"{loaded} != 0" if array.dtype == bool else loaded
         for dtype, name, expression in kernel.lines:
-            computed = expression if dtype == "bool" else f"to_{dtype}({expression})"
+            computed = f"to_{dtype}({expression})" if dtype.startswith("int") else expression  # Numba widens whole numbers
             self._line(depth, f"{name} = {given.get(expression, computed)}")
         for result, array in zip(kernel.results, writes, strict=True):
             self._line(depth, f"{place(array)} = " + (f"int({result})" if array.dtype == bool else result))
@@ -201,36 +206,15 @@ class Source:
             return
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
             raise TypeError("a product of more than two axes is not compiled")
-        (a, lda, a_turned), (b, ldb, b_turned) = self._factor(first), self._factor(second)
-        rows, shared, columns = (self._size(each) for each in (*first.shape, second.shape[1]))
-        target = self._pointer(out)
-        is_looped, address = first.size * second.shape[1] <= LOOPED, product_address(out.dtype.name)
+        (lda, a_turned), (ldb, b_turned) = _layout(first), _layout(second)
+        address, is_looped = product_address(out.dtype.name), first.size * second.shape[1] <= LOOPED
         if not (is_looped or address):
             raise TypeError("large products are compiled only with the BLAS that NumPy's own packages bring")
-        self._line(0, f"if {self._size(is_looped)}:")
-        # In the innermost loop the numbers of the second factor must lie side by side.
-        straight, stride = b, ldb
-        if b_turned:
-            straight, stride = self._pointer(np.empty(second.size if is_looped else 1, second.dtype)), columns
-            self._line(1, f"turn({b}, {ldb}, {shared}, {columns}, {straight})")
-        strides = f"1, {lda}" if a_turned else f"{lda}, 1"
-        scales = f"to_{out.dtype.name}({alpha}), to_{out.dtype.name}({beta})"
-        self._line(
-            1, f"multiply_matrices({a}, {strides}, {straight}, {stride}, {target}, {rows}, {shared}, {columns}, {scales})"
-        )
-        self._line(0, "else:")
-        kinds = ", ".join("112" if turned else "111" for turned in (a_turned, b_turned))  # what BLAS calls them
-        factors = f"{rows}, {columns}, {shared}, {a}, {lda}, {b}, {ldb}"
-        self._line(1, f"call_gemm({self._size(address)}, {kinds}, {factors}, {target}, {scales})")
-
-    def _factor(self, matrix: np.ndarray) -> tuple[str, str, bool]:
-        """Return a matrix's pointer, the distance between its rows, and whether its columns are stored as rows."""
-        turned = not _has_rows(matrix)
-        stored = matrix.T if turned else matrix
-        if not _has_rows(stored):
-            raise TypeError("a product of arrays that are not contiguous is not compiled")
-        distance = max(stored.strides[0] // stored.itemsize if stored.shape[0] > 1 else 0, stored.shape[1])
-        return self._pointer(matrix), self._size(distance), turned
+        # A product as loops needs the second factor with the numbers of each row side by side: room for it.
+        room = np.empty(second.size if is_looped and b_turned else 1, second.dtype)
+        sizes = *first.shape, second.shape[1], lda, a_turned, ldb, b_turned, 0 if is_looped else address
+        pointers = ", ".join(map(self._pointer, (first, second, room, out)))
+        self._line(0, f"multiply({self._table(sizes)}, {pointers}, {alpha}, {beta})")
 
     def _print_take(self, instruction: Instruction) -> None:
         (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
@@ -284,6 +268,15 @@ class Source:
 def _index(strides: Sequence[str]) -> str:
     terms = [f"i{axis}" if stride == "1" else f"i{axis} * {stride}" for axis, stride in enumerate(strides) if stride != "0"]
     return " + ".join(terms) or "0"
+
+
+def _layout(matrix: np.ndarray) -> tuple[int, bool]:
+    """Return the distance between a matrix's rows, and whether its columns are stored as rows."""
+    turned = not _has_rows(matrix)
+    stored = matrix.T if turned else matrix
+    if not _has_rows(stored):
+        raise TypeError("a product of arrays that are not contiguous is not compiled")
+    return max(stored.strides[0] // stored.itemsize if stored.shape[0] > 1 else 0, stored.shape[1]), turned
 
 
 def _has_rows(matrix: np.ndarray) -> bool:
