@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,14 +16,14 @@ from portable_bp.backends.selector import dtype_name
 
 def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
     """Return data on the backend, in its dtype or a given one."""
-    with _naming(name):
+    with _Naming(name):
         advise = advise_smaller(name, lambda: math.prod(shape_of(data) or ()))
         return attempt(lambda: backend.asarray(data, dtype), backend, f"converting {name}", advise)
 
 
 def as_host_array(backend: Backend, data: Any, name: str) -> np.ndarray:
     """Return host data, such as a list or a data frame, as a NumPy array in the backend's dtype."""
-    with _naming(name):
+    with _Naming(name):
         return host_array(data, dtype_name(backend.dtype), backend.name)
 
 
@@ -34,7 +32,7 @@ def as_precise_array(backend: Backend, data: Any, name: str) -> tuple[Backend, A
     if is_array_api_obj(data) and not is_numpy_array(data):
         own = in_own_precision(backend, data)
         return own, as_array(own, data, name)
-    with _naming(name):
+    with _Naming(name):
         array = read_numbers(data, backend.name)
     # Long doubles keep their precision; large whole numbers may be rounded.
     return select_backend("numpy", "float64"), array if array.dtype.itemsize > 8 else array.astype(np.float64)
@@ -54,10 +52,18 @@ def shape_of(data: Any) -> tuple[int, ...] | None:
         return None
 
 
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Prefix the messages of errors about an argument's data with its name."""
-    try:
-        yield
-    except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(f"{name} cannot be used: {error}") from None
+class _Naming:
+    """Prefixes the messages of errors about an argument's data with its name.
+
+    As a generator, it would take longer than converting a sample.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, TypeError | ValueError | OverflowError):
+            raise type(error)(f"{self.name} cannot be used: {error}") from None
