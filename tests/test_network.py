@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -321,6 +322,21 @@ BAD_FITS = [
     (X, TARGET, {"validation_data": (X, TARGET[:3])}, ValueError, "target has shape (3, 2)"),
     (X, TARGET, {"callbacks": [3]}, TypeError, "callbacks holds 3, and should hold functions"),
 ]
+
+
+@pytest.mark.parametrize("method", ["fit", "loss", "gradient"])
+@pytest.mark.parametrize("target", [np.full((5, 5), 0.5), 0.1 * np.eye(5), np.eye(5)[:, [0, 1, 2, 3, 3]]])
+def test_rows_of_probabilities_that_do_not_add_up_to_one_are_told(method, target):
+    network = bp.Network([3, 4, 5], output_activation="softmax", backend="numpy", seed=0)
+    x = np.random.default_rng(0).random((5, 3))
+    with pytest.warns(UserWarning, match="the rows of target add up to numbers from") as caught:
+        getattr(network, method)(x, target, "cross_entropy")
+    assert [each.filename for each in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(network, method)(x, np.eye(5), "cross_entropy")
+        getattr(network, method)(x, (0.9 * np.eye(5) + 0.0167).round(2), "cross_entropy")
+        getattr(network, method)(x, target, "squared_error")
 
 
 @pytest.mark.parametrize(("x", "target", "options", "error", "message"), BAD_FITS)

@@ -11,6 +11,7 @@ from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, compiled
 
 UNBOUNDED = (-math.inf, math.inf)
+PROBABILITY_ERROR = 0.01  # of a row of probabilities that are rounded to two or three digits
 ALLOW = ", or let them through with check_finite=False"
 
 
@@ -52,6 +53,22 @@ def warn_of_bounds(backend: Backend, target: Array, output_activation: Any, loss
             f"output_activation={wider}, or scale the targets.",
             stacklevel=4,  # the line that called fit
         )
+
+
+def warn_of_totals(backend: Backend, target: Array, loss: Any) -> None:
+    """Warn if the rows of probabilities do not add up to one, as far as a dtype and a rounded file can tell."""
+    smallest, largest = extremes_of(backend, compiled(backend, _totals)(target))
+    if not 1 - PROBABILITY_ERROR <= smallest <= largest <= 1 + PROBABILITY_ERROR:
+        warnings.warn(
+            f"the rows of target add up to numbers from {smallest:g} to {largest:g}, and {type(loss).__name__} takes "
+            "probabilities, which add up to 1: scale the rows, or use loss='binary_cross_entropy' if an output may be 1 beside "
+            "another.",
+            stacklevel=7,  # the line that called fit, or another method
+        )
+
+
+def _totals(array: Array) -> Array:
+    return namespace(array).sum(array, axis=-1)
 
 
 def _sum(array: Array) -> Array:

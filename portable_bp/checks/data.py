@@ -9,7 +9,7 @@ from array_api_compat import is_array_api_obj
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, Rows, compiled, spans
-from portable_bp.checks.bounds import ALLOW, UNBOUNDED, check_bounds, extremes_of, refuse_nonfinite
+from portable_bp.checks.bounds import ALLOW, UNBOUNDED, check_bounds, extremes_of, refuse_nonfinite, warn_of_totals
 from portable_bp.checks.conversion import as_array, as_host_array, as_precise_array, shape_of
 
 
@@ -107,6 +107,8 @@ class DataChecker(NamedTuple):
         self._refuse_nonfinite(array, "target")
         bounds = getattr(loss, "target_bounds", UNBOUNDED)
         check_bounds(self.backend, array, bounds, f"numbers from {bounds[0]:g} to {bounds[1]:g}")
+        if takes_classes:
+            warn_of_totals(self.backend, array, loss)
         return namespace(array).reshape(array, (samples, outputs))
 
     def _sample_weight(self, sample_weight: Any, inputs: Inputs) -> Array | None:

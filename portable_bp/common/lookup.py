@@ -9,6 +9,18 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+# What other libraries call a device or a piece, and its names here.
+ELSEWHERE = {
+    **dict.fromkeys(("gpu", "cuda"), ("cupy", "torch:cuda", "jax:gpu")),
+    **{"cpu": ("numpy",), "mps": ("torch:mps",), "tpu": ("jax:tpu",)},
+    **{"mse": ("squared_error",), "l2": ("squared_error",), "mae": ("absolute_error",), "l1": ("absolute_error",)},
+    **dict.fromkeys(("bce", "logloss", "log_loss"), ("binary_cross_entropy", "cross_entropy")),
+    **dict.fromkeys(("ce", "nll", "categorical_crossentropy"), ("cross_entropy",)),
+    **{"linear": ("identity",), "swish": ("silu",), "sgd_momentum": ("momentum",)},
+    **dict.fromkeys(("he", "kaiming"), ("he_normal", "he_uniform")),
+    **dict.fromkeys(("glorot", "xavier"), ("glorot_normal", "glorot_uniform")),
+    "lecun": ("lecun_normal", "lecun_uniform"),
+}
 MAX_NAMES = 20  # listed in a message; a wide table has many more columns
 
 
@@ -20,8 +32,9 @@ def find(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     """Return ``known[name]``, or raise a ValueError that suggests the closest known name."""
     if name in known:
         return known[name]
-    closest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {closest[0]!r}?" if closest else "use one of the known names."
+    closest = ELSEWHERE.get(str(name).lower()) or difflib.get_close_matches(name, known, n=1)
+    meant = [repr(each) for each in closest if each.partition(":")[0] in known]
+    hint = f"did you mean {' or '.join(meant)}?" if meant else "use one of the known names."
     more = f" and {len(known) - MAX_NAMES:,} more" if len(known) > MAX_NAMES else ""
     raise ValueError(
         f"unknown {kind} {name!r}: the known ones are {', '.join(itertools.islice(known, MAX_NAMES))}{more}; {hint}"

@@ -14,7 +14,7 @@ from portable_bp.tables.index import find_index
 from portable_bp.tables.messages import counted, ignore_option, quoted
 from portable_bp.tables.options import TrainingOptions, find_columns
 from portable_bp.tables.recipe import Recipe
-from portable_bp.tables.report import describe_columns, describe_rows
+from portable_bp.tables.report import describe_columns, describe_rare_classes, describe_rows
 from portable_bp.tables.table import Table, read_table
 from portable_bp.tables.targets import choose_task, fit_target
 
@@ -51,7 +51,10 @@ def prepare_table(options: TrainingOptions, report: Callable[[str], None]) -> Pr
     recipe = _fit_recipe(options, table, training, task, left_out)
     for line in describe_columns(table, frame, recipe):
         report(line)
+    rare = describe_rare_classes(frame[options.target]) if task == "classification" else ()
     report(f"Task: {task}{f' into {recipe.target.outputs} classes' if task == 'classification' else ''}, {reason}.")
+    for line in rare:
+        report(line)
     report(
         f"Rows: {training.height:,} for training, {validation.height:,} for validation (to decide when to stop), "
         f"{held_out.height:,} held out for the score."

@@ -21,6 +21,8 @@ LEFT_OUT = {
     "constant or missing": "with one value in the training rows apart from missing ones (fill these to use it, such as with 0)",
     "empty": "with no value in any training row",
 }
+# Numbers that stand for a missing value in many files, since no measurement has them.
+SENTINELS = {sign * number for sign in (-1, 1) for number in (9, 99, 999, 9999, 99999, 999999)}
 MISSING = {
     "number": "replaced by the mean",
     "boolean": "replaced by the share of true values",
@@ -39,6 +41,13 @@ def describe_rows(table: Table, frame: Any, target: str) -> Iterator[str]:
     yield from table.describe_assumptions(frame.columns, [kind for kind in ASSUMPTIONS if kind != "missing"])
 
 
+def describe_rare_classes(target: Any) -> Iterator[str]:
+    """Say which classes have a single row: training needs it, so that the score says nothing about them."""
+    counts = target.value_counts()
+    if rare := counts.filter(counts["count"] == 1)[target.name].sort().to_list():
+        yield f"Not in the score, since training needs their only row: {quoted(rare)}."
+
+
 def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
     """Say what the columns of a recipe hold, what was left out, and what is missing; ``frame`` has the rows with a target."""
     names = [column.name for column in recipe.columns]
@@ -48,6 +57,7 @@ def describe_columns(table: Table, frame: Any, recipe: Recipe) -> Iterator[str]:
     yield from _describe_left_out(recipe.left_out, table.frame)
     yield from table.describe_assumptions(constant, ["missing"])
     yield from _describe_missing(table, frame[names])
+    yield from _describe_sentinels(frame[[*names, recipe.target.name]])
     if numbering := find_row_numbers(table.frame[names]):
         yield (
             f"Used as an input, although it numbers the rows: {quoted(numbering)}; if it is an identifier, leave it out with "
@@ -68,6 +78,21 @@ def _describe_left_out(columns: Sequence[LeftOut], frame: Any) -> Iterator[str]:
         by_reason.setdefault(reason, []).append(repr(column.name) + value)
     for reason, names in by_reason.items():
         yield f"Left out, {LEFT_OUT[reason]}: {listed(names)}."
+
+
+def _describe_sentinels(frame: Any) -> Iterator[str]:
+    """Say which numbers may stand for missing values: those such as -999 that are far from all others of their column."""
+    for series in frame:
+        extremes = {series.min(), series.max()} if kind_of(series.dtype) == "number" else set()
+        for value in sorted(extremes & SENTINELS):
+            others = series.filter(series != value)
+            reach = max(others.max() - others.min(), 1) if len(others) else 0
+            if len(others) and abs(value - others.mean()) > 2 * reach:
+                rows = counted(int((series == value).sum()), "row")
+                yield (
+                    f"Used as a number: {value:g} in {series.name!r} ({rows}); if it means a missing value, give it to "
+                    "--missing as the file writes it."
+                )
 
 
 def _describe_missing(table: Table, frame: Any) -> Iterator[str]:

@@ -87,8 +87,10 @@ class NumberTarget:
         spread = ((numbers - numbers.mean()) ** 2).sum()
         error = np.sqrt(squares / len(numbers))
         r2 = f"R2 {1.0 - squares / spread:.3f}" if spread > 0.0 else "R2 undefined (all values are equal)"
+        is_worse = spread > 0.0 and squares > spread
+        remark = " Always guessing their mean would be better: the network has not learned the target." if is_worse else ""
         rmse = f"{error:,.0f}" if 1e4 <= error < 1e15 else f"{error:.4g}"
-        return f"{r2} and RMSE {rmse} (in the units of {self.name!r}) on {counted(len(numbers), 'held-out row')}."
+        return f"{r2} and RMSE {rmse} (in the units of {self.name!r}) on {counted(len(numbers), 'held-out row')}.{remark}"
 
     def describe(self) -> str:
         """Say what the output is."""

@@ -117,6 +117,13 @@ COLUMNS = {
     "nothing but NA": ("a,b\nNA,x\nNA,y\n", [None, None], "('NA' in 2 cells)"),
     "text of many numbers": ("a,b\n" + "1,x\n" * 7 + "A/5,y\n" * 3, ["1"] * 7 + ["A/5"] * 3, "such as 'A/5' in line 9"),
     "versions": ("a,b\n1.2.3,x\n1.2,y\n", ["1.2.3", "1.2"], ""),
+    "times": ("a,b\n10:30,x\n9:05 pm,y\n", ["10:30", "9:05 pm"], "look like times or dates"),
+    "durations": ("a,b\n1:30:00,x\n100:05:59.5,y\n", ["1:30:00", "100:05:59.5"], "look like times or dates"),
+    "months": ("a,b\nJan 5,x\nDecember 24,y\n", ["Jan 5", "December 24"], "look like times or dates"),
+    "days before months": ("a,b\n5 Jan 2020,x\n24. Mai 2021,y\n", ["5 Jan 2020", "24. Mai 2021"], "look like times or dates"),
+    "ratios": ("a,b\n16:9,x\n4:3,y\n", ["16:9", "4:3"], ""),
+    "a time and a word": ("a,b\n10:30,x\nnoon,y\n", ["10:30", "noon"], ""),
+    "names of months": ("a,b\nJanet,x\nMay Hill,y\n", ["Janet", "May Hill"], ""),
     "wide digits": ("a,b\n\uff11,x\n\uff12,y\n", ["\uff11", "\uff12"], ""),
 }
 

@@ -99,6 +99,63 @@ def test_training_is_reported_and_plotted(tmp_path, capsys):
     assert [column.width for column in recipe.columns] in ([1, 3, 1], [1, 2, 1])
 
 
+def lines_about(tmp_path, table, target, **chosen):
+    """Return what `portable-bp train` says about a table before it trains."""
+    table.write_csv(tmp_path / "data.csv")
+    lines = []
+    prepare_table(TrainingOptions(str(tmp_path / "data.csv"), target, "", "", **chosen), lines.append)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("values", "sentinel"),
+    [
+        ([-999.0, 3.5, 4.5, 5.5], "-999 in 'x' (10 rows)"),
+        ([9999, 1, 2, 3], "9999 in 'x' (10 rows)"),
+        ([-9, 0, 0, 1], "-9 in 'x' (10 rows)"),
+        ([-99, 1, None, 2], "-99 in 'x' (10 rows)"),
+        ([99, 80, 60, 40], None),  # a percentage
+        ([-999, -500, 20, 900], None),
+        ([-998, 1, 2, 3], None),
+        ([True, False, True, True], None),
+    ],
+)
+def test_numbers_that_may_mean_missing_are_named(tmp_path, values, sentinel):
+    table = polars.DataFrame({"x": values * 10, "y": ["a", "b", "c", "d"] * 10})
+    lines = [line for line in lines_about(tmp_path, table, "y") if line.startswith("Used as a number")]
+    assert [sentinel in line for line in lines] == [True] * (sentinel is not None)
+    if sentinel:
+        (other,) = {str(each) for each in values} & {"-999.0", "9999", "-9", "-99"}
+        assert not any("Used as" in line for line in lines_about(tmp_path, table, "y", missing=[other]))
+
+
+def test_a_target_may_hold_a_number_that_means_missing(tmp_path):
+    table = polars.DataFrame({"x": range(40), "y": [-999.0, *(number / 7 for number in range(39))]})
+    assert any("-999 in 'y' (1 row)" in line for line in lines_about(tmp_path, table, "y"))
+
+
+def test_classes_of_one_row_are_named(tmp_path):
+    labels = ["a", "b"] * 20
+    table = polars.DataFrame({"x": range(40), "y": [*labels[:-2], "rare", "odd"]})
+    assert "Not in the score, since training needs their only row: 'odd', 'rare'." in lines_about(tmp_path, table, "y")
+    assert not any("Not in" in line for line in lines_about(tmp_path, table.with_columns(y=polars.Series(labels)), "y"))
+
+
+@pytest.mark.parametrize(("decimal", "cell"), [(".", "0,13"), (",", "0.13")])
+def test_another_decimal_mark_than_the_given_one_is_told(tmp_path, decimal, cell):
+    table = polars.DataFrame({"x": [cell, f"{cell}5", "7"] * 10, "y": ["a", "b", "c"] * 10})
+    line = f"Numbers with another decimal mark than --decimal says, read as shown: 'x' ({cell!r} is 0.13)."
+    assert line in lines_about(tmp_path, table, "y", decimal=decimal)
+    assert line not in lines_about(tmp_path, table, "y", decimal=cell[1])
+
+
+def test_a_network_that_is_worse_than_the_mean_is_told(tmp_path, capsys):
+    noise = prices().with_columns(price=np.random.default_rng(0).normal(size=80))
+    assert train(tmp_path, noise, "price", "--epochs", "1", "--learning-rate", "1", "--quiet") == 0
+    printed = capsys.readouterr().out
+    assert "R2 -" in printed and printed.endswith("would be better: the network has not learned the target.\n")
+
+
 def test_training_stops_early_without_improvement(tmp_path, capsys):
     noise = prices().with_columns(price=np.random.default_rng(0).normal(size=80))
     assert train(tmp_path, noise, "price") == 0

@@ -24,6 +24,11 @@ MISSING_MARKERS = frozenset(
 # How a number, a date or infinity begins; and a boolean.
 NUMBER, BOOLEAN = r"^[^0-9]{0,3}[0-9]|^[+-]?(?i:inf)", r"^(?i:true|false)$"
 DATE = r"^([0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4})(?:[ T][0-9].*)?$"
+# A time of day or duration, and a date with the name of its month, in English or German: neither is read.
+TIME = (
+    r"^[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9].*)?(?: ?[AaPp]\.?[Mm]\.?)?$"
+    r"|^(?:[0-9]{1,4}[-. ]+)?(?i:jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zä]*[-. ,]+[0-9]{1,4}\b"
+)
 DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 # Digits are a code if they begin with 0, or if there is an E among them: numbers are written 0.5, 1.5e-3 or 1e+20.
 CODE, EXPONENT, MEASURED = r"^0[0-9]+$", r"^[0-9]+[eE][0-9]+$", r"[.,]|[eE][+-]|^[+-]"

@@ -16,6 +16,7 @@ from portable_bp.tables.csv.formats import (
     DECIMAL_MARKS,
     NUMBER,
     THOUSANDS_SEPARATORS,
+    TIME,
     UNITS,
     ColumnFormat,
     contains,
@@ -38,10 +39,12 @@ ASSUMPTIONS = {
     "ambiguous": "Ambiguous numbers, read as shown (--decimal overrides this)",
     "changed": "Numbers written differently than in training",
     "point": "Ambiguous numbers, read with a decimal point as in training",
+    "mark": "Numbers with another decimal mark than --decimal says, read as shown",
     "unit": "Numbers with a unit, which is dropped",
     "missing": "Read as missing, like empty cells",
     "marker": "Read as text, not as missing values (--missing overrides this)",
     "code": "Read as text, because they look like codes (--numbers overrides this)",
+    "time": "Read as text, although they look like times or dates: each is a category (convert them to numbers first)",
     "mixed": "Read as text, although most of the values are numbers",
 }
 
@@ -108,7 +111,7 @@ class _ColumnReader:
         if cells.null_count() == len(cells):
             return CsvColumn(cells, replace(known, kind="missing"))
         if name in self.scan.words and not self._must_be_numbers(name):
-            return CsvColumn(cells, ColumnFormat(name, "text", missing=known.missing), _assume("marker", text))
+            return CsvColumn(cells, ColumnFormat(name, "text", missing=known.missing), _assume_text(text))
         plain = self.scan.numbers.get(name)
         if plain is None or known.decimal != "." or known.unit or self._is_doubtful(text, plain):
             return None
@@ -192,7 +195,7 @@ class _ColumnReader:
             return next(iter(best.values())), False
         if text.name in self.known:
             return best[self.known[text.name].decimal], False
-        is_guess = not self.options.decimal and bool(contains(text.values, "[.,]").any())
+        is_guess = not self.options.decimal and _has(text.values, *DECIMAL_MARKS)
         return best[self.options.decimal or self._guess_decimal(text.values)], is_guess
 
     def _guess_decimal(self, values: Any) -> str:
@@ -212,15 +215,16 @@ class _ColumnReader:
         shown = values.filter(contains(values, f"[{re.escape(''.join(marks))}]"))
         known = self.known.get(found.name)
         assumptions = {"unit": repr(found.unit)} if found.unit and not known else {}
-        if len(shown) and (is_ambiguous or known or marks != ["."]):
-            kind = "ambiguous" if is_ambiguous else "changed" if known else "format"
+        if len(shown) and (is_ambiguous or known or marks != ["."] or self.options.decimal == ","):
+            is_other = not known and self.options.decimal not in ("", found.decimal) and _has(shown, found.decimal)
+            kind = "ambiguous" if is_ambiguous else "changed" if known else "mark" if is_other else "format"
             if not known or (known.decimal, known.thousands) != (found.decimal, found.thousands):
                 assumptions[kind] = f"{shown[0]!r} is {found.to_numbers(shown.head(1))[0]!r}"
         return assumptions
 
     def _read_as_text(self, text: TextColumn, best: Candidate | None) -> CsvColumn:
         """Read a column as text; say why if it might be expected to hold numbers, and refuse it if nearly all are."""
-        name, assumptions = text.name, _assume("marker", text)
+        name, assumptions = text.name, _assume_text(text)
         column = CsvColumn(text.cells, ColumnFormat(name, "text", missing=self._given_missing(name)), assumptions)
         must_be_numbers = self._must_be_numbers(name)
         if not must_be_numbers and (code := find_code(text.values)):
@@ -248,5 +252,17 @@ class _ColumnReader:
         )
 
 
+def _has(values: Any, *marks: str) -> bool:
+    """Return whether one of the marks is in one of the strings."""
+    return bool(contains(values, f"[{re.escape(''.join(marks))}]").any())
+
+
 def _assume(kind: str, text: TextColumn) -> dict[str, str]:
     return {kind: text.describe_markers()} if text.markers else {}
+
+
+def _assume_text(text: TextColumn) -> dict[str, str]:
+    """Return what is assumed about a column that is read as text."""
+    filled = text.cells_without_markers.drop_nulls()
+    is_time = len(filled) and contains(filled.head(1), TIME).all() and contains(filled, TIME).all()
+    return _assume("marker", text) | ({"time": repr(filled[0])} if is_time else {})
