@@ -17,7 +17,7 @@ import numpy as np
 
 from portable_bp.backends.graph import ir
 from portable_bp.backends.graph.ir import Node, constant
-from portable_bp.backends.graph.trace import Tracer, dtype_name
+from portable_bp.backends.graph.trace import OPERATORS, Tracer, dtype_name, recorder
 from portable_bp.common.trees import leaves, map_leaves
 
 SHAPED_BY_NUMBERS = {"nonzero", "flatnonzero", "argwhere", "unique", "compress", "extract", "delete", "resize"}
@@ -27,11 +27,11 @@ ABOUT_DTYPES = {"can_cast", "finfo", "iinfo", "isdtype", "result_type"}
 
 # Other names of operations, in NumPy, CuPy and PyTorch.
 ALIASES = {
-    **{"sub": "subtract", "mul": "multiply", "div": "divide", "true_divide": "divide", "truediv": "divide", "power": "pow"},
-    **{"neg": "negative", "absolute": "abs", "fabs": "abs", "arctan": "atan", "unsqueeze": "expand_dims", "clamp": "clip"},
-    **{"gt": "greater", "ge": "greater_equal", "lt": "less", "le": "less_equal", "eq": "equal", "ne": "not_equal"},
-    **{"and": "bitwise_and", "or": "bitwise_or", "invert": "bitwise_invert", "bitwise_not": "bitwise_invert"},
-    **{"amax": "max", "amin": "min", "concatenate": "concat", "cat": "concat", "permute": "permute_dims"},
+    **OPERATORS,
+    **{"div": "divide", "true_divide": "divide", "power": "pow", "absolute": "abs", "fabs": "abs"},
+    **{"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_invert": "logical_not", "bitwise_not": "logical_not"},
+    **{"arctan": "atan", "unsqueeze": "expand_dims", "clamp": "clip", "amax": "max", "amin": "min", "to": "astype"},
+    **{"concatenate": "concat", "cat": "concat", "permute": "permute_dims"},
 }
 KEYWORDS = {"dim": "axis", "keepdim": "keepdims"}  # of PyTorch
 
@@ -40,21 +40,23 @@ class Place(int):
     """The number of an input, where it stands among an opaque function's operands."""
 
 
+def placed(operands: Any, arrays: Sequence[Any]) -> Any:
+    """Return an opaque function's operands with arrays at their places."""
+    return map_leaves(lambda leaf: arrays[leaf] if isinstance(leaf, Place) else leaf, operands)
+
+
 class Namespace:
-    """The namespace of a library's tracers: its public methods, and ``ir.ELEMENTWISE``, are the operations.
+    """The namespace of tracers: its public methods, and ``ir.ELEMENTWISE``, are the operations.
 
     Any other name is that of something in the library's own namespace.
     """
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
 
     def __getattr__(self, name: str) -> Any:
         if name in ir.ELEMENTWISE:
             return functools.partial(self._elementwise, name)
         if name in CREATION:
             return functools.partial(self._create, name)
-        found = getattr(self._library.xp, name)
+        found = getattr(recorder().library.xp, name)
         if name in ABOUT_DTYPES:
             return lambda *given: found(*(leaf.dtype if isinstance(leaf, Tracer) else leaf for leaf in given))
         if isinstance(found, type) or not callable(found):
@@ -69,7 +71,7 @@ class Namespace:
         operation = ALIASES.get(name.strip("_"), name.strip("_"))
         if any(options.get(option) is not None for option in ("out", "inplace")) or name.endswith("_") != name.startswith("__"):
             raise TypeError(f"{name} changes an array in place, which cannot be recorded")
-        is_pair = name in self._library.giving_pairs and (len(operands) > 1 or bool(options))
+        is_pair = name in recorder().library.giving_pairs and (len(operands) > 1 or bool(options))
         if not is_pair and (operation in ir.ELEMENTWISE or hasattr(Namespace, operation)):
             with contextlib.suppress(TypeError, ValueError, IndexError):  # it does not take these arguments
                 return getattr(self, operation)(*operands, **{KEYWORDS.get(key, key): options[key] for key in options})
@@ -90,7 +92,7 @@ class Namespace:
             return Place(len(tracers) - 1)
 
         call = {"function": function, "operands": map_leaves(place, operands), "options": options}
-        shape, dtype = self._library.infer([each.node for each in tracers], **call)
+        shape, dtype = recorder().library.infer([each.node for each in tracers], **call)
         return self._add("opaque", tracers, shape, dtype, **call)
 
     def _create(self, name: str, *given: Any, dtype: Any = None, device: Any = None, **options: Any) -> Tracer:
@@ -98,44 +100,34 @@ class Namespace:
         options |= {} if dtype is None else {"dtype": dtype}
         if name == "asarray" and isinstance(given[0], Tracer):
             return given[0] if dtype is None else self.astype(given[0], dtype)
-        return self._library.tracer(constant(np.asarray(getattr(self._library.xp, name)(*given, **options))), None)
+        return recorder().add(constant(np.asarray(getattr(recorder().library.xp, name)(*given, **options))))
 
     def _add(self, operation: str, tracers: Sequence[Tracer], shape: Sequence[int], dtype: str, **attributes: Any) -> Tracer:
-        node = Node(operation, tuple(each.node for each in tracers), tuple(shape), dtype, attributes)
-        recorder = next((each.recorder for each in tracers if each.recorder), None)
-        return recorder.add(self._library.tracer, node) if recorder else self._library.tracer(node, None)
+        return recorder().add(Node(operation, tuple(each.node for each in tracers), tuple(shape), dtype, attributes))
 
     def _tracer(self, given: Any, dtype: str | None = None) -> Tracer:
         """Return an operand, in a dtype: a number or an array is a constant."""
         if not isinstance(given, Tracer):
-            if type(given) in NUMBERS:
-                return self._library.tracer(constant(given, dtype), None)
-            host = given if isinstance(given, np.ndarray | np.generic) else self._library.on_host(given)
-            given = self._library.tracer(constant(given if host is None else host), None)
+            is_number = type(given) in NUMBERS
+            given = recorder().add(constant(given, dtype if is_number else None))
         return given if dtype in (None, given.node.dtype) else self._add("astype", [given], given.shape, dtype)
 
     def _elementwise(self, operation: str, *operands: Any) -> Tracer:
         given = [each if type(each) in NUMBERS else self._tracer(each) for each in operands]
-        if operation in ir.LOGICAL:
-            wanted = ["bool"] * len(given)
-        else:
-            dtype = self._promote(given[1:] if operation == "where" else given)
-            if operation in ir.FLOATING and not dtype.startswith("float"):
-                dtype = self._library.promote((dtype, 1), float)
-            wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
+        dtype = self._promote(given[1:] if operation == "where" else given)
+        if operation in ir.LOGICAL and dtype != "bool":
+            raise TypeError("bits of numbers are no operation")
+        if operation in ir.FLOATING and not dtype.startswith("float"):
+            dtype = recorder().library.promote((dtype, 1), float)
+        wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
         tracers = [self._tracer(each, name) for each, name in zip(given, wanted, strict=True)]
         shape = np.broadcast_shapes(*(each.shape for each in tracers))
         return self._add(operation, tracers, shape, "bool" if operation in ir.BOOLEAN else wanted[-1])
 
     def _promote(self, given: Sequence[Any]) -> str:
-        return self._library.promote(
+        return recorder().library.promote(
             *((each.node.dtype, each.ndim) if isinstance(each, Tracer) else type(each) for each in given)
         )
-
-    def _bitwise(self, operation: str, *operands: Any) -> Tracer:
-        if any(getattr(each, "node", each).dtype != "bool" for each in operands):
-            raise TypeError("bits of numbers are no operation")
-        return self._elementwise(operation, *operands)
 
     def getitem(self, array: Tracer, key: Any) -> Tracer:
         parts = key if isinstance(key, tuple) else (key,)
@@ -175,15 +167,6 @@ class Namespace:
     def clip(self, array: Any, min: Any = None, max: Any = None) -> Tracer:
         above = array if min is None else self._elementwise("maximum", array, min)
         return above if max is None else self._elementwise("minimum", above, max)
-
-    def bitwise_and(self, first: Any, second: Any) -> Tracer:
-        return self._bitwise("logical_and", first, second)
-
-    def bitwise_or(self, first: Any, second: Any) -> Tracer:
-        return self._bitwise("logical_or", first, second)
-
-    def bitwise_invert(self, array: Any) -> Tracer:
-        return self._bitwise("logical_not", array)
 
     def matmul(self, first: Any, second: Any) -> Tracer:
         dtype = self._promote([first := self._tracer(first), second := self._tracer(second)])
@@ -277,3 +260,6 @@ class Namespace:
 
 def _dtype_of(given: Any) -> str:
     return dtype_name(given.dtype) if hasattr(given, "dtype") else type(given).__name__
+
+
+Tracer.namespace = Namespace()

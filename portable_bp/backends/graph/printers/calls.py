@@ -8,30 +8,64 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks, reads_data
 from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.namespace import Place
+from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
+from portable_bp.backends.graph.trace import dtype_name
 from portable_bp.common.trees import leaves, map_leaves
 
 # What is executed in a step: ``function(*operands)``.
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-class CallPrinter:
-    """What an array library must have so that a graph can run as a list of its calls; see also ``trace.Library``."""
+class Library:
+    """An array library: what recording needs to know of it, and its calls that replay a graph."""
 
-    xp: Any  # the library's array API namespace
+    xp: Any  # its array API namespace
+    array_type: Any
+    device: Any
+    giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
     policy = Policy()
     passes: Sequence[Pass] = ()
     captures = False  # whether ``capture`` may combine calls
     rebinds = True  # whether an executable can be used again with other data
 
     @property
-    def exact(self) -> CallPrinter:
+    def exact(self) -> Library:
         """The library with matrix products in full precision; by default itself."""
         return self
+
+    def is_array(self, given: Any) -> bool:
+        """Return whether this is an array that the library computes with."""
+        return isinstance(given, self.array_type)
+
+    @staticmethod
+    def dtype(name: str) -> Any:
+        """Return a dtype of the library, given its name in the standard."""
+        raise NotImplementedError
+
+    @staticmethod
+    def promote(*kinds: Any) -> str:
+        """Return the dtype of arrays, given by their dtypes and numbers of axes, and Python numbers, given by their types."""
+        raise NotImplementedError
+
+    def without_numbers(self, node: Node) -> Any:
+        """Return an array of a node's shape and dtype that takes no memory."""
+        raise NotImplementedError
+
+    @np.errstate(all="ignore")
+    def infer(
+        self, nodes: Sequence[Node], function: Callable[..., Any], operands: Any, options: dict[str, Any]
+    ) -> tuple[Sequence[int], str]:
+        """Return the shape and dtype of the result of an opaque function, whose operands hold places of nodes."""
+        result = function(*placed(operands, list(map(self.without_numbers, nodes))), **options)
+        if not self.is_array(result):
+            raise TypeError("a result that is not an array may depend on numbers, which are unknown while recording")
+        return tuple(result.shape), dtype_name(result.dtype)
 
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
         """Return a new array."""
@@ -39,11 +73,7 @@ class CallPrinter:
 
     def as_array(self, node: Node) -> Any:
         """Return the array of a constant."""
-        raise NotImplementedError
-
-    def transposed(self, array: Any, axes: Sequence[int]) -> Any:
-        """Return an array with its axes in another order."""
-        return array.transpose(axes)
+        return node.attributes["value"]
 
     def emit(self, instruction: Instruction) -> Call:
         """Return the fastest call that does an operation and writes its result into an array."""
@@ -71,18 +101,17 @@ class CallPrinter:
 
     def view(self, node: Node, array: Any) -> Any:
         """Return the view of an array that a node is."""
-        attributes = node.attributes
-        if node.operation == "permute_dims":
-            return self.transposed(array, attributes["axes"])
         if node.operation == "getitem":
-            return array[attributes["key"]]
+            return array[node.attributes["key"]]
+        if node.operation == "permute_dims":
+            return self.xp.permute_dims(array, node.attributes["axes"])
         return array.reshape(node.shape) if node.operation == "reshape" else self.xp.broadcast_to(array, node.shape)
 
     def emit_opaque(self, instruction: Instruction) -> Call:
         """Return a call of a function that is no operation, and copies the result into its array."""
         operands, out, attributes = instruction.operands, instruction.out, instruction.node.attributes
         function, options = attributes["function"], attributes["options"]
-        given = map_leaves(lambda leaf: operands[leaf] if isinstance(leaf, Place) else leaf, attributes["operands"])
+        given = placed(attributes["operands"], operands)
 
         def assign() -> None:
             self.assign(out, function(*given, **options))
@@ -93,7 +122,7 @@ class CallPrinter:
 class Executable:
     """A schedule with its buffers allocated and its calls bound to them."""
 
-    def __init__(self, schedule: Schedule, library: CallPrinter, data: Any) -> None:
+    def __init__(self, schedule: Schedule, library: Library, data: Any) -> None:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
         self._carry, self._item = (

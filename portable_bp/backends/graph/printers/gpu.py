@@ -22,15 +22,6 @@ class FusedLibrary(NumpyLibrary):
     policy = Policy(fuses=True, max_fused=32)  # a kernel's arguments take up to some 4 KB, and an operation may add some
     passes = ()
     rebinds = False
-    library: Any = None  # the module
-
-    def is_array(self, given: Any) -> bool:
-        """Return whether this is an array or number of NumPy, or an array of the library."""
-        return super().is_array(given) or isinstance(given, self.library.ndarray)
-
-    def empty(self, shape: Sequence[int], dtype: str) -> Any:
-        """Return a new array of the library."""
-        return self.library.empty(shape, dtype)
 
     def as_array(self, node: Node) -> Any:
         """Return a number as a NumPy number, which a kernel takes as an argument, and another constant as an array."""
