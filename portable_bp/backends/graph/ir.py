@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,27 +29,18 @@ VIEWS = {"permute_dims", "reshape", "getitem", "broadcast_to"}  # share the memo
 MAX_COMPARED = 2**14  # constants up to this size, such as class numbers, are compared by content, larger ones by identity
 
 
+@dataclass(eq=False, slots=True)
 class Node:
     """An array of a recorded step: an input, a constant, or the result of an operation.
 
     ``attributes`` holds what is not an array, such as an axis. Nodes are compared by identity, and never changed.
     """
 
-    __slots__ = ("attributes", "dtype", "inputs", "operation", "shape")
-
-    def __init__(
-        self,
-        operation: str,
-        inputs: tuple[Node, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-        attributes: dict[str, Any] | None = None,
-    ) -> None:
-        self.operation = operation
-        self.inputs = inputs
-        self.shape = shape
-        self.dtype = dtype  # its name in the standard
-        self.attributes = attributes or {}
+    operation: str
+    inputs: tuple[Node, ...]
+    shape: tuple[int, ...]
+    dtype: str  # its name in the standard
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -77,7 +69,7 @@ class Node:
 
     def with_inputs(self, inputs: tuple[Node, ...]) -> Node:
         """Return the same operation on other nodes of the same shapes and dtypes."""
-        return self if inputs == self.inputs else Node(self.operation, inputs, self.shape, self.dtype, self.attributes)
+        return self if inputs == self.inputs else replace(self, inputs=inputs)
 
 
 def constant(value: Any, dtype: str | None = None) -> Node:
@@ -88,23 +80,13 @@ def constant(value: Any, dtype: str | None = None) -> Node:
 
 
 class Graph(NamedTuple):
-    """What one step of a loop computes.
+    """What one step of a loop computes."""
 
-    Attributes
-    ----------
-    carry, data, item : tuple of Node
-        Its inputs: what the step before returned, what stays the same, and what is new in each step.
-    results : tuple of Node
-        The next carry.
-    nodes : tuple of Node
-        Everything that the results need and that is not given, in an order in which it can be computed.
-    """
-
-    carry: tuple[Node, ...]
-    data: tuple[Node, ...]
-    item: tuple[Node, ...]
-    results: tuple[Node, ...]
-    nodes: tuple[Node, ...]
+    carry: tuple[Node, ...]  # inputs: what the step before returned
+    data: tuple[Node, ...]  # inputs: what stays the same
+    item: tuple[Node, ...]  # inputs: what is new in each step
+    results: tuple[Node, ...]  # the next carry
+    nodes: tuple[Node, ...]  # all that the results need and that is not given, in an order in which it can be computed
 
     @property
     def uses(self) -> dict[Node, int]:

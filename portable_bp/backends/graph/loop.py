@@ -40,21 +40,11 @@ def _tell(message: str, error: bool = False) -> None:
 
 
 class Prepared(NamedTuple):
-    """A step whose replay matched a called one.
+    """A step whose replay matched a called one."""
 
-    Attributes
-    ----------
-    recorded : Graph
-        What a step computes.
-    schedule : Schedule
-        How it runs.
-    idle : list of Executable
-        Those that nobody uses now.
-    """
-
-    recorded: Graph
-    schedule: Schedule
-    idle: list[Executable]
+    recorded: Graph  # what it computes
+    schedule: Schedule  # how it runs
+    idle: list[Executable]  # those that nobody uses now
 
 
 _idle: dict[Executable, Prepared] = {}  # those that nobody uses now, the one that has been waiting for longest first

@@ -19,21 +19,11 @@ Group: TypeAlias = tuple[Node, ...]
 
 
 class Policy(NamedTuple):
-    """What a printer can run together.
+    """What a printer can run together."""
 
-    Attributes
-    ----------
-    block_size : float
-        How many numbers elementwise operations process at a time; inf for whole arrays.
-    fuses : bool
-        Whether several elementwise operations become one kernel or loop, which keeps what is between in registers.
-    max_fused : float
-        The most operations of one kernel.
-    """
-
-    block_size: float = math.inf
-    fuses: bool = False
-    max_fused: float = math.inf
+    block_size: float = math.inf  # how many numbers elementwise operations process at a time; inf for whole arrays
+    fuses: bool = False  # several elementwise operations become one kernel or loop, with what is between in registers
+    max_fused: float = math.inf  # the most operations of one kernel
 
 
 class Stage(NamedTuple):

@@ -28,6 +28,9 @@ class Library:
     xp: Any  # its array API namespace
     array_type: Any
     device: Any
+    dtype: Any  # ``dtype(name)`` returns a dtype of the library, given its name in the standard
+    # ``promote(*kinds)`` returns the dtype of arrays, given by their dtypes and numbers of axes, and Python numbers, given by their types.
+    promote: Any
     giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
     policy = Policy()
     passes: Sequence[Pass] = ()
@@ -42,16 +45,6 @@ class Library:
     def is_array(self, given: Any) -> bool:
         """Return whether this is an array that the library computes with."""
         return isinstance(given, self.array_type)
-
-    @staticmethod
-    def dtype(name: str) -> Any:
-        """Return a dtype of the library, given its name in the standard."""
-        raise NotImplementedError
-
-    @staticmethod
-    def promote(*kinds: Any) -> str:
-        """Return the dtype of arrays, given by their dtypes and numbers of axes, and Python numbers, given by their types."""
-        raise NotImplementedError
 
     def without_numbers(self, node: Node) -> Any:
         """Return an array of a node's shape and dtype that takes no memory."""
