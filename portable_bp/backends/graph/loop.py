@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -39,25 +39,15 @@ def _tell(message: str, error: bool = False) -> None:
         print(f"{message}: {sys.exc_info()[1]}" if error else message, file=sys.stderr)
 
 
-class Prepared(NamedTuple):
-    """A step whose replay matched a called one."""
-
-    recorded: Graph  # what it computes
-    schedule: Schedule  # how it runs
-    idle: list[Executable]  # those that nobody uses now
+_idle: dict[Schedule, Executable] = {}  # those that nobody uses now, the one that has been waiting for longest first
 
 
-_idle: dict[Executable, Prepared] = {}  # those that nobody uses now, the one that has been waiting for longest first
-
-
-def _keep(executable: Executable, prepared: Prepared) -> None:
+def _keep(executable: Executable) -> None:
     """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
     executable.release()
-    prepared.idle.append(executable)
-    _idle[executable] = prepared
-    while sum(each.buffers.size for each in _idle) > MAX_IDLE:
-        oldest = next(iter(_idle))
-        _idle.pop(oldest).idle.remove(oldest)
+    _idle[executable.schedule] = executable
+    while sum(each.buffers.size for each in _idle.values()) > MAX_IDLE:
+        del _idle[next(iter(_idle))]
 
 
 class RecordedLoop:
@@ -87,7 +77,8 @@ class RecordedLoop:
         self.context = context  # entered for every run
         self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
         self.recorded: dict[Any, Graph] = {}  # of pieces that are fixed, by the shapes and dtypes of what a step takes
-        self.prepared: dict[Any, Prepared] = {}  # by the library, and shapes and dtypes
+        # What a step computes and how it runs, if its replay matched a called step, by the library, and shapes and dtypes.
+        self.prepared: dict[Any, tuple[Graph, Schedule]] = {}
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
         """Return ``run(carry, items, steps, expected=1, total=1)``."""
@@ -106,11 +97,10 @@ class _Runner:
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
         for key, executable in self.executables.items():
-            if executable is None:
-                continue
-            prepared = self.loop.prepared.get((executable.library, key))
-            if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
-                _keep(executable, prepared)
+            if executable and executable.library.rebinds:
+                _, schedule = self.loop.prepared.get((executable.library, key), (None, None))
+                if executable.schedule is schedule:
+                    _keep(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
         """Return the carry after all items; ``expected`` steps are to come in all runs, ``total`` of all shapes."""
@@ -147,18 +137,17 @@ class _Runner:
 
     def _reuse(self, library: Any, key: Any, recorded: Graph) -> Executable | None:
         """Return an executable of what was prepared, if the function still does the same."""
-        prepared = self.loop.prepared.get((library, key))
-        if prepared is None:
+        if (library, key) not in self.loop.prepared:
             return None
-        if prepared.recorded is not recorded and prepared.recorded.signature != recorded.signature:
+        known, schedule = self.loop.prepared[library, key]
+        executable = _idle.pop(schedule, None)
+        if known is not recorded and known.signature != recorded.signature:
             del self.loop.prepared[library, key]
             return None
-        if prepared.idle:
-            executable = prepared.idle.pop()
-            del _idle[executable]
+        if executable:
             executable.bind(self.constants)
         else:
-            executable = library.executable(prepared.schedule, self.constants)
+            executable = library.executable(schedule, self.constants)
             executable.calls = library.capture(executable.calls)
         return executable
 
@@ -187,7 +176,7 @@ class _Runner:
             self._capture(executable, trial)
         if len(self.loop.prepared) == MAX_PREPARED:
             self.loop.prepared.clear()
-        self.loop.prepared[library, key] = Prepared(recorded, schedule, [])
+        self.loop.prepared[library, key] = recorded, schedule
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:

@@ -29,7 +29,7 @@ class Library:
     array_type: Any
     device: Any
     dtype: Any  # ``dtype(name)`` returns a dtype of the library, given its name in the standard
-    # ``promote(*kinds)`` returns the dtype of arrays, given by their dtypes and numbers of axes, and Python numbers, given by their types.
+    # ``promote(*kinds)`` returns the dtype of arrays, each given by dtype and number of axes, and numbers, by their types.
     promote: Any
     giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
     policy = Policy()
@@ -122,26 +122,21 @@ class Executable:
             [self.buffers.array(node) for node in nodes] for nodes in (schedule.graph.carry, schedule.graph.item)
         )
         self.calls: list[Call] = []
-        self._calls: list[list[Call]] = []
+        self._calls: list[list[Call]] = [[] for _ in schedule.stages]  # by stage; empty where there is none yet
         self.bind(data)
 
     def bind(self, data: Any) -> None:
         """Bind the calls that read the loop's data to them."""
         self.buffers.bind(leaves(data))
-        known = self._calls or [None] * len(self.schedule.stages)
-        self._calls = [
-            list(self._emit(stage)) if calls is None or reads_data(stage, self.buffers) else calls
-            for stage, calls in zip(self.schedule.stages, known, strict=False)
-        ]
+        self._calls = [calls or self._emit(stage) for stage, calls in zip(self.schedule.stages, self._calls, strict=True)]
         self.calls = [call for calls in self._calls for call in calls] + self._copies()
 
     def release(self) -> None:
         """Keep no reference to the data."""
         self.buffers.release()
         self.calls = []
-        for number, stage in enumerate(self.schedule.stages):
-            if reads_data(stage, self.buffers):
-                self._calls[number] = []
+        stages = zip(self.schedule.stages, self._calls, strict=True)
+        self._calls = [[] if reads_data(stage, self.buffers) else calls for stage, calls in stages]
 
     def run(self, carry: Any, items: Any, indices: range) -> Any:
         """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
