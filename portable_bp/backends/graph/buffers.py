@@ -41,7 +41,7 @@ class Buffers:
         for node in dict.fromkeys((*self.graph.item, *self.graph.carry)):
             group = schedule.group_of(node)
             if node not in self._arrays:
-                self._store(group, self._new(group))
+                self._store(group, library.empty(buffer_shape(group), node.dtype))
         self._allocate()
         self.of_data = {node for node in self.graph.nodes if node.root in self.graph.data}.union(self.graph.data)
 
@@ -64,8 +64,10 @@ class Buffers:
     def array(self, node: Node) -> Any:
         """Return the array of a node; those of views and constants are made when they are first needed."""
         if node not in self._arrays:
-            make = self.library.as_array if node.operation == "constant" else self._view
-            self._arrays[node] = make(node)
+            is_constant = node.operation == "constant"
+            self._arrays[node] = (
+                self.library.as_array(node) if is_constant else self.library.view(node, self.array(node.inputs[0]))
+            )
         return self._arrays[node]
 
     def instruction(self, group: Group) -> Instruction:
@@ -84,12 +86,6 @@ class Buffers:
         """Return whether a result is computed into the carry that it replaces."""
         of_old, of_result = (self._buffers.get(self.schedule.group_of(node)) for node in (old, result))
         return old is result or (not result.is_view and of_old is not None and of_old is of_result)
-
-    def _view(self, node: Node) -> Any:
-        return self.library.view(node, self.array(node.inputs[0]))
-
-    def _new(self, group: Group, shape: tuple[int, ...] | None = None) -> Any:
-        return self.library.empty(buffer_shape(group) if shape is None else shape, group[0].dtype)
 
     def _store(self, group: Group, buffer: Any) -> None:
         """Store a group's nodes in a buffer, or a ``Register``."""
@@ -129,7 +125,7 @@ class Buffers:
                 if stays_in_stage and not schedule.policy.fuses:  # each block can overwrite the one before
                     shape = (schedule.block_rows(shape), *shape[1:])
                 reusable = free.get((shape, self.library.dtype(group[0].dtype)))
-                in_use[group] = reusable.pop() if reusable else self._new(group, shape)
+                in_use[group] = reusable.pop() if reusable else self.library.empty(shape, group[0].dtype)
                 self._store(group, in_use[group])
 
 

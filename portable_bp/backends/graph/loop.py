@@ -104,34 +104,27 @@ class _Runner:
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
         """Return the carry after all items; ``expected`` steps are to come in all runs, ``total`` of all shapes."""
-        item, start = trees.item(items, 0), 0
+        item = trees.item(items, 0)
         key = self.constants_key, _shape_key((carry, item))
         with self.loop.context():
             if key not in self.executables and max(steps, expected) >= MIN_STEPS:
-                first: list[Any] = []  # the carry after the first step, if it had to be called
-                counts = max(steps, expected), max(steps, expected, total)
-                self.executables[key] = self._executable(key, carry, item, counts, first)
-                if self.executables[key] is None and first:
-                    carry, start = first[0], 1
+                self.executables[key] = self._executable(key, carry, item, max(steps, expected), total)
             if executable := self.executables.get(key):
                 return executable.run(carry, items, range(steps))
-            for number in range(start, steps):
+            for number in range(steps):
                 carry = self.loop.function(carry, self.constants, trees.item(items, number))
         return carry
 
-    def _executable(self, key: Any, carry: Any, item: Any, counts: tuple[float, float], first: list[Any]) -> Executable | None:
+    def _executable(self, key: Any, carry: Any, item: Any, steps: float, total: float) -> Executable | None:
         """Return an executable of the fastest library that does what calls do."""
         recorded = self._recorded(key, carry, item)
         if recorded is None:
             return None
         fast = self.loop.compiled
-        for library in [*([fast] if fast and fast.pays(*counts, recorded) else []), self.loop.library]:
-            if executable := self._reuse(library, key, recorded):
-                return executable
-            if not first:
-                # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
-                first.append(self.loop.function(carry, self.constants, item))
-            if executable := self._prepare(library, key, recorded, first[0], item):
+        pays = fast and fast.pays(steps, max(steps, total), recorded)
+        trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
+        for library in [*([fast] if pays else []), self.loop.library]:
+            if executable := self._reuse(library, key, recorded) or self._prepare(library, key, recorded, trial):
                 return executable
         return None
 
@@ -151,13 +144,11 @@ class _Runner:
             executable.calls = library.capture(executable.calls)
         return executable
 
-    def _prepare(self, library: Any, key: Any, recorded: Graph, carry: Any, item: Any) -> Executable | None:
+    def _prepare(self, library: Any, key: Any, recorded: Graph, trial: Trial) -> Executable | None:
         """Return an executable of what was recorded, if it changes the carry as a called step does."""
-        trial = Trial(carry, item, self.loop.to_numpy)
         try:
-            # On a copy: the trial must not change the function's own state.
-            called = copy.deepcopy(self.loop.function)(carry, self.constants, item)
-            if _shape_key(carry) != _shape_key(called):
+            before, called = trial.called
+            if _shape_key(before) != _shape_key(called):
                 return None
             graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded)
             schedule = Schedule(graph, library.policy)

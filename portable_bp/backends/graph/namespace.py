@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from portable_bp.backends.graph import ir
 from portable_bp.backends.graph.ir import Node, constant
@@ -136,16 +137,11 @@ class Namespace:
         if not all(isinstance(part, int | slice | type(None) | type(...)) for part in parts):
             return self._opaque(operator.getitem, (array, key), {})
         parts = parts if ... in parts else (*parts, ...)  # so that even one number is an array
-        shape = np.broadcast_to(np.zeros(()), array.shape)[parts].shape
-        return self._add("getitem", [array], shape, array.node.dtype, key=parts)
+        return self._add("getitem", [array], _hollow(array)[parts].shape, array.node.dtype, key=parts)
 
     def _reduce(self, operation: str, array: Tracer, axis: Any, keepdims: bool) -> Tracer:
         every = range(array.ndim)
-        axes = (
-            tuple(every)
-            if axis is None
-            else tuple(sorted(every[each] for each in (axis if isinstance(axis, tuple) else (axis,))))
-        )
+        axes = tuple(sorted(normalize_axis_tuple(every if axis is None else axis, array.ndim)))
         shape = [1 if each in axes else array.shape[each] for each in every if keepdims or each not in axes]
         return self._add(operation, [array], shape, array.node.dtype, axis=axes, keepdims=bool(keepdims))
 
@@ -205,11 +201,8 @@ class Namespace:
     def concat(self, arrays: Sequence[Any], axis: int = 0) -> Tracer:
         dtype = self._promote(arrays := [self._tracer(each) for each in arrays])
         axis = range(arrays[0].ndim)[axis]
-        shapes = [list(each.shape) for each in arrays]
-        total = builtins.sum(shape.pop(axis) for shape in shapes)
-        if any(shape != shapes[0] for shape in shapes):
-            raise TypeError("arrays whose shapes do not match")
-        shape = (*shapes[0][:axis], total, *shapes[0][axis:])
+        total = builtins.sum(each.shape[axis] for each in arrays)
+        shape = (*arrays[0].shape[:axis], total, *arrays[0].shape[axis + 1 :])
         return self._add("concat", [self._tracer(each, dtype) for each in arrays], shape, dtype, axis=axis)
 
     def stack(self, arrays: Sequence[Any], axis: int = 0) -> Tracer:
@@ -237,16 +230,14 @@ class Namespace:
 
     def reshape(self, array: Any, *shape: Any) -> Tracer:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        found = np.broadcast_to(np.zeros((), bool), array.shape).reshape(wanted).shape
+        found = _hollow(array).reshape(wanted).shape
         is_contiguous = not array.node.is_view or array.node.operation == "reshape"
         whole = array if is_contiguous else self._add("copy", [array], array.shape, array.node.dtype)
         return self._add("reshape", [whole], found, array.node.dtype)
 
     def broadcast_to(self, array: Any, shape: Sequence[int]) -> Tracer:
         array = self._tracer(array)
-        if np.broadcast_shapes(array.shape, shape) != tuple(shape):
-            raise TypeError("shapes that do not match")
-        return self._add("broadcast_to", [array], shape, array.node.dtype)
+        return self._add("broadcast_to", [array], np.broadcast_to(_hollow(array), shape).shape, array.node.dtype)
 
     def full_like(self, array: Any, value: Any, *, dtype: Any = None, device: Any = None) -> Tracer:
         return self.broadcast_to(self._tracer(value, dtype_name(dtype or array.dtype)), array.shape)
@@ -256,6 +247,11 @@ class Namespace:
 
     def ones_like(self, array: Any, *, dtype: Any = None, device: Any = None) -> Tracer:
         return self.full_like(array, 1, dtype=dtype)
+
+
+def _hollow(array: Tracer) -> np.ndarray:
+    """Return an array of NumPy of the same shape, which takes no memory, and one byte for each number if it is reshaped."""
+    return np.broadcast_to(np.zeros((), bool), array.shape)
 
 
 def _dtype_of(given: Any) -> str:
