@@ -13,12 +13,8 @@ from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.schedule import Group, Schedule, Stage, buffer_shape
 
 
-class Register(NamedTuple):
+class Register:
     """Stands for a fused operation's intermediate result, which is never written to memory."""
-
-    group: Group
-    shape: tuple[int, ...]
-    dtype: str
 
 
 class Instruction(NamedTuple):
@@ -119,7 +115,7 @@ class Buffers:
                     continue
                 stays_in_stage = stage.elementwise and last[group][0] == number
                 if stays_in_stage and schedule.policy.fuses and computed == group:
-                    self._store(group, Register(group, buffer_shape(group), group[0].dtype))
+                    self._store(group, Register())
                     continue
                 shape = buffer_shape(group)
                 if stays_in_stage and not schedule.policy.fuses:  # each block can overwrite the one before

@@ -165,9 +165,7 @@ class _Runner:
             return None
         if library.captures:
             self._capture(executable, trial)
-        if len(self.loop.prepared) == MAX_PREPARED:
-            self.loop.prepared.clear()
-        self.loop.prepared[library, key] = recorded, schedule
+        _remember(self.loop.prepared, (library, key), (recorded, schedule))
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
@@ -198,10 +196,14 @@ class _Runner:
             _tell("a step cannot be recorded", error=True)
             return None
         if self.loop.is_fixed:
-            if len(known) == MAX_PREPARED:
-                known.clear()
-            known[key] = recorded
+            _remember(known, key, recorded)
         return recorded
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) == MAX_PREPARED:
+        known.clear()
+    known[key] = value
 
 
 def _is_fixed(pieces: Any) -> bool:

@@ -110,7 +110,8 @@ class Namespace:
         """Return an operand, in a dtype: a number or an array is a constant."""
         if not isinstance(given, Tracer):
             is_number = type(given) in NUMBERS
-            given = recorder().add(constant(given, dtype if is_number else None))
+            known = constant(given, dtype) if is_number else constant(recorder().library.comparable(given))
+            given = recorder().add(known)
         return given if dtype in (None, given.node.dtype) else self._add("astype", [given], given.shape, dtype)
 
     def _elementwise(self, operation: str, *operands: Any) -> Tracer:
@@ -195,7 +196,10 @@ class Namespace:
         if axis is None and array.ndim != 1:
             raise TypeError("numbers of a flattened array")
         axis = range(array.ndim)[axis or 0]
-        shape = (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :])
+        if indices.ndim != 1:
+            flat = self.take(array, self.reshape(indices, -1), axis)
+            return self.reshape(flat, (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :]))
+        shape = (*array.shape[:axis], indices.size, *array.shape[axis + 1 :])
         return self._add("take", [array, indices], shape, array.node.dtype, axis=axis)
 
     def concat(self, arrays: Sequence[Any], axis: int = 0) -> Tracer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,8 @@ class FusedLibrary(NumpyLibrary):
     def as_array(self, node: Node) -> Any:
         """Return a number as a NumPy number, which a kernel takes as an argument, and another constant as an array."""
         value = node.attributes["value"]
-        if not isinstance(value, np.ndarray | np.generic):
-            return value
-        return self.library.asarray(value) if node.shape else np.asarray(value)[()]
+        is_on_host = isinstance(value, np.ndarray | np.generic)
+        return np.asarray(value)[()] if is_on_host and not node.shape else self.library.asarray(value)
 
     def emit_fused(self, instructions: list[Instruction]) -> Call:
         """Return the one kernel that does what all instructions do."""
@@ -40,8 +38,5 @@ class FusedLibrary(NumpyLibrary):
         """Return a call of the library's function of an operation that is not elementwise."""
         node, operands, out = instruction
         if node.operation == "concat":
-            return self._concatenate, (operands, node.attributes["axis"], out)
+            return functools.partial(self.library.concatenate, **node.attributes, out=out), (operands,)
         return functools.partial(getattr(self.library, node.operation), **node.attributes, out=out), operands
-
-    def _concatenate(self, arrays: Sequence[Any], axis: int, out: Any) -> None:
-        out[...] = self.library.concatenate(arrays, axis)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.ir import ELEMENTWISE, Node
+from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
 from portable_bp.backends.graph.passes import sums_into_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, Library
 from portable_bp.backends.graph.trace import dtype_name
@@ -20,7 +20,7 @@ import array_api_compat.torch  # noqa: E402
 
 # The functions that take the operands, and the attributes by their names, for which PyTorch knows those of the standard.
 FUNCTIONS = {
-    **{name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "matmul", "sum")},
+    **{name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "concat", "matmul", "sum")},
     **{"equal": torch.eq, "add_scaled": torch.add, "max": torch.amax, "min": torch.amin},
 }
 
@@ -62,6 +62,11 @@ class TorchLibrary(Library):
         on_meta = map_leaves(lambda leaf: leaf.to("meta") if isinstance(leaf, torch.Tensor) else leaf, operands)
         return super().infer(nodes, function, on_meta, options)
 
+    def comparable(self, array: Any) -> Any:
+        """Return a small tensor that is in main memory as an array of NumPy."""
+        is_small = isinstance(array, torch.Tensor) and array.device.type == "cpu" and array.numel() <= MAX_COMPARED
+        return array.detach().numpy() if is_small else array
+
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
         """Return a new tensor."""
         return torch.empty(tuple(shape), dtype=self.dtype(dtype), device=self.device)
@@ -84,7 +89,7 @@ class TorchLibrary(Library):
     def emit(self, instruction: Instruction) -> Call:
         """Return a call that writes into the result's tensor."""
         node, operands, out = instruction
-        operation, attributes = node.operation, node.attributes
+        operation = node.operation
         if operation in ("astype", "copy"):
             return out.copy_, operands
         if operation == "pow":  # with numbers it is faster
@@ -94,17 +99,8 @@ class TorchLibrary(Library):
                 for operand, is_number in zip(operands, constants, strict=True)
             )
         if operation == "take":
-            return self._emit_take(operands, attributes["axis"], out)
+            array, indices = operands
+            return functools.partial(torch.index_select, out=out), (array, node.attributes["axis"], indices)
         if operation == "concat":
-            return functools.partial(torch.concat, **attributes, out=out), (operands,)
-        return functools.partial(FUNCTIONS[operation], **attributes, out=out), operands
-
-    def _emit_take(self, operands: tuple[Any, ...], axis: int, out: Any) -> Call:
-        array, indices = operands
-        if indices.ndim == 1:
-            return functools.partial(torch.index_select, out=out), (array, axis, indices)
-
-        def take() -> None:
-            out.copy_(torch.index_select(array, axis, indices.reshape(-1)).reshape(out.shape))
-
-        return take, ()
+            operands = (operands,)
+        return functools.partial(FUNCTIONS[operation], **node.attributes, out=out), operands
