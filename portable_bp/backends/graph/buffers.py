@@ -113,33 +113,13 @@ class Buffers:
                 if replaces_carry and last.get(carry, now) <= now:
                     self._store(group, self._buffers[carry])
                     continue
-                stays_in_stage = stage.elementwise and last[group][0] == number
-                if stays_in_stage and schedule.policy.fuses and computed == group:
+                if stage.elementwise and last[group][0] == number and computed == group:
                     self._store(group, Register())
                     continue
                 shape = buffer_shape(group)
-                if stays_in_stage and not schedule.policy.fuses:  # each block can overwrite the one before
-                    shape = (schedule.block_rows(shape), *shape[1:])
                 reusable = free.get((shape, self.library.dtype(group[0].dtype)))
                 in_use[group] = reusable.pop() if reusable else self.library.empty(shape, group[0].dtype)
                 self._store(group, in_use[group])
-
-
-def blocks(instructions: list[Instruction], schedule: Schedule) -> Iterable[Instruction]:
-    """Yield the instructions of an elementwise stage for one block of leading rows after another."""
-    shape = instructions[0].node.shape
-    height = schedule.block_rows(shape)
-
-    def cut(operand: Any, rows: slice) -> Any:
-        # An array of one block is cut to as many rows, and one with fewer axes is not cut.
-        if operand.ndim < len(shape):
-            return operand
-        return operand[rows] if operand.shape[0] == shape[0] else operand[: rows.stop - rows.start]
-
-    for start in range(0, shape[0], height):
-        rows = slice(start, min(start + height, shape[0]))
-        for node, operands, out in instructions:
-            yield Instruction(node, tuple(cut(operand, rows) for operand in operands), cut(out, rows))
 
 
 def reads_data(stage: Stage, buffers: Buffers) -> bool:

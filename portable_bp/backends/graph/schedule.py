@@ -1,7 +1,6 @@
 """Which operations of a graph run together, and in which order.
 
-- Elementwise operations on arrays of one shape form a stage. A printer that fuses makes it one kernel or loop; another runs a
-  stage of large arrays block by block, all operations on one block before the next, so that what is between stays in the cache.
+- Elementwise operations on arrays of one shape form a stage, which a printer that fuses makes one kernel or loop.
 - The same elementwise operations for several arrays, as an optimizer makes for every weight and bias, become one: such arrays
   form a group, stored contiguously in one flat buffer.
 """
@@ -21,7 +20,6 @@ Group: TypeAlias = tuple[Node, ...]
 class Policy(NamedTuple):
     """What a printer can run together."""
 
-    block_size: float = math.inf  # how many numbers elementwise operations process at a time; inf for whole arrays
     fuses: bool = False  # several elementwise operations become one kernel or loop, with what is between in registers
     max_fused: float = math.inf  # the most operations of one kernel
 
@@ -30,7 +28,7 @@ class Stage(NamedTuple):
     """Operations that run together, by the groups that they compute: one group, or several elementwise ones of one shape."""
 
     groups: list[Group]
-    elementwise: bool  # such a stage runs in blocks, or as one kernel
+    elementwise: bool  # such a stage runs as one kernel
 
 
 class Schedule:
@@ -67,10 +65,6 @@ class Schedule:
         is_own = not operand.is_view and operand.operation != "constant"
         adds = node.operation == "add_product" and operand is node.inputs[0] and node.inputs.count(operand) == 1
         return (node.is_elementwise or adds) and is_own and operand.shape == node.shape and overwrites
-
-    def block_rows(self, shape: tuple[int, ...]) -> int:
-        """Return the number of leading rows of an array that form a block."""
-        return max(1, int(self.policy.block_size // math.prod(shape[1:])))
 
     @functools.cached_property
     def last_uses(self) -> dict[Group, tuple[float, float]]:
@@ -125,14 +119,11 @@ class Schedule:
 
         A fused operation joins only these: in an earlier stage, a result that is used later would go through memory.
         """
-        if not self.policy.fuses:
-            return 0
         return next((index + 1 for index in reversed(range(len(stages))) if not stages[index].elementwise), 0)
 
     def _joins_stage(self, node: Node) -> bool:
         """Return whether an operation runs in an elementwise stage."""
-        is_large = node.size > self.policy.block_size and node.shape[0] > 1
-        return node.is_elementwise and (self.policy.fuses or is_large)
+        return self.policy.fuses and node.is_elementwise
 
     def _accepts(self, stage: Stage, group: Group) -> bool:
         """Return whether a stage can take the operation that computes a group."""
@@ -144,8 +135,7 @@ class Schedule:
 
     def _can_group(self, node: Node) -> bool:
         """Return whether an operation can be one with others: each operand is read at the same index, or is one number."""
-        runs_in_blocks = self._joins_stage(node) and not self.policy.fuses
-        operands = node.inputs if node.is_elementwise and not runs_in_blocks else ()
+        operands = node.inputs if node.is_elementwise else ()
         return bool(operands) and all(each.shape == () or self.reads_same_index(each, node) for each in operands)
 
     def _group_results(self) -> None:

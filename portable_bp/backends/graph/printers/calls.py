@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks, reads_data
+from portable_bp.backends.graph.buffers import Buffers, Instruction, reads_data
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
@@ -169,11 +169,9 @@ class Executable:
         ]
 
     def _emit(self, stage: Stage) -> list[Call]:
-        """Return a stage's calls: one fused call, calls on block after block, or its only call."""
+        """Return a stage's calls: one fused call, or its only one."""
         instructions = [self.buffers.instruction(group) for group in stage.groups]
-        if stage.elementwise and self.schedule.policy.fuses:
-            return [self.library.emit_fused(instructions)]
         if stage.elementwise:
-            return [self.library.emit(each) for each in blocks(instructions, self.schedule)]
+            return [self.library.emit_fused(instructions)]
         (only,) = instructions
         return [self.library.emit_opaque(only) if only.node.operation == "opaque" else self.library.emit(only)]

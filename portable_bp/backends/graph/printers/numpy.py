@@ -11,9 +11,8 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, Node
-from portable_bp.backends.graph.passes import LARGE, scale_factors, sums_as_products, sums_of_products
+from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, Library
-from portable_bp.backends.graph.schedule import Policy
 
 OTHER_NAMES = {"pow": "power", "atan": "arctan"}
 UFUNCS = {name: getattr(np, OTHER_NAMES.get(name, name)) for name in ELEMENTWISE - {"where", "astype", "copy"}}
@@ -27,7 +26,6 @@ class NumpyLibrary(Library):
     xp = array_api_compat.numpy
     array_type = np.ndarray
     device = "cpu"
-    policy = Policy(block_size=float(LARGE))  # a few such blocks fit the cache of one core
     passes = (sums_of_products, scale_factors, sums_as_products)
     library: Any = np  # the module whose arrays are computed with
 
