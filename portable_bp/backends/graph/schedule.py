@@ -84,6 +84,7 @@ class Schedule:
         """Return the stages: each group is appended to the first elementwise stage that can take it, or to a new one."""
         stages: list[Stage] = []
         stage_of: dict[Node, int] = {}
+        first = 0  # a fused operation joins no stage before: a result that is used later would go through memory
         remaining: dict[Group, int] = {}  # nodes of a group that come later in the graph
         for node in self.graph.nodes:
             if node.is_view:
@@ -92,38 +93,20 @@ class Schedule:
             remaining[group] = remaining.get(group, len(group)) - 1
             if remaining[group]:
                 continue
-            ready, index, elementwise = self._first_ready(group, stages, stage_of), len(stages), self._joins_stage(node)
-            if elementwise:
-                first = max(ready, self._start_of_last_run(stages))
-                index = next((number for number in range(first, index) if self._accepts(stages[number], group)), index)
+            reads = [(source, member) for member in group for source in member.inputs if not source.root.is_given]
+            if any(source.root not in stage_of for source, _ in reads):
+                raise _GroupingError
+            # What is read at the same index may be computed in the same stage.
+            needed = [stage_of[source.root] + (not self.reads_same_index(source, member)) for source, member in reads]
+            elementwise = self.policy.fuses and node.is_elementwise
+            joinable = range(max([first, *needed]), len(stages)) if elementwise else ()
+            index = next((number for number in joinable if self._accepts(stages[number], group)), len(stages))
             if index == len(stages):
                 stages.append(Stage([], elementwise))
+                first = first if elementwise else len(stages)
             stages[index].groups.append(group)
             stage_of.update((member, index) for member in group)
         return stages
-
-    def _first_ready(self, group: Group, stages: list[Stage], stage_of: dict[Node, int]) -> int:
-        """Return the first stage where all inputs are available; one read at the same index may be computed in that stage."""
-        ready = 0
-        for node in group:
-            for source in node.inputs:
-                if not source.root.is_given and source.root not in stage_of:
-                    raise _GroupingError
-                computed = stage_of.get(source.root, -1)
-                joins = computed >= 0 and self._joins_stage(node) and self.reads_same_index(source, node)
-                ready = max(ready, computed if joins and self._accepts(stages[computed], group) else computed + 1)
-        return ready
-
-    def _start_of_last_run(self, stages: list[Stage]) -> int:
-        """Return the start of the elementwise stages at the end.
-
-        A fused operation joins only these: in an earlier stage, a result that is used later would go through memory.
-        """
-        return next((index + 1 for index in reversed(range(len(stages))) if not stages[index].elementwise), 0)
-
-    def _joins_stage(self, node: Node) -> bool:
-        """Return whether an operation runs in an elementwise stage."""
-        return self.policy.fuses and node.is_elementwise
 
     def _accepts(self, stage: Stage, group: Group) -> bool:
         """Return whether a stage can take the operation that computes a group."""
