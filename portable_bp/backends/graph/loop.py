@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from portable_bp.backends.graph.trial import Trial
 from portable_bp.common import trees
 
 MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
-MAX_PREPARED = 64  # schedules kept by a loop; limits memory in a process that sees a new number of samples every time
+MAX_RECORDED = 64  # graphs kept by a loop; limits memory in a process that sees a new number of samples every time
 MAX_IDLE = 2**23  # numbers in the buffers of all executables that are kept for the next runs
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,13 @@ def _tell(message: str, error: bool = False) -> None:
     _log.debug(message, exc_info=error)
     if _is_shown():
         print(f"{message}: {sys.exc_info()[1]}" if error else message, file=sys.stderr)
+
+
+class Recorded(NamedTuple):
+    """What a step computes, and for each library how it runs, where a replayed step matched a called one."""
+
+    graph: Graph
+    schedules: dict[Any, Schedule]
 
 
 _idle: dict[Schedule, Executable] = {}  # those that nobody uses now, the one that has been waiting for longest first
@@ -76,9 +83,7 @@ class RecordedLoop:
         self.function = function
         self.context = context  # entered for every run
         self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
-        self.recorded: dict[Any, Graph] = {}  # of pieces that are fixed, by the shapes and dtypes of what a step takes
-        # What a step computes and how it runs, if its replay matched a called step, by the library, and shapes and dtypes.
-        self.prepared: dict[Any, tuple[Graph, Schedule]] = {}
+        self.recorded: dict[Any, Recorded] = {}  # by the shapes and dtypes of what a step takes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
         """Return ``run(carry, items, steps, expected=1, total=1)``."""
@@ -96,11 +101,10 @@ class _Runner:
 
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
-        for key, executable in self.executables.items():
-            if executable and executable.library.rebinds:
-                _, schedule = self.loop.prepared.get((executable.library, key), (None, None))
-                if executable.schedule is schedule:
-                    _keep(executable)
+        known = {schedule for recorded in self.loop.recorded.values() for schedule in recorded.schedules.values()}
+        for executable in filter(None, self.executables.values()):
+            if executable.library.rebinds and executable.schedule in known:
+                _keep(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
         """Return the carry after all items; ``expected`` steps are to come in all runs, ``total`` of all shapes."""
@@ -121,39 +125,35 @@ class _Runner:
         if recorded is None:
             return None
         fast = self.loop.compiled
-        pays = fast and fast.pays(steps, max(steps, total), recorded)
+        pays = fast and fast.pays(steps, max(steps, total), recorded.graph)
         trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
         for library in [*([fast] if pays else []), self.loop.library]:
-            if executable := self._reuse(library, key, recorded) or self._prepare(library, key, recorded, trial):
+            if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):
                 return executable
         return None
 
-    def _reuse(self, library: Any, key: Any, recorded: Graph) -> Executable | None:
-        """Return an executable of what was prepared, if the function still does the same."""
-        if (library, key) not in self.loop.prepared:
+    def _reuse(self, library: Any, recorded: Recorded) -> Executable | None:
+        """Return an executable of what was prepared before."""
+        schedule = recorded.schedules.get(library)
+        if schedule is None:
             return None
-        known, schedule = self.loop.prepared[library, key]
-        executable = _idle.pop(schedule, None)
-        if known is not recorded and known.signature != recorded.signature:
-            del self.loop.prepared[library, key]
-            return None
-        if executable:
+        if executable := _idle.pop(schedule, None):
             executable.bind(self.constants)
         else:
             executable = library.executable(schedule, self.constants)
             executable.calls = library.capture(executable.calls)
         return executable
 
-    def _prepare(self, library: Any, key: Any, recorded: Graph, trial: Trial) -> Executable | None:
+    def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:
         """Return an executable of what was recorded, if it changes the carry as a called step does."""
         try:
             before, called = trial.called
             if _shape_key(before) != _shape_key(called):
                 return None
-            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded)
+            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded.graph)
             schedule = Schedule(graph, library.policy)
             if _is_shown():
-                print(f"recorded:\n{recorded}\nruns as:\n{schedule}", file=sys.stderr)
+                print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.
             exact = library.exact.executable(schedule, self.constants)
             if not trial.matches(trial.replay(exact), called):
@@ -165,7 +165,7 @@ class _Runner:
             return None
         if library.captures:
             self._capture(executable, trial)
-        _remember(self.loop.prepared, (library, key), (recorded, schedule))
+        recorded.schedules[library] = schedule
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
@@ -181,29 +181,26 @@ class _Runner:
             _tell("captured calls do not match the same calls one by one")
             executable.calls = calls
 
-    def _recorded(self, key: Any, carry: Any, item: Any) -> Graph | None:
+    def _recorded(self, key: Any, carry: Any, item: Any) -> Recorded | None:
         """Return what a step computes, or None if it cannot be recorded."""
-        known = self.loop.recorded
-        if self.loop.is_fixed and key in known:
-            return known[key]
+        known = self.loop.recorded.get(key)
+        if known and self.loop.is_fixed:
+            return known
         if not all(map(self.loop.library.is_array, trees.leaves(carry))):
             _tell("a step is called, since its state holds something else than arrays")
             return None
         try:
             # On a copy, so that the function's own state is not changed.
-            recorded = record(self.loop.library, copy.deepcopy(self.loop.function), carry, self.constants, item)
+            graph = record(self.loop.library, copy.deepcopy(self.loop.function), carry, self.constants, item)
         except Exception:  # if the function itself is wrong, calling it shows the error
             _tell("a step cannot be recorded", error=True)
             return None
-        if self.loop.is_fixed:
-            _remember(known, key, recorded)
-        return recorded
-
-
-def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(known) == MAX_PREPARED:
-        known.clear()
-    known[key] = value
+        if known and known.graph.signature == graph.signature:
+            return known
+        if len(self.loop.recorded) == MAX_RECORDED:
+            self.loop.recorded.clear()
+        self.loop.recorded[key] = Recorded(graph, {})
+        return self.loop.recorded[key]
 
 
 def _is_fixed(pieces: Any) -> bool:
