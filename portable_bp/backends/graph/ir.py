@@ -7,6 +7,7 @@ where the standard promotes, the graph has an ``astype``.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -89,12 +90,9 @@ class Graph(NamedTuple):
     nodes: tuple[Node, ...]  # all that the results need and that is not given, in an order in which it can be computed
 
     @property
-    def uses(self) -> dict[Node, int]:
+    def uses(self) -> Counter[Node]:
         """How often each node is an operand or a result."""
-        uses: dict[Node, int] = {}
-        for used in [*self.results, *(each for node in self.nodes for each in node.inputs)]:
-            uses[used] = uses.get(used, 0) + 1
-        return uses
+        return Counter([*self.results, *(each for node in self.nodes for each in node.inputs)])
 
     @property
     def signature(self) -> Any:
@@ -149,11 +147,11 @@ def rewritten(graph: Graph, rule: Callable[[Node, dict[Node, int]], Node]) -> Gr
     """Return the graph with each node replaced by what a rule gives for it: ``rule(node, uses)``, where its inputs are new."""
     new: dict[Node, Node] = {}
     uses = graph.uses
-    counts = dict(uses)  # of old nodes and of their replacements
+    counts = Counter(uses)  # of old nodes and of their replacements
     for node in graph.nodes:
         moved = node.with_inputs(tuple(new.get(each, each) for each in node.inputs))
         new[node] = rule(moved, counts)
-        counts[new[node]] = counts[moved] = uses.get(node, 0)
+        counts[new[node]] = counts[moved] = uses[node]
     results = tuple(new.get(node, node) for node in graph.results)
     return pruned(graph._replace(results=results, nodes=ordered(new.values())))
 

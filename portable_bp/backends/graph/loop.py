@@ -170,16 +170,15 @@ class _Runner:
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
         """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
-        expected = trial.replay(executable)
-        calls, executable.calls = executable.calls, executable.library.capture(executable.calls)
+        calls, expected = executable.calls, trial.replay(executable)
         try:
-            matches = executable.calls is calls or trial.matches(trial.replay(executable), expected)
+            executable.calls = executable.library.capture(calls)
+            if executable.calls is calls or trial.matches(trial.replay(executable), expected):
+                return
+            _tell("captured calls do not match the same calls one by one")
         except Exception:
             _tell("captured calls fail", error=True)
-            matches = False
-        if not matches:
-            _tell("captured calls do not match the same calls one by one")
-            executable.calls = calls
+        executable.calls = calls
 
     def _recorded(self, key: Any, carry: Any, item: Any) -> Recorded | None:
         """Return what a step computes, or None if it cannot be recorded."""

@@ -98,10 +98,10 @@ class Namespace:
 
     def _create(self, name: str, *given: Any, dtype: Any = None, device: Any = None, **options: Any) -> Tracer:
         """Return an array of known numbers, as a constant."""
-        options |= {} if dtype is None else {"dtype": dtype}
         if name == "asarray" and isinstance(given[0], Tracer):
             return given[0] if dtype is None else self.astype(given[0], dtype)
-        return recorder().add(constant(np.asarray(getattr(recorder().library.xp, name)(*given, **options))))
+        create = getattr(recorder().library.xp, name)
+        return recorder().add(constant(np.asarray(create(*given, dtype=dtype, **options))))
 
     def _add(self, operation: str, tracers: Sequence[Tracer], shape: Sequence[int], dtype: str, **attributes: Any) -> Tracer:
         return recorder().add(Node(operation, tuple(each.node for each in tracers), tuple(shape), dtype, attributes))

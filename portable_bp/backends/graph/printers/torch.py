@@ -74,9 +74,9 @@ class TorchLibrary(Library):
     def as_array(self, node: Node) -> Any:
         """Return a constant as a tensor."""
         value = node.attributes["value"]
-        return (
-            value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
-        )
+        if isinstance(value, torch.Tensor):
+            return value
+        return torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
 
     def copied(self, array: Any) -> Any:
         """Return a copy of a tensor."""
