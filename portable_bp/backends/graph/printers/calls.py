@@ -122,9 +122,8 @@ class Executable:
     def __init__(self, schedule: Schedule, library: Library, data: Any) -> None:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
-        self._carry, self._item = (
-            [self.buffers.array(node) for node in nodes] for nodes in (schedule.graph.carry, schedule.graph.item)
-        )
+        self._carry = [self.buffers.array(node) for node in schedule.graph.carry]
+        self._item = [self.buffers.array(node) for node in schedule.graph.item]
         self.calls: list[Call] = []
         self._calls: list[list[Call]] = [[] for _ in schedule.stages]  # by stage; empty where there is none yet
         self.bind(data)

@@ -122,10 +122,11 @@ class Gemm:
         self.kept = first, second, out, alpha, beta  # the pointers below are valid only as long as these exist
         # cuBLAS is column-major: it sees our matrices transposed, and computes out^T = second^T first^T.
         (rows, shared), columns = first.shape, second.shape[1]
+        (first_is_transposed, first_distance), (second_is_transposed, second_distance) = _layout(first), _layout(second)
         self.arguments = (
-            *(cublas.CUBLAS_OP_T if _is_transposed(factor) else cublas.CUBLAS_OP_N for factor in (second, first)),
+            *(cublas.CUBLAS_OP_T if each else cublas.CUBLAS_OP_N for each in (second_is_transposed, first_is_transposed)),
             *(columns, rows, shared, alpha.ctypes.data),
-            *(second.data.ptr, dtype, _leading_dimension(second), first.data.ptr, dtype, _leading_dimension(first)),
+            *(second.data.ptr, dtype, second_distance, first.data.ptr, dtype, first_distance),
             *(beta.ctypes.data, out.data.ptr, dtype, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
         )
         # Products of one kind use the same cuBLAS kernel.
@@ -137,15 +138,13 @@ class Gemm:
         self.gemm(cupy.cuda.device.get_cublas_handle(), *self.arguments)
 
 
-def _is_transposed(matrix: Any) -> bool:
-    if not (matrix.flags.c_contiguous or matrix.flags.f_contiguous):
-        raise TypeError("a matrix that is neither contiguous nor the transpose of one that is")
-    return not matrix.flags.c_contiguous
-
-
-def _leading_dimension(matrix: Any) -> int:
-    """Return the distance between rows, or between columns of a transposed matrix, in numbers."""
-    return matrix.shape[0] if _is_transposed(matrix) else matrix.shape[1]
+def _layout(matrix: Any) -> tuple[bool, int]:
+    """Return whether a matrix is the transpose of a contiguous one, and the distance between the rows of that, in numbers."""
+    if matrix.flags.c_contiguous:
+        return False, matrix.shape[1]
+    if matrix.flags.f_contiguous:
+        return True, matrix.shape[0]
+    raise TypeError("a matrix that is neither contiguous nor the transpose of one that is")
 
 
 class CudaGraph:
