@@ -106,8 +106,7 @@ class Buffers:
                 if group in self._buffers:
                     continue
                 for old in [old for old in in_use if last[old] <= now]:
-                    buffer = in_use.pop(old)
-                    free.setdefault((tuple(buffer.shape), buffer.dtype), []).append(buffer)
+                    free.setdefault((buffer_shape(old), old[0].dtype), []).append(in_use.pop(old))
                 carry: Group = tuple(carry_of[node] for node in group if node in carry_of)
                 replaces_carry = computed == group and len(carry) == len(group) and carry in self._buffers
                 if replaces_carry and last.get(carry, now) <= now:
@@ -116,9 +115,8 @@ class Buffers:
                 if stage.elementwise and last[group][0] == number and computed == group:
                     self._store(group, Register())
                     continue
-                shape = buffer_shape(group)
-                reusable = free.get((shape, self.library.dtype(group[0].dtype)))
-                in_use[group] = reusable.pop() if reusable else self.library.empty(shape, group[0].dtype)
+                kind = buffer_shape(group), group[0].dtype
+                in_use[group] = free[kind].pop() if free.get(kind) else self.library.empty(*kind)
                 self._store(group, in_use[group])
 
 

@@ -73,11 +73,16 @@ class Node:
         return self if inputs == self.inputs else replace(self, inputs=inputs)
 
 
+def dtype_name(dtype: Any) -> str:
+    """Return a dtype's name in the standard."""
+    return np.dtype(dtype).name if isinstance(dtype, type | str) else str(dtype).rpartition(".")[2]
+
+
 def constant(value: Any, dtype: str | None = None) -> Node:
     """Return the node of a Python number in a dtype, or of an array."""
     if dtype is not None:
         value = np.asarray(value).astype(dtype)
-    return Node("constant", (), tuple(value.shape), str(value.dtype).rpartition(".")[2], {"value": value})
+    return Node("constant", (), tuple(value.shape), dtype_name(value.dtype), {"value": value})
 
 
 class Graph(NamedTuple):

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from portable_bp.backends.graph import ir
-from portable_bp.backends.graph.ir import Node, constant
-from portable_bp.backends.graph.trace import OPERATORS, Tracer, dtype_name, recorder
+from portable_bp.backends.graph.ir import Node, constant, dtype_name
+from portable_bp.backends.graph.trace import OPERATORS, Tracer, recorder
 from portable_bp.common.trees import leaves, map_leaves
 
 SHAPED_BY_NUMBERS = {"nonzero", "flatnonzero", "argwhere", "unique", "compress", "extract", "delete", "resize"}

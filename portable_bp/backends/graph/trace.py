@@ -11,9 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from portable_bp.backends.graph.ir import Graph, Node, key_of, pruned
+from portable_bp.backends.graph.ir import Graph, Node, dtype_name, key_of, pruned
 from portable_bp.common.trees import leaves, map_leaves
 
 if TYPE_CHECKING:
@@ -159,8 +157,3 @@ def _operator(operation: str, reflected: bool = False) -> Callable[..., Any]:
 for _name, _operation in OPERATORS.items():
     setattr(Tracer, f"__{_name}__", _operator(_operation))
     setattr(Tracer, f"__r{_name}__", _operator(_operation, reflected=True))
-
-
-def dtype_name(dtype: Any) -> str:
-    """Return a dtype's name in the standard."""
-    return np.dtype(dtype).name if isinstance(dtype, type | str) else str(dtype).rpartition(".")[2]

@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction, reads_data
-from portable_bp.backends.graph.ir import Node
+from portable_bp.backends.graph.ir import Node, dtype_name
 from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
-from portable_bp.backends.graph.trace import dtype_name
 from portable_bp.common.trees import leaves, map_leaves
 
 # What is executed in a step: ``function(*operands)``.

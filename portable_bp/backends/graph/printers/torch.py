@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
+from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node, dtype_name
 from portable_bp.backends.graph.passes import sums_into_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, Library
-from portable_bp.backends.graph.trace import dtype_name
 from portable_bp.common.lookup import require
 from portable_bp.common.trees import map_leaves
 
