@@ -44,11 +44,17 @@ class TorchLibrary(Library):
     @staticmethod
     @functools.cache
     def promote(*kinds: Any) -> str:
-        """Return the dtype that PyTorch computes in: that of a sum, where Python numbers come last."""
-        empty = functools.partial(torch.empty, device="meta")
-        arrays = [empty((1,) * min(kind[1], 1), dtype=getattr(torch, kind[0])) for kind in kinds if isinstance(kind, tuple)]
+        """Return the dtype that PyTorch computes in; Python numbers come last."""
+
+        def empty(ndim: int, dtype: Any) -> Any:
+            return torch.empty((1,) * min(ndim, 1), dtype=dtype, device="meta")
+
+        def joined(first: Any, second: Any) -> Any:
+            return empty(max(first.ndim, getattr(second, "ndim", 0)), torch.result_type(first, second))
+
+        arrays = [empty(kind[1], getattr(torch, kind[0])) for kind in kinds if isinstance(kind, tuple)]
         numbers = [kind(0) for kind in kinds if isinstance(kind, type)]
-        return dtype_name(functools.reduce(torch.add, [*arrays, *numbers], empty((), dtype=torch.bool)).dtype)
+        return dtype_name(functools.reduce(joined, [*arrays, *numbers], empty(0, torch.bool)).dtype)
 
     def without_numbers(self, node: Node) -> Any:
         """Return a tensor on the meta device."""
