@@ -103,7 +103,7 @@ class _Runner:
         """Leave a small executable to the next run of the loop."""
         known = {schedule for recorded in self.loop.recorded.values() for schedule in recorded.schedules.values()}
         for executable in filter(None, self.executables.values()):
-            if executable.library.rebinds and executable.schedule in known:
+            if executable.schedule in known and not executable.library.captures:
                 _keep(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:

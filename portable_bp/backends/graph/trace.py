@@ -42,7 +42,7 @@ class Recorder:
         return self.trace(self.nodes.setdefault(key, node))
 
     def trace(self, node: Node) -> Tracer:
-        """Return a tracer of a node, which is watched until the recording is closed."""
+        """Return a tracer of a node, which is watched: it must not be stored."""
         tracer = Tracer(node)
         self._tracers.append(weakref.ref(tracer))
         return tracer

@@ -33,8 +33,7 @@ class Library:
     giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
     policy = Policy()
     passes: Sequence[Pass] = ()
-    captures = False  # whether ``capture`` may combine calls
-    rebinds = True  # whether an executable can be used again with other data
+    captures = False  # whether ``capture`` may combine calls, which cannot be bound to other data then
 
     @property
     def exact(self) -> Library:

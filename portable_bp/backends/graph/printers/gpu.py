@@ -20,7 +20,6 @@ class FusedLibrary(NumpyLibrary):
 
     policy = Policy(fuses=True, max_fused=32)  # a kernel's arguments take up to some 4 KB, and an operation may add some
     passes = ()
-    rebinds = False
     compile_kernel: Any  # ``compile_kernel(kernel)`` returns a function of the arrays that it reads, then those that it writes
 
     def as_array(self, node: Node) -> Any:
