@@ -105,6 +105,32 @@ def test_any_other_function_is_opaque():
     assert "v0 = opaque(carry0, function=cumsum, operands=(0,), options={'axis': -1})  float64[2, 3]" in str(graph)
 
 
+def test_arrays_that_a_function_creates_are_constants():
+    def function(a):
+        xp = xp_of(a)
+        return ((xp.arange(3.0) + 1.0) * a + xp.zeros(3, dtype=a.dtype),)
+
+    graph = graph_of(function, np.zeros((2, 3)))
+    assert_is(
+        graph,
+        """
+        carry0: float64[2, 3]
+        v0 = add(<float64[3]>, 1.0)  float64[3]
+        v1 = multiply(v0, carry0)  float64[2, 3]
+        v2 = add(v1, <float64[3]>)  float64[2, 3]
+        return v2
+        """,
+    )
+
+
+def test_a_function_that_stores_an_array_is_refused_and_told_so_later():
+    kept = []
+    with pytest.raises(TypeError, match="must not store arrays between steps"):
+        graph_of(lambda a: (kept.append(2.0 * a), a)[1:], np.zeros(3))
+    with pytest.raises(TypeError, match="used an array of another step"):
+        np.zeros(3) + kept[0]
+
+
 def test_dtypes_are_promoted_as_the_library_does():
     def function(a, count, mask):
         return (a * 0.5, np.where(mask, a, count), count / 2, mask & (a > 0.0), np.float64(0.5) * a, np.sum(mask, axis=0))
@@ -121,7 +147,7 @@ def test_recording_computes_nothing_and_allocates_little():
 
     def step(weight, total, x):
         net = x @ weight.mT
-        out = np.tanh(net)
+        out = np.hypot(np.tanh(net), np.cbrt(net))  # neither is in the standard
         gradient = (out * (1.0 - out)).mT @ x
         return weight - 0.1 * gradient / xp.sum(gradient * gradient), total + np.mean(out)
 

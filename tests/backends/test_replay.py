@@ -22,7 +22,7 @@ from portable_bp.backends.graph.printers import calls as executable
 from portable_bp.backends.graph.printers import numba as numba_printer
 from portable_bp.backends.graph.printers import source
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
-from portable_bp.backends.graph.schedule import Policy, Schedule
+from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.backends.graph.trace import record
 from portable_bp.backends.loops import plain_loop
 from portable_bp.common.trees import leaves
@@ -156,16 +156,13 @@ def test_every_optimizer_is_replayed(replayed, optimizer, dtype):
     activation=st.sampled_from(["sigmoid", "relu", "elu", "softmax"]),
     bias=st.booleans(),
     dropout=st.sampled_from([0.0, 0.3]),
-    block=st.sampled_from([7, 64, NumpyLibrary.policy.block_size]),
 )
 @pytest.mark.parametrize(
     "replayed", ["fused", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])], indirect=True
 )
-def test_networks_of_any_size_are_replayed_in_blocks_of_any_size(replayed, sizes, optimizer, activation, bias, dropout, block):
+def test_networks_of_any_size_are_replayed(replayed, sizes, optimizer, activation, bias, dropout):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NumpyLibrary, "policy", Policy(block_size=block))
-        assert_replays_as_called(replayed, sizes, fit, activation=activation, bias=bias)
+    assert_replays_as_called(replayed, sizes, fit, activation=activation, bias=bias)
 
 
 def test_arguments_are_not_changed(replayed):
@@ -424,9 +421,9 @@ def draw_program(generator, carry, constants, item):
 
 @hypothesis.settings(max_examples=600, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
-    seed=st.integers(0, 2**32), printer=st.sampled_from([1.0, 3.0, 8.0, NumpyLibrary.policy.block_size, "kernels", "source"])
+    seed=st.integers(0, 2**32), library=st.sampled_from([NumpyLibrary, FusedOnTheHost, numba_printer.CompiledLibrary])
 )
-def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, seed, printer):
+def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, seed, library):
     """Without a rehearsal, which would hide a result that is overwritten too early."""
     generator = np.random.default_rng(seed)
     shapes = [(), (1,), (2,), (3,), (2, 3), (3, 3), (3, 1), (3, 2)]
@@ -437,14 +434,14 @@ def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, s
     given = [array.copy() for array in (*carry, *constants, *items)]
     expected = plain_loop(program)(constants)(carry, items, 5)
     monkeypatch.setattr(passes, "LARGE", 2)
-    library = {"kernels": FusedOnTheHost, "source": numba_printer.CompiledLibrary}.get(printer, NumpyLibrary)()
+    library = library()
     try:
         graph = record(library, program, carry, constants, tuple(array[0, ...] for array in items))
     except TypeError as error:
         hypothesis.assume("in the place of another" not in str(error))
         raise
     graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, graph)
-    schedule = Schedule(graph, library.policy if isinstance(printer, str) else Policy(block_size=printer))
+    schedule = Schedule(graph, library.policy)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba_printer, "compiled", interpreted)
         try:

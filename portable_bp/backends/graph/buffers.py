@@ -14,12 +14,8 @@ from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.schedule import Group, Schedule, buffer_shape
 
 
-class Register(NamedTuple):
+class Register:
     """Stands for a fused operation's intermediate result, which is never written to memory."""
-
-    group: Group
-    shape: tuple[int, ...]
-    dtype: str
 
 
 class Instruction(NamedTuple):
@@ -42,7 +38,7 @@ class Buffers:
         for node in dict.fromkeys((*self.graph.item, *self.graph.carry)):
             group = schedule.group_of(node)
             if node not in self._arrays:
-                self._store(group, self._new(group))
+                self._store(group, library.empty(buffer_shape(group), node.dtype))
         self._allocate()
         self.of_data = {node for node in self.graph.nodes if node.root in self.graph.data}.union(self.graph.data)
 
@@ -71,8 +67,10 @@ class Buffers:
     def array(self, node: Node) -> Any:
         """Return the array of a node; those of views and constants are made when they are first needed."""
         if node not in self._arrays:
-            make = self.library.as_array if node.operation == "constant" else self._view
-            self._arrays[node] = make(node)
+            is_constant = node.operation == "constant"
+            self._arrays[node] = (
+                self.library.as_array(node) if is_constant else self.library.view(node, self.array(node.inputs[0]))
+            )
         return self._arrays[node]
 
     def instruction(self, group: Group) -> Instruction:
@@ -94,12 +92,6 @@ class Buffers:
 
     def _reads_data(self, group: Group) -> bool:
         return any(source in self.of_data for node in group for source in node.inputs)
-
-    def _view(self, node: Node) -> Any:
-        return self.library.view(node, self.array(node.inputs[0]))
-
-    def _new(self, group: Group, shape: tuple[int, ...] | None = None) -> Any:
-        return self.library.empty(buffer_shape(group) if shape is None else shape, group[0].dtype)
 
     def _store(self, group: Group, buffer: Any) -> None:
         """Store a group's nodes in a buffer, or a ``Register``."""
@@ -124,37 +116,15 @@ class Buffers:
                 if group in self._buffers:
                     continue
                 for old in [old for old in in_use if last[old] <= now]:
-                    buffer = in_use.pop(old)
-                    free.setdefault((tuple(buffer.shape), buffer.dtype), []).append(buffer)
+                    free.setdefault((buffer_shape(old), old[0].dtype), []).append(in_use.pop(old))
                 carry: Group = tuple(carry_of[node] for node in group if node in carry_of)
                 replaces_carry = computed == group and len(carry) == len(group) and carry in self._buffers
                 if replaces_carry and last.get(carry, now) <= now:
                     self._store(group, self._buffers[carry])
                     continue
-                stays_in_stage = stage.elementwise and last[group][0] == number
-                if stays_in_stage and schedule.policy.fuses and computed == group:
-                    self._store(group, Register(group, buffer_shape(group), group[0].dtype))
+                if stage.elementwise and last[group][0] == number and computed == group:
+                    self._store(group, Register())
                     continue
-                shape = buffer_shape(group)
-                if stays_in_stage and not schedule.policy.fuses:  # each block can overwrite the one before
-                    shape = (schedule.block_rows(shape), *shape[1:])
-                reusable = free.get((shape, self.library.dtype(group[0].dtype)))
-                in_use[group] = reusable.pop() if reusable else self._new(group, shape)
+                kind = buffer_shape(group), group[0].dtype
+                in_use[group] = free[kind].pop() if free.get(kind) else self.library.empty(*kind)
                 self._store(group, in_use[group])
-
-
-def blocks(instructions: list[Instruction], schedule: Schedule) -> Iterable[Instruction]:
-    """Yield the instructions of an elementwise stage for one block of leading rows after another."""
-    shape = instructions[0].node.shape
-    height = schedule.block_rows(shape)
-
-    def cut(operand: Any, rows: slice) -> Any:
-        # An array of one block is cut to as many rows, and one with fewer axes is not cut.
-        if operand.ndim < len(shape):
-            return operand
-        return operand[rows] if operand.shape[0] == shape[0] else operand[: rows.stop - rows.start]
-
-    for start in range(0, shape[0], height):
-        rows = slice(start, min(start + height, shape[0]))
-        for node, operands, out in instructions:
-            yield Instruction(node, tuple(cut(operand, rows) for operand in operands), cut(out, rows))

@@ -7,7 +7,9 @@ where the standard promotes, the graph has an ``astype``.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,27 +30,18 @@ VIEWS = {"permute_dims", "reshape", "getitem", "broadcast_to"}  # share the memo
 MAX_COMPARED = 2**14  # constants up to this size, such as class numbers, are compared by content, larger ones by identity
 
 
+@dataclass(eq=False, slots=True)
 class Node:
     """An array of a recorded step: an input, a constant, or the result of an operation.
 
     ``attributes`` holds what is not an array, such as an axis. Nodes are compared by identity, and never changed.
     """
 
-    __slots__ = ("attributes", "dtype", "inputs", "operation", "shape")
-
-    def __init__(
-        self,
-        operation: str,
-        inputs: tuple[Node, ...],
-        shape: tuple[int, ...],
-        dtype: str,
-        attributes: dict[str, Any] | None = None,
-    ) -> None:
-        self.operation = operation
-        self.inputs = inputs
-        self.shape = shape
-        self.dtype = dtype  # its name in the standard
-        self.attributes = attributes or {}
+    operation: str
+    inputs: tuple[Node, ...]
+    shape: tuple[int, ...]
+    dtype: str  # its name in the standard
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -77,42 +70,34 @@ class Node:
 
     def with_inputs(self, inputs: tuple[Node, ...]) -> Node:
         """Return the same operation on other nodes of the same shapes and dtypes."""
-        return self if inputs == self.inputs else Node(self.operation, inputs, self.shape, self.dtype, self.attributes)
+        return self if inputs == self.inputs else replace(self, inputs=inputs)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return a dtype's name in the standard."""
+    return np.dtype(dtype).name if isinstance(dtype, type | str) else str(dtype).rpartition(".")[2]
 
 
 def constant(value: Any, dtype: str | None = None) -> Node:
     """Return the node of a Python number in a dtype, or of an array."""
     if dtype is not None:
         value = np.asarray(value).astype(dtype)
-    return Node("constant", (), tuple(value.shape), str(value.dtype).rpartition(".")[2], {"value": value})
+    return Node("constant", (), tuple(value.shape), dtype_name(value.dtype), {"value": value})
 
 
 class Graph(NamedTuple):
-    """What one step of a loop computes.
+    """What one step of a loop computes."""
 
-    Attributes
-    ----------
-    carry, data, item : tuple of Node
-        Its inputs: what the step before returned, what stays the same, and what is new in each step.
-    results : tuple of Node
-        The next carry.
-    nodes : tuple of Node
-        Everything that the results need and that is not given, in an order in which it can be computed.
-    """
-
-    carry: tuple[Node, ...]
-    data: tuple[Node, ...]
-    item: tuple[Node, ...]
-    results: tuple[Node, ...]
-    nodes: tuple[Node, ...]
+    carry: tuple[Node, ...]  # inputs: what the step before returned
+    data: tuple[Node, ...]  # inputs: what stays the same
+    item: tuple[Node, ...]  # inputs: what is new in each step
+    results: tuple[Node, ...]  # the next carry
+    nodes: tuple[Node, ...]  # all that the results need and that is not given, in an order in which it can be computed
 
     @property
-    def uses(self) -> dict[Node, int]:
+    def uses(self) -> Counter[Node]:
         """How often each node is an operand or a result."""
-        uses: dict[Node, int] = {}
-        for used in [*self.results, *(each for node in self.nodes for each in node.inputs)]:
-            uses[used] = uses.get(used, 0) + 1
-        return uses
+        return Counter([*self.results, *(each for node in self.nodes for each in node.inputs)])
 
     @property
     def signature(self) -> Any:
@@ -167,11 +152,11 @@ def rewritten(graph: Graph, rule: Callable[[Node, dict[Node, int]], Node]) -> Gr
     """Return the graph with each node replaced by what a rule gives for it: ``rule(node, uses)``, where its inputs are new."""
     new: dict[Node, Node] = {}
     uses = graph.uses
-    counts = dict(uses)  # of old nodes and of their replacements
+    counts = Counter(uses)  # of old nodes and of their replacements
     for node in graph.nodes:
         moved = node.with_inputs(tuple(new.get(each, each) for each in node.inputs))
         new[node] = rule(moved, counts)
-        counts[new[node]] = counts[moved] = uses.get(node, 0)
+        counts[new[node]] = counts[moved] = uses[node]
     results = tuple(new.get(node, node) for node in graph.results)
     return pruned(graph._replace(results=results, nodes=ordered(new.values())))
 

@@ -10,17 +10,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from portable_bp.backends.graph.buffers import Instruction, Register
-from portable_bp.backends.graph.ir import FLOATING, PREDICATES
 
-# The expression of each elementwise operation, given operands of the dtype that it computes in.
+# The expressions of elementwise operations, given operands of the dtype that they compute in; any other calls a function.
 EXPRESSIONS = {
     **{"add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}", "negative": "-{}"},
     **{"greater": "{} > {}", "greater_equal": "{} >= {}", "less": "{} < {}", "less_equal": "{} <= {}"},
     **{"equal": "{} == {}", "not_equal": "{} != {}", "logical_and": "{} & {}", "logical_or": "{} | {}"},
-    **{"logical_not": "{} == 0", "where": "where({}, {}, {})", "astype": "to_{dtype}({})", "copy": "{}"},
-    **{"maximum": "maximum({}, {})", "minimum": "minimum({}, {})", "abs": "absolute({})", "sign": "sign({})"},
-    **{name: f"{name}({{}})" for name in (FLOATING | PREDICATES) - {"divide", "pow"}},
-    "pow": "pow({}, {})",
+    **{"logical_not": "{} == 0", "astype": "to_{dtype}({})", "copy": "{}", "abs": "absolute({})"},
 }
 C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
 
@@ -67,7 +63,8 @@ def write_kernel(instructions: list[Instruction]) -> tuple[Kernel, tuple[Any, ..
                 inputs.append((source.dtype, operand))
                 variables[key] = define(source.dtype, f"in{len(inputs) - 1}")
             names.append(variables[key])
-        variables[id(out)] = define(node.dtype, EXPRESSIONS[node.operation].format(*names, dtype=node.dtype))
+        expression = EXPRESSIONS.get(node.operation, f"{node.operation}({', '.join(names)})")
+        variables[id(out)] = define(node.dtype, expression.format(*names, dtype=node.dtype))
         if not isinstance(out, Register):
             outputs[id(out)] = node.dtype, out
     kernel = Kernel(

@@ -21,7 +21,7 @@ from portable_bp.backends.graph.trial import Trial
 from portable_bp.common import trees
 
 MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
-MAX_PREPARED = 64  # schedules kept by a loop; limits memory in a process that sees a new number of samples every time
+MAX_RECORDED = 64  # graphs kept by a loop; limits memory in a process that sees a new number of samples every time
 MAX_IDLE = 2**23  # numbers in the buffers of all executables that are kept for the next runs
 
 _log = logging.getLogger(__name__)
@@ -39,35 +39,22 @@ def _tell(message: str, error: bool = False) -> None:
         print(f"{message}: {sys.exc_info()[1]}" if error else message, file=sys.stderr)
 
 
-class Prepared(NamedTuple):
-    """A step whose replay matched a called one.
+class Recorded(NamedTuple):
+    """What a step computes, and for each library how it runs, where a replayed step matched a called one."""
 
-    Attributes
-    ----------
-    recorded : Graph
-        What a step computes.
-    schedule : Schedule
-        How it runs.
-    idle : list of Executable
-        Those that nobody uses now.
-    """
-
-    recorded: Graph
-    schedule: Schedule
-    idle: list[Executable]
+    graph: Graph
+    schedules: dict[Any, Schedule]
 
 
-_idle: dict[Executable, Prepared] = {}  # those that nobody uses now, the one that has been waiting for longest first
+_idle: dict[Schedule, Executable] = {}  # those that nobody uses now, the one that has been waiting for longest first
 
 
-def _keep(executable: Executable, prepared: Prepared) -> None:
+def _keep(executable: Executable) -> None:
     """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
     executable.release()
-    prepared.idle.append(executable)
-    _idle[executable] = prepared
-    while sum(each.buffers.size for each in _idle) > MAX_IDLE:
-        oldest = next(iter(_idle))
-        _idle.pop(oldest).idle.remove(oldest)
+    _idle[executable.schedule] = executable
+    while sum(each.buffers.size for each in _idle.values()) > MAX_IDLE:
+        del _idle[next(iter(_idle))]
 
 
 class RecordedLoop:
@@ -96,8 +83,7 @@ class RecordedLoop:
         self.function = function
         self.context = context  # entered for every run
         self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
-        self.recorded: dict[Any, Graph] = {}  # of pieces that are fixed, by the shapes and dtypes of what a step takes
-        self.prepared: dict[Any, Prepared] = {}  # by the library, and shapes and dtypes
+        self.recorded: dict[Any, Recorded] = {}  # by the shapes and dtypes of what a step takes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
         """Return ``run(carry, items, steps, expected=1, total=1)``."""
@@ -115,75 +101,59 @@ class _Runner:
 
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
-        for key, executable in self.executables.items():
-            if executable is None:
-                continue
-            prepared = self.loop.prepared.get((executable.library, key))
-            if prepared and executable.schedule is prepared.schedule and not prepared.idle and executable.library.rebinds:
-                _keep(executable, prepared)
+        known = {schedule for recorded in self.loop.recorded.values() for schedule in recorded.schedules.values()}
+        for executable in filter(None, self.executables.values()):
+            if executable.schedule in known and not executable.library.captures:
+                _keep(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
         """Return the carry after all items; ``expected`` steps are to come in all runs, ``total`` of all shapes."""
-        item, start = trees.item(items, 0), 0
+        item = trees.item(items, 0)
         key = self.constants_key, _shape_key((carry, item))
         with self.loop.context():
             if key not in self.executables and max(steps, expected) >= MIN_STEPS:
-                first: list[Any] = []  # the carry after the first step, if it had to be called
-                counts = max(steps, expected), max(steps, expected, total)
-                self.executables[key] = self._executable(key, carry, item, counts, first)
-                if self.executables[key] is None and first:
-                    carry, start = first[0], 1
+                self.executables[key] = self._executable(key, carry, item, max(steps, expected), total)
             if executable := self.executables.get(key):
                 return executable.run(carry, items, range(steps))
-            for number in range(start, steps):
+            for number in range(steps):
                 carry = self.loop.function(carry, self.constants, trees.item(items, number))
         return carry
 
-    def _executable(self, key: Any, carry: Any, item: Any, counts: tuple[float, float], first: list[Any]) -> Executable | None:
+    def _executable(self, key: Any, carry: Any, item: Any, steps: float, total: float) -> Executable | None:
         """Return an executable of the fastest library that does what calls do."""
         recorded = self._recorded(key, carry, item)
         if recorded is None:
             return None
         fast = self.loop.compiled
-        for library in [*([fast] if fast and fast.pays(*counts, recorded) else []), self.loop.library]:
-            if executable := self._reuse(library, key, recorded):
-                return executable
-            if not first:
-                # The second step is the trial: in the first, an optimizer's averages are zeros, which hide errors.
-                first.append(self.loop.function(carry, self.constants, item))
-            if executable := self._prepare(library, key, recorded, first[0], item):
+        pays = fast and fast.pays(steps, max(steps, total), recorded.graph)
+        trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
+        for library in [*([fast] if pays else []), self.loop.library]:
+            if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):
                 return executable
         return None
 
-    def _reuse(self, library: Any, key: Any, recorded: Graph) -> Executable | None:
-        """Return an executable of what was prepared, if the function still does the same."""
-        prepared = self.loop.prepared.get((library, key))
-        if prepared is None:
+    def _reuse(self, library: Any, recorded: Recorded) -> Executable | None:
+        """Return an executable of what was prepared before."""
+        schedule = recorded.schedules.get(library)
+        if schedule is None:
             return None
-        if prepared.recorded is not recorded and prepared.recorded.signature != recorded.signature:
-            del self.loop.prepared[library, key]
-            return None
-        if prepared.idle:
-            executable = prepared.idle.pop()
-            del _idle[executable]
+        if executable := _idle.pop(schedule, None):
             executable.bind(self.constants)
         else:
-            executable = library.executable(prepared.schedule, self.constants)
+            executable = library.executable(schedule, self.constants)
             executable.calls = library.capture(executable.calls)
         return executable
 
-    def _prepare(self, library: Any, key: Any, recorded: Graph, carry: Any, item: Any) -> Executable | None:
+    def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:
         """Return an executable of what was recorded, if it changes the carry as a called step does."""
-        trial = Trial(carry, item, self.loop.to_numpy)
         try:
-            # On a copy: the trial must not change the function's own state.
-            called = copy.deepcopy(self.loop.function)(carry, self.constants, item)
-            if _shape_key(carry) != _shape_key(called):
+            before, called = trial.called
+            if _shape_key(before) != _shape_key(called):
                 return None
-            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded)
+            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded.graph)
             schedule = Schedule(graph, library.policy)
             if _is_shown():
-                print(f"recorded:\n{recorded}\nruns as:\n{schedule}", file=sys.stderr)
+                print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.
             exact = library.exact.executable(schedule, self.constants)
             if not trial.matches(trial.replay(exact), called):
@@ -195,43 +165,41 @@ class _Runner:
             return None
         if library.captures:
             self._capture(executable, trial)
-        if len(self.loop.prepared) == MAX_PREPARED:
-            self.loop.prepared.clear()
-        self.loop.prepared[library, key] = Prepared(recorded, schedule, [])
+        recorded.schedules[library] = schedule
         return executable
 
     def _capture(self, executable: Executable, trial: Trial) -> None:
         """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
-        expected = trial.replay(executable)
-        calls, executable.calls = executable.calls, executable.library.capture(executable.calls)
+        calls, expected = executable.calls, trial.replay(executable)
         try:
-            matches = executable.calls is calls or trial.matches(trial.replay(executable), expected)
+            executable.calls = executable.library.capture(calls)
+            if executable.calls is calls or trial.matches(trial.replay(executable), expected):
+                return
+            _tell("captured calls do not match the same calls one by one")
         except Exception:
             _tell("captured calls fail", error=True)
-            matches = False
-        if not matches:
-            _tell("captured calls do not match the same calls one by one")
-            executable.calls = calls
+        executable.calls = calls
 
-    def _recorded(self, key: Any, carry: Any, item: Any) -> Graph | None:
+    def _recorded(self, key: Any, carry: Any, item: Any) -> Recorded | None:
         """Return what a step computes, or None if it cannot be recorded."""
-        known = self.loop.recorded
-        if self.loop.is_fixed and key in known:
-            return known[key]
+        known = self.loop.recorded.get(key)
+        if known and self.loop.is_fixed:
+            return known
         if not all(map(self.loop.library.is_array, trees.leaves(carry))):
             _tell("a step is called, since its state holds something else than arrays")
             return None
         try:
             # On a copy, so that the function's own state is not changed.
-            recorded = record(self.loop.library, copy.deepcopy(self.loop.function), carry, self.constants, item)
+            graph = record(self.loop.library, copy.deepcopy(self.loop.function), carry, self.constants, item)
         except Exception:  # if the function itself is wrong, calling it shows the error
             _tell("a step cannot be recorded", error=True)
             return None
-        if self.loop.is_fixed:
-            if len(known) == MAX_PREPARED:
-                known.clear()
-            known[key] = recorded
-        return recorded
+        if known and known.graph.signature == graph.signature:
+            return known
+        if len(self.loop.recorded) == MAX_RECORDED:
+            self.loop.recorded.clear()
+        self.loop.recorded[key] = Recorded(graph, {})
+        return self.loop.recorded[key]
 
 
 def _is_fixed(pieces: Any) -> bool:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from portable_bp.backends.graph import ir
-from portable_bp.backends.graph.ir import Node, constant
-from portable_bp.backends.graph.trace import Tracer, dtype_name
+from portable_bp.backends.graph.ir import Node, constant, dtype_name
+from portable_bp.backends.graph.trace import OPERATORS, Tracer, recorder
 from portable_bp.common.trees import leaves, map_leaves
 
 SHAPED_BY_NUMBERS = {"nonzero", "flatnonzero", "argwhere", "unique", "compress", "extract", "delete", "resize"}
@@ -27,11 +28,11 @@ ABOUT_DTYPES = {"can_cast", "finfo", "iinfo", "isdtype", "result_type"}
 
 # Other names of operations, in NumPy, CuPy and PyTorch.
 ALIASES = {
-    **{"sub": "subtract", "mul": "multiply", "div": "divide", "true_divide": "divide", "truediv": "divide", "power": "pow"},
-    **{"neg": "negative", "absolute": "abs", "fabs": "abs", "arctan": "atan", "unsqueeze": "expand_dims", "clamp": "clip"},
-    **{"gt": "greater", "ge": "greater_equal", "lt": "less", "le": "less_equal", "eq": "equal", "ne": "not_equal"},
-    **{"and": "bitwise_and", "or": "bitwise_or", "invert": "bitwise_invert", "bitwise_not": "bitwise_invert"},
-    **{"amax": "max", "amin": "min", "concatenate": "concat", "cat": "concat", "permute": "permute_dims"},
+    **OPERATORS,
+    **{"div": "divide", "true_divide": "divide", "power": "pow", "absolute": "abs", "fabs": "abs"},
+    **{"bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_invert": "logical_not", "bitwise_not": "logical_not"},
+    **{"arctan": "atan", "unsqueeze": "expand_dims", "clamp": "clip", "amax": "max", "amin": "min", "to": "astype"},
+    **{"concatenate": "concat", "cat": "concat", "permute": "permute_dims"},
 }
 KEYWORDS = {"dim": "axis", "keepdim": "keepdims"}  # of PyTorch
 
@@ -40,21 +41,23 @@ class Place(int):
     """The number of an input, where it stands among an opaque function's operands."""
 
 
+def placed(operands: Any, arrays: Sequence[Any]) -> Any:
+    """Return an opaque function's operands with arrays at their places."""
+    return map_leaves(lambda leaf: arrays[leaf] if isinstance(leaf, Place) else leaf, operands)
+
+
 class Namespace:
-    """The namespace of a library's tracers: its public methods, and ``ir.ELEMENTWISE``, are the operations.
+    """The namespace of tracers: its public methods, and ``ir.ELEMENTWISE``, are the operations.
 
     Any other name is that of something in the library's own namespace.
     """
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
 
     def __getattr__(self, name: str) -> Any:
         if name in ir.ELEMENTWISE:
             return functools.partial(self._elementwise, name)
         if name in CREATION:
             return functools.partial(self._create, name)
-        found = getattr(self._library.xp, name)
+        found = getattr(recorder().library.xp, name)
         if name in ABOUT_DTYPES:
             return lambda *given: found(*(leaf.dtype if isinstance(leaf, Tracer) else leaf for leaf in given))
         if isinstance(found, type) or not callable(found):
@@ -69,7 +72,7 @@ class Namespace:
         operation = ALIASES.get(name.strip("_"), name.strip("_"))
         if any(options.get(option) is not None for option in ("out", "inplace")) or name.endswith("_") != name.startswith("__"):
             raise TypeError(f"{name} changes an array in place, which cannot be recorded")
-        is_pair = name in self._library.giving_pairs and (len(operands) > 1 or bool(options))
+        is_pair = name in recorder().library.giving_pairs and (len(operands) > 1 or bool(options))
         if not is_pair and (operation in ir.ELEMENTWISE or hasattr(Namespace, operation)):
             with contextlib.suppress(TypeError, ValueError, IndexError):  # it does not take these arguments
                 return getattr(self, operation)(*operands, **{KEYWORDS.get(key, key): options[key] for key in options})
@@ -90,52 +93,43 @@ class Namespace:
             return Place(len(tracers) - 1)
 
         call = {"function": function, "operands": map_leaves(place, operands), "options": options}
-        shape, dtype = self._library.infer([each.node for each in tracers], **call)
+        shape, dtype = recorder().library.infer([each.node for each in tracers], **call)
         return self._add("opaque", tracers, shape, dtype, **call)
 
     def _create(self, name: str, *given: Any, dtype: Any = None, device: Any = None, **options: Any) -> Tracer:
         """Return an array of known numbers, as a constant."""
-        options |= {} if dtype is None else {"dtype": dtype}
         if name == "asarray" and isinstance(given[0], Tracer):
             return given[0] if dtype is None else self.astype(given[0], dtype)
-        return self._library.tracer(constant(np.asarray(getattr(self._library.xp, name)(*given, **options))), None)
+        create = getattr(recorder().library.xp, name)
+        return recorder().add(constant(np.asarray(create(*given, dtype=dtype, **options))))
 
     def _add(self, operation: str, tracers: Sequence[Tracer], shape: Sequence[int], dtype: str, **attributes: Any) -> Tracer:
-        node = Node(operation, tuple(each.node for each in tracers), tuple(shape), dtype, attributes)
-        recorder = next((each.recorder for each in tracers if each.recorder), None)
-        return recorder.add(self._library.tracer, node) if recorder else self._library.tracer(node, None)
+        return recorder().add(Node(operation, tuple(each.node for each in tracers), tuple(shape), dtype, attributes))
 
     def _tracer(self, given: Any, dtype: str | None = None) -> Tracer:
         """Return an operand, in a dtype: a number or an array is a constant."""
         if not isinstance(given, Tracer):
-            if type(given) in NUMBERS:
-                return self._library.tracer(constant(given, dtype), None)
-            host = given if isinstance(given, np.ndarray | np.generic) else self._library.on_host(given)
-            given = self._library.tracer(constant(given if host is None else host), None)
+            is_number = type(given) in NUMBERS
+            known = constant(given, dtype) if is_number else constant(recorder().library.comparable(given))
+            given = recorder().add(known)
         return given if dtype in (None, given.node.dtype) else self._add("astype", [given], given.shape, dtype)
 
     def _elementwise(self, operation: str, *operands: Any) -> Tracer:
         given = [each if type(each) in NUMBERS else self._tracer(each) for each in operands]
-        if operation in ir.LOGICAL:
-            wanted = ["bool"] * len(given)
-        else:
-            dtype = self._promote(given[1:] if operation == "where" else given)
-            if operation in ir.FLOATING and not dtype.startswith("float"):
-                dtype = self._library.promote((dtype, 1), float)
-            wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
+        dtype = self._promote(given[1:] if operation == "where" else given)
+        if operation in ir.LOGICAL and dtype != "bool":
+            raise TypeError("bits of numbers are no operation")
+        if operation in ir.FLOATING and not dtype.startswith("float"):
+            dtype = recorder().library.promote((dtype, 1), float)
+        wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
         tracers = [self._tracer(each, name) for each, name in zip(given, wanted, strict=True)]
         shape = np.broadcast_shapes(*(each.shape for each in tracers))
         return self._add(operation, tracers, shape, "bool" if operation in ir.BOOLEAN else wanted[-1])
 
     def _promote(self, given: Sequence[Any]) -> str:
-        return self._library.promote(
+        return recorder().library.promote(
             *((each.node.dtype, each.ndim) if isinstance(each, Tracer) else type(each) for each in given)
         )
-
-    def _bitwise(self, operation: str, *operands: Any) -> Tracer:
-        if any(getattr(each, "node", each).dtype != "bool" for each in operands):
-            raise TypeError("bits of numbers are no operation")
-        return self._elementwise(operation, *operands)
 
     def getitem(self, array: Tracer, key: Any) -> Tracer:
         parts = key if isinstance(key, tuple) else (key,)
@@ -144,16 +138,11 @@ class Namespace:
         if not all(isinstance(part, int | slice | type(None) | type(...)) for part in parts):
             return self._opaque(operator.getitem, (array, key), {})
         parts = parts if ... in parts else (*parts, ...)  # so that even one number is an array
-        shape = np.broadcast_to(np.zeros(()), array.shape)[parts].shape
-        return self._add("getitem", [array], shape, array.node.dtype, key=parts)
+        return self._add("getitem", [array], _hollow(array)[parts].shape, array.node.dtype, key=parts)
 
     def _reduce(self, operation: str, array: Tracer, axis: Any, keepdims: bool) -> Tracer:
         every = range(array.ndim)
-        axes = (
-            tuple(every)
-            if axis is None
-            else tuple(sorted(every[each] for each in (axis if isinstance(axis, tuple) else (axis,))))
-        )
+        axes = tuple(sorted(normalize_axis_tuple(every if axis is None else axis, array.ndim)))
         shape = [1 if each in axes else array.shape[each] for each in every if keepdims or each not in axes]
         return self._add(operation, [array], shape, array.node.dtype, axis=axes, keepdims=bool(keepdims))
 
@@ -175,15 +164,6 @@ class Namespace:
     def clip(self, array: Any, min: Any = None, max: Any = None) -> Tracer:
         above = array if min is None else self._elementwise("maximum", array, min)
         return above if max is None else self._elementwise("minimum", above, max)
-
-    def bitwise_and(self, first: Any, second: Any) -> Tracer:
-        return self._bitwise("logical_and", first, second)
-
-    def bitwise_or(self, first: Any, second: Any) -> Tracer:
-        return self._bitwise("logical_or", first, second)
-
-    def bitwise_invert(self, array: Any) -> Tracer:
-        return self._bitwise("logical_not", array)
 
     def matmul(self, first: Any, second: Any) -> Tracer:
         dtype = self._promote([first := self._tracer(first), second := self._tracer(second)])
@@ -216,17 +196,17 @@ class Namespace:
         if axis is None and array.ndim != 1:
             raise TypeError("numbers of a flattened array")
         axis = range(array.ndim)[axis or 0]
-        shape = (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :])
+        if indices.ndim != 1:
+            flat = self.take(array, self.reshape(indices, -1), axis)
+            return self.reshape(flat, (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :]))
+        shape = (*array.shape[:axis], indices.size, *array.shape[axis + 1 :])
         return self._add("take", [array, indices], shape, array.node.dtype, axis=axis)
 
     def concat(self, arrays: Sequence[Any], axis: int = 0) -> Tracer:
         dtype = self._promote(arrays := [self._tracer(each) for each in arrays])
         axis = range(arrays[0].ndim)[axis]
-        shapes = [list(each.shape) for each in arrays]
-        total = builtins.sum(shape.pop(axis) for shape in shapes)
-        if any(shape != shapes[0] for shape in shapes):
-            raise TypeError("arrays whose shapes do not match")
-        shape = (*shapes[0][:axis], total, *shapes[0][axis:])
+        total = builtins.sum(each.shape[axis] for each in arrays)
+        shape = (*arrays[0].shape[:axis], total, *arrays[0].shape[axis + 1 :])
         return self._add("concat", [self._tracer(each, dtype) for each in arrays], shape, dtype, axis=axis)
 
     def stack(self, arrays: Sequence[Any], axis: int = 0) -> Tracer:
@@ -254,16 +234,14 @@ class Namespace:
 
     def reshape(self, array: Any, *shape: Any) -> Tracer:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        found = np.broadcast_to(np.zeros((), bool), array.shape).reshape(wanted).shape
+        found = _hollow(array).reshape(wanted).shape
         is_contiguous = not array.node.is_view or array.node.operation == "reshape"
         whole = array if is_contiguous else self._add("copy", [array], array.shape, array.node.dtype)
         return self._add("reshape", [whole], found, array.node.dtype)
 
     def broadcast_to(self, array: Any, shape: Sequence[int]) -> Tracer:
         array = self._tracer(array)
-        if np.broadcast_shapes(array.shape, shape) != tuple(shape):
-            raise TypeError("shapes that do not match")
-        return self._add("broadcast_to", [array], shape, array.node.dtype)
+        return self._add("broadcast_to", [array], np.broadcast_to(_hollow(array), shape).shape, array.node.dtype)
 
     def full_like(self, array: Any, value: Any, *, dtype: Any = None, device: Any = None) -> Tracer:
         return self.broadcast_to(self._tracer(value, dtype_name(dtype or array.dtype)), array.shape)
@@ -275,5 +253,13 @@ class Namespace:
         return self.full_like(array, 1, dtype=dtype)
 
 
+def _hollow(array: Tracer) -> np.ndarray:
+    """Return an array of NumPy of the same shape, which takes no memory, and one byte for each number if it is reshaped."""
+    return np.broadcast_to(np.zeros((), bool), array.shape)
+
+
 def _dtype_of(given: Any) -> str:
     return dtype_name(given.dtype) if hasattr(given, "dtype") else type(given).__name__
+
+
+Tracer.namespace = Namespace()

@@ -1,10 +1,11 @@
 """Passes: functions that return a graph that does the same as another one, in less time.
 
-A pass is a rule, which gives for a node the one to take its place, applied to all nodes in order.
+A pass is written as a rule, which returns for a node the one to take its place.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -17,93 +18,88 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 LARGE = 32768  # numbers from which one pass over an array takes longer than a call
 
 
-def scale_factors(graph: Graph) -> Graph:
+def applied_to_all(rule: Callable[[Node, dict[Node, int]], Node]) -> Pass:
+    """Return the pass that applies a rule to all nodes of a graph in order: ``rule(node, uses)``, where its inputs are new."""
+    return functools.wraps(rule)(functools.partial(rewritten, rule=rule))
+
+
+def _scaled(number: Node, node: Node) -> Node:
+    """Return a node times a number; of a view, the array behind it is scaled, so that it stays a view."""
+    if node.is_view:
+        return node.with_inputs((_scaled(number, node.inputs[0]),))
+    return Node("multiply", (number, node), node.shape, node.dtype)
+
+
+@applied_to_all
+def scale_factors(node: Node, uses: dict[Node, int]) -> Node:
     """Scale a factor of a matrix product in place of the product, if the factor is smaller."""
-
-    def scaled(number: Node, node: Node) -> Node:
-        # Of a view, the array behind it is scaled, so that it stays a view.
-        if node.is_view:
-            return node.with_inputs((scaled(number, node.inputs[0]),))
-        return Node("multiply", (number, node), node.shape, node.dtype)
-
-    def rule(node: Node, uses: dict[Node, int]) -> Node:
-        if node.operation == "multiply" and node.size > LARGE:
-            for number, product in (node.inputs, node.inputs[::-1]):
-                if number.shape == () and product.operation == "matmul" and uses[product] == 1:
-                    first, second = product.inputs
-                    if first.size < node.size:
-                        return product.with_inputs((scaled(number, first), second))
-        return node
-
-    return rewritten(graph, rule)
+    if node.operation == "multiply" and node.size > LARGE:
+        for number, product in (node.inputs, node.inputs[::-1]):
+            if number.shape == () and product.operation == "matmul" and uses[product] == 1:
+                first, second = product.inputs
+                if first.size < node.size:
+                    return product.with_inputs((_scaled(number, first), second))
+    return node
 
 
-def sums_of_products(graph: Graph) -> Graph:
+@applied_to_all
+def sums_of_products(node: Node, uses: dict[Node, int]) -> Node:
     """Compute the sum of the products of two vectors' numbers as a matrix product, which writes no products."""
-
-    def rule(node: Node, uses: dict[Node, int]) -> Node:
-        if node.operation != "sum" or node.shape != () or not node.dtype.startswith("float"):
-            return node
-        (products,) = node.inputs
-        is_only_summed = products.operation == "multiply" and len(products.shape) == 1 and uses[products] == 1
-        are_vectors = all(each.shape == products.shape for each in products.inputs)
-        return Node("matmul", products.inputs, (), node.dtype) if is_only_summed and are_vectors else node
-
-    return rewritten(graph, rule)
+    if node.operation != "sum" or node.shape != () or not node.dtype.startswith("float"):
+        return node
+    (products,) = node.inputs
+    is_only_summed = products.operation == "multiply" and len(products.shape) == 1 and uses[products] == 1
+    are_vectors = all(each.shape == products.shape for each in products.inputs)
+    return Node("matmul", products.inputs, (), node.dtype) if is_only_summed and are_vectors else node
 
 
-def sums_as_products(graph: Graph) -> Graph:
+@applied_to_all
+def sums_as_products(node: Node, uses: dict[Node, int]) -> Node:
     """Compute a sum over an axis of a matrix, or over a vector, as a product with ones, which takes a third of the time."""
-
-    def rule(node: Node, uses: dict[Node, int]) -> Node:
-        if node.operation != "sum" or not node.dtype.startswith("float") or len(node.attributes["axis"]) != 1:
-            return node
-        (array,), (axis,) = node.inputs, node.attributes["axis"]
-        if len(array.shape) > 2:
-            return node
-        ones = constant(np.ones(array.shape[axis], node.dtype))
-        return Node("matmul", (array, ones) if axis == len(array.shape) - 1 else (ones, array), node.shape, node.dtype)
-
-    return rewritten(graph, rule)
+    if node.operation != "sum" or not node.dtype.startswith("float") or len(node.attributes["axis"]) != 1:
+        return node
+    (array,), (axis,) = node.inputs, node.attributes["axis"]
+    if len(array.shape) > 2:
+        return node
+    ones = constant(np.ones(array.shape[axis], node.dtype))
+    return Node("matmul", (array, ones) if axis == len(array.shape) - 1 else (ones, array), node.shape, node.dtype)
 
 
-def updates_into_products(graph: Graph) -> Graph:
+def _terms(node: Node) -> list[tuple[Node, ...]]:
+    """Return what an operation adds to or subtracts from what: the operands of a sum in both orders."""
+    orders = {"add": [node.inputs, node.inputs[::-1]], "subtract": [node.inputs]}
+    return orders.get(node.operation, [])
+
+
+@applied_to_all
+def updates_into_products(node: Node, uses: dict[Node, int]) -> Node:
     """Add a large matrix product to an array in the same call: ``add_product(array, first, second, alpha)``.
 
     A step down the gradient then neither writes the gradient nor reads it again.
     """
-
-    def rule(node: Node, uses: dict[Node, int]) -> Node:
-        if node.operation not in ("add", "subtract") or len(node.shape) != 2 or node.size <= LARGE:
-            return node
-        for other, product in [node.inputs, *([node.inputs[::-1]] if node.operation == "add" else [])]:
-            if product.operation != "matmul" or uses[product] > 1 or not other.shape == product.shape == node.shape:
-                continue
-            if all(len(factor.shape) == 2 for factor in product.inputs):
-                alpha = 1.0 if node.operation == "add" else -1.0
-                return Node("add_product", (other, *product.inputs), node.shape, node.dtype, {"alpha": alpha})
+    if len(node.shape) != 2 or node.size <= LARGE:
         return node
+    for other, product in _terms(node):
+        if product.operation != "matmul" or uses[product] > 1 or not other.shape == product.shape == node.shape:
+            continue
+        if all(len(factor.shape) == 2 for factor in product.inputs):
+            alpha = 1.0 if node.operation == "add" else -1.0
+            return Node("add_product", (other, *product.inputs), node.shape, node.dtype, {"alpha": alpha})
+    return node
 
-    return rewritten(graph, rule)
 
-
-def sums_into_products(graph: Graph) -> Graph:
+@applied_to_all
+def sums_into_products(node: Node, uses: dict[Node, int]) -> Node:
     """Add an array to a matrix product in the same call (``addmm``), and a scaled array in that of the sum (``add_scaled``)."""
-
-    def rule(node: Node, uses: dict[Node, int]) -> Node:
-        if node.operation not in ("add", "subtract"):
-            return node
-        for other, part in [node.inputs, *([node.inputs[::-1]] if node.operation == "add" else [])]:
-            if uses[part] > 1 or part.is_given or part.shape != node.shape:
-                continue
-            if part.operation == "matmul" and node.operation == "add" and len(part.shape) == 2:
-                return Node("addmm", (other, *part.inputs), node.shape, node.dtype)
-            if part.operation == "multiply" and part.shape == other.shape:
-                for number, factor in (part.inputs, part.inputs[::-1]):
-                    if number.operation == "constant" and number.shape == ():
-                        value = number.attributes["value"].item()
-                        alpha = -value if node.operation == "subtract" else value
-                        return Node("add_scaled", (other, factor), node.shape, node.dtype, {"alpha": alpha})
-        return node
-
-    return rewritten(graph, rule)
+    for other, part in _terms(node):
+        if uses[part] > 1 or part.is_given or part.shape != node.shape:
+            continue
+        if part.operation == "matmul" and node.operation == "add" and len(part.shape) == 2:
+            return Node("addmm", (other, *part.inputs), node.shape, node.dtype)
+        if part.operation == "multiply" and part.shape == other.shape:
+            for number, factor in (part.inputs, part.inputs[::-1]):
+                if number.operation == "constant" and number.shape == ():
+                    value = number.attributes["value"].item()
+                    alpha = -value if node.operation == "subtract" else value
+                    return Node("add_scaled", (other, factor), node.shape, node.dtype, {"alpha": alpha})
+    return node

@@ -1,7 +1,6 @@
 """Which operations of a graph run together, and in which order.
 
-- Elementwise operations on arrays of one shape form a stage. A printer that fuses makes it one kernel or loop; another runs a
-  stage of large arrays block by block, all operations on one block before the next, so that what is between stays in the cache.
+- Elementwise operations on arrays of one shape form a stage, which a printer that fuses makes one kernel or loop.
 - The same elementwise operations for several arrays, as an optimizer makes for every weight and bias, become one: such arrays
   form a group, stored contiguously in one flat buffer.
 """
@@ -19,28 +18,17 @@ Group: TypeAlias = tuple[Node, ...]
 
 
 class Policy(NamedTuple):
-    """What a printer can run together.
+    """What a printer can run together."""
 
-    Attributes
-    ----------
-    block_size : float
-        How many numbers elementwise operations process at a time; inf for whole arrays.
-    fuses : bool
-        Whether several elementwise operations become one kernel or loop, which keeps what is between in registers.
-    max_fused : float
-        The most operations of one kernel.
-    """
-
-    block_size: float = math.inf
-    fuses: bool = False
-    max_fused: float = math.inf
+    fuses: bool = False  # several elementwise operations become one kernel or loop, with what is between in registers
+    max_fused: float = math.inf  # the most operations of one kernel
 
 
 class Stage(NamedTuple):
     """Operations that run together, by the groups that they compute: one group, or several elementwise ones of one shape."""
 
     groups: list[Group]
-    elementwise: bool  # such a stage runs in blocks, or as one kernel
+    elementwise: bool  # such a stage runs as one kernel
 
 
 class Schedule:
@@ -78,10 +66,6 @@ class Schedule:
         adds = node.operation == "add_product" and operand is node.inputs[0] and node.inputs.count(operand) == 1
         return (node.is_elementwise or adds) and is_own and operand.shape == node.shape and overwrites
 
-    def block_rows(self, shape: tuple[int, ...]) -> int:
-        """Return the number of leading rows of an array that form a block."""
-        return max(1, int(self.policy.block_size // math.prod(shape[1:])))
-
     @functools.cached_property
     def last_uses(self) -> dict[Group, tuple[float, float]]:
         """The stage, and the position in it, after which each group is no longer needed."""
@@ -100,6 +84,7 @@ class Schedule:
         """Return the stages: each group is appended to the first elementwise stage that can take it, or to a new one."""
         stages: list[Stage] = []
         stage_of: dict[Node, int] = {}
+        first = 0  # a fused operation joins no stage before: a result that is used later would go through memory
         remaining: dict[Group, int] = {}  # nodes of a group that come later in the graph
         for node in self.graph.nodes:
             if node.is_view:
@@ -108,41 +93,20 @@ class Schedule:
             remaining[group] = remaining.get(group, len(group)) - 1
             if remaining[group]:
                 continue
-            ready, index, elementwise = self._first_ready(group, stages, stage_of), len(stages), self._joins_stage(node)
-            if elementwise:
-                first = max(ready, self._start_of_last_run(stages))
-                index = next((number for number in range(first, index) if self._accepts(stages[number], group)), index)
+            reads = [(source, member) for member in group for source in member.inputs if not source.root.is_given]
+            if any(source.root not in stage_of for source, _ in reads):
+                raise _GroupingError
+            # What is read at the same index may be computed in the same stage.
+            needed = [stage_of[source.root] + (not self.reads_same_index(source, member)) for source, member in reads]
+            elementwise = self.policy.fuses and node.is_elementwise
+            joinable = range(max([first, *needed]), len(stages)) if elementwise else ()
+            index = next((number for number in joinable if self._accepts(stages[number], group)), len(stages))
             if index == len(stages):
                 stages.append(Stage([], elementwise))
+                first = first if elementwise else len(stages)
             stages[index].groups.append(group)
             stage_of.update((member, index) for member in group)
         return stages
-
-    def _first_ready(self, group: Group, stages: list[Stage], stage_of: dict[Node, int]) -> int:
-        """Return the first stage where all inputs are available; one read at the same index may be computed in that stage."""
-        ready = 0
-        for node in group:
-            for source in node.inputs:
-                if not source.root.is_given and source.root not in stage_of:
-                    raise _GroupingError
-                computed = stage_of.get(source.root, -1)
-                joins = computed >= 0 and self._joins_stage(node) and self.reads_same_index(source, node)
-                ready = max(ready, computed if joins and self._accepts(stages[computed], group) else computed + 1)
-        return ready
-
-    def _start_of_last_run(self, stages: list[Stage]) -> int:
-        """Return the start of the elementwise stages at the end.
-
-        A fused operation joins only these: in an earlier stage, a result that is used later would go through memory.
-        """
-        if not self.policy.fuses:
-            return 0
-        return next((index + 1 for index in reversed(range(len(stages))) if not stages[index].elementwise), 0)
-
-    def _joins_stage(self, node: Node) -> bool:
-        """Return whether an operation runs in an elementwise stage."""
-        is_large = node.size > self.policy.block_size and node.shape[0] > 1
-        return node.is_elementwise and (self.policy.fuses or is_large)
 
     def _accepts(self, stage: Stage, group: Group) -> bool:
         """Return whether a stage can take the operation that computes a group."""
@@ -154,8 +118,7 @@ class Schedule:
 
     def _can_group(self, node: Node) -> bool:
         """Return whether an operation can be one with others: each operand is read at the same index, or is one number."""
-        runs_in_blocks = self._joins_stage(node) and not self.policy.fuses
-        operands = node.inputs if node.is_elementwise and not runs_in_blocks else ()
+        operands = node.inputs if node.is_elementwise else ()
         return bool(operands) and all(each.shape == () or self.reads_same_index(each, node) for each in operands)
 
     def _group_results(self) -> None:

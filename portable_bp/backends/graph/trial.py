@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +17,30 @@ from portable_bp.common.trees import leaves, map_leaves
 SAMPLE_SIZE = 2**16  # numbers of an array that are compared
 
 
-class Trial(NamedTuple):
-    """One step, given by the carry before it and its item, on which a replayed step is compared with a called one."""
+@dataclass
+class Trial:
+    """Two steps, the second of which is compared: in the first, an optimizer's averages are zeros, which hide errors."""
 
+    function: Callable[..., Any]
     carry: Any
+    constants: Any
     item: Any
     to_numpy: Callable[[Any], np.ndarray]
 
+    @functools.cached_property
+    def called(self) -> tuple[Any, Any]:
+        """The carry before and after the second step, called on a copy: the trial must not change the function's own state."""
+        function = copy.deepcopy(self.function)
+        before = function(self.carry, self.constants, self.item)
+        return before, function(before, self.constants, self.item)
+
     def replay(self, executable: Executable) -> Any:
-        """Return the carry after the step."""
-        return executable.run(self.carry, map_leaves(lambda array: array[None, ...], self.item), range(1))
+        """Return the carry after the second step."""
+        return executable.run(self.called[0], map_leaves(lambda array: array[None, ...], self.item), range(1))
 
     def matches(self, replayed: Any, expected: Any) -> bool:
         """Return whether a replayed step changed every array of the carry as expected, except for rounding."""
-        arrays = zip(*map(leaves, (self.carry, replayed, expected)), strict=True)
+        arrays = zip(*map(leaves, (self.called[0], replayed, expected)), strict=True)
         return all(_close(*(self.to_numpy(_sample(array)) for array in each)) for each in arrays)
 
 

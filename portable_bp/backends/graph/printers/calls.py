@@ -9,9 +9,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from portable_bp.backends.graph.buffers import Buffers, Instruction, blocks
-from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.namespace import Place
+import numpy as np
+
+from portable_bp.backends.graph.buffers import Buffers, Instruction
+from portable_bp.backends.graph.ir import Node, dtype_name
+from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
 from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
 from portable_bp.common.trees import leaves, map_leaves
@@ -20,31 +22,54 @@ from portable_bp.common.trees import leaves, map_leaves
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
-class CallPrinter:
-    """What an array library must have so that a graph can run as a list of its calls; see also ``trace.Library``."""
+class Library:
+    """An array library: what recording needs to know of it, and its calls that replay a graph."""
 
-    xp: Any  # the library's array API namespace
+    xp: Any  # its array API namespace
+    array_type: Any
+    device: Any
+    dtype: Any  # ``dtype(name)`` returns a dtype of the library, given its name in the standard
+    # ``promote(*kinds)`` returns the dtype of arrays, each given by dtype and number of axes, and numbers, by their types.
+    promote: Any
+    giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
     policy = Policy()
     passes: Sequence[Pass] = ()
-    captures = False  # whether ``capture`` may combine calls
-    rebinds = True  # whether an executable can be used again with other data
+    captures = False  # whether ``capture`` may combine calls, which cannot be bound to other data then
 
     @property
-    def exact(self) -> CallPrinter:
+    def exact(self) -> Library:
         """The library with matrix products in full precision; by default itself."""
         return self
+
+    def is_array(self, given: Any) -> bool:
+        """Return whether this is an array that the library computes with."""
+        return isinstance(given, self.array_type)
+
+    def without_numbers(self, node: Node) -> Any:
+        """Return an array of a node's shape and dtype that takes no memory."""
+        raise NotImplementedError
+
+    @np.errstate(all="ignore")
+    def infer(
+        self, nodes: Sequence[Node], function: Callable[..., Any], operands: Any, options: dict[str, Any]
+    ) -> tuple[Sequence[int], str]:
+        """Return the shape and dtype of the result of an opaque function, whose operands hold places of nodes."""
+        result = function(*placed(operands, list(map(self.without_numbers, nodes))), **options)
+        if not self.is_array(result):
+            raise TypeError("a result that is not an array may depend on numbers, which are unknown while recording")
+        return tuple(result.shape), dtype_name(result.dtype)
 
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
         """Return a new array."""
         raise NotImplementedError
 
+    def comparable(self, array: Any) -> Any:
+        """Return a constant, as an array of NumPy where that costs nothing: those are compared by their numbers."""
+        return array
+
     def as_array(self, node: Node) -> Any:
         """Return the array of a constant."""
-        raise NotImplementedError
-
-    def transposed(self, array: Any, axes: Sequence[int]) -> Any:
-        """Return an array with its axes in another order."""
-        return array.transpose(axes)
+        return node.attributes["value"]
 
     def emit(self, instruction: Instruction) -> Call:
         """Return the fastest call that does an operation and writes its result into an array."""
@@ -72,18 +97,17 @@ class CallPrinter:
 
     def view(self, node: Node, array: Any) -> Any:
         """Return the view of an array that a node is."""
-        attributes = node.attributes
-        if node.operation == "permute_dims":
-            return self.transposed(array, attributes["axes"])
         if node.operation == "getitem":
-            return array[attributes["key"]]
+            return array[node.attributes["key"]]
+        if node.operation == "permute_dims":
+            return self.xp.permute_dims(array, node.attributes["axes"])
         return array.reshape(node.shape) if node.operation == "reshape" else self.xp.broadcast_to(array, node.shape)
 
     def emit_opaque(self, instruction: Instruction) -> Call:
         """Return a call of a function that is no operation, and copies the result into its array."""
         operands, out, attributes = instruction.operands, instruction.out, instruction.node.attributes
         function, options = attributes["function"], attributes["options"]
-        given = map_leaves(lambda leaf: operands[leaf] if isinstance(leaf, Place) else leaf, attributes["operands"])
+        given = placed(attributes["operands"], operands)
 
         def assign() -> None:
             self.assign(out, function(*given, **options))
@@ -94,28 +118,27 @@ class CallPrinter:
 class Executable:
     """A schedule with its buffers allocated and its calls bound to them."""
 
-    def __init__(self, schedule: Schedule, library: CallPrinter, data: Any) -> None:
+    def __init__(self, schedule: Schedule, library: Library, data: Any) -> None:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
-        self._carry, self._item = (
-            [self.buffers.array(node) for node in nodes] for nodes in (schedule.graph.carry, schedule.graph.item)
-        )
+        self._carry = [self.buffers.array(node) for node in schedule.graph.carry]
+        self._item = [self.buffers.array(node) for node in schedule.graph.item]
         self.calls: list[Call] = []
-        self._calls: dict[int, list[Call]] = {}  # of each stage
+        self._calls: list[list[Call]] = [[] for _ in schedule.stages]  # by stage; empty where there is none yet
         self.bind(data)
 
     def bind(self, data: Any) -> None:
         """Bind the calls that read the loop's data to them."""
         self.buffers.bind(leaves(data))
-        changed = self.buffers.stages_of_data if self._calls else range(len(self.schedule.stages))
-        self._calls.update((number, self._emit(self.schedule.stages[number])) for number in changed)
-        self.calls = [call for calls in self._calls.values() for call in calls] + self._copies
+        self._calls = [calls or self._emit(stage) for stage, calls in zip(self.schedule.stages, self._calls, strict=True)]
+        self.calls = [call for calls in self._calls for call in calls] + self._copies
 
     def release(self) -> None:
         """Keep no reference to the data."""
         self.buffers.release()
         self.calls = []
-        self._calls.update(dict.fromkeys(self.buffers.stages_of_data, []))
+        for number in self.buffers.stages_of_data:
+            self._calls[number] = []
 
     def run(self, carry: Any, items: Any, indices: range) -> Any:
         """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
@@ -145,11 +168,9 @@ class Executable:
         ]
 
     def _emit(self, stage: Stage) -> list[Call]:
-        """Return a stage's calls: one fused call, calls on block after block, or its only call."""
+        """Return a stage's calls: one fused call, or its only one."""
         instructions = [self.buffers.instruction(group) for group in stage.groups]
-        if stage.elementwise and self.schedule.policy.fuses:
-            return [self.library.emit_fused(instructions)]
         if stage.elementwise:
-            return [self.library.emit(each) for each in blocks(instructions, self.schedule)]
+            return [self.library.emit_fused(instructions)]
         (only,) = instructions
         return [self.library.emit_opaque(only) if only.node.operation == "opaque" else self.library.emit(only)]

@@ -6,6 +6,7 @@ launch where they are installed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
@@ -49,16 +51,28 @@ class CupyLibrary(FusedLibrary):
         """The library with matrix products in full precision."""
         return CupyLibrary("float32") if self.precision in ("tf32", "mixed") else self
 
-    def compile_kernel(self, kernel: Kernel) -> Callable[..., Any]:
+    @staticmethod
+    @functools.cache
+    def compile_kernel(kernel: Kernel) -> Callable[..., Any]:
         """Return an ``ElementwiseKernel``."""
-        return _compile(kernel)
+        lines = [f"const {C_TYPES[dtype]} {name} = {expression};" for dtype, name, expression in kernel.lines]
+        results = [f"out{number} = {variable};" for number, variable in enumerate(kernel.results)]
+        return cupy.ElementwiseKernel(
+            ", ".join(f"{dtype} in{number}" for number, dtype in enumerate(kernel.inputs)),
+            ", ".join(f"{dtype} out{number}" for number, dtype in enumerate(kernel.outputs)),
+            "\n".join([*lines, *results]),
+            "portable_bp_kernel",
+            preamble=PREAMBLE,
+            no_return=True,
+        )
 
-    def bind_matmul(self, first: Any, second: Any, out: Any) -> Callable[[], Any]:
-        """Return a ``Gemm``, or for matrices that it does not take, a call of CuPy's matmul."""
-        try:
-            return Gemm(first, second, out, self.precision)
-        except TypeError:
-            return super().bind_matmul(first, second, out)
+    def emit(self, instruction: Instruction) -> Call:
+        """Return a ``Gemm`` for a product that it takes, and a call of CuPy's function for any other operation."""
+        if instruction.node.operation == "matmul":
+            first, second = instruction.operands
+            with contextlib.suppress(TypeError):
+                return Gemm(first, second, instruction.out, self.precision), ()
+        return super().emit(instruction)
 
     def assign(self, target: Any, source: Any) -> None:
         """Copy an array's numbers into another: by a memory copy if both are contiguous and of one dtype."""
@@ -85,20 +99,6 @@ class CupyLibrary(FusedLibrary):
             return calls
 
 
-@functools.cache
-def _compile(kernel: Kernel) -> Callable[..., Any]:
-    lines = [f"const {C_TYPES[dtype]} {name} = {expression};" for dtype, name, expression in kernel.lines]
-    results = [f"out{number} = {variable};" for number, variable in enumerate(kernel.results)]
-    return cupy.ElementwiseKernel(
-        ", ".join(f"{dtype} in{number}" for number, dtype in enumerate(kernel.inputs)),
-        ", ".join(f"{dtype} out{number}" for number, dtype in enumerate(kernel.outputs)),
-        "\n".join([*lines, *results]),
-        "portable_bp_kernel",
-        preamble=PREAMBLE,
-        no_return=True,
-    )
-
-
 class Gemm:
     """A product of two matrices into a third by cuBLAS, bound to their memory.
 
@@ -110,6 +110,8 @@ class Gemm:
         # Imported here since this module must be importable without CUDA's libraries.
         from cupy_backends.cuda.libs import cublas
 
+        if not first.ndim == second.ndim == 2:
+            raise TypeError("arrays that are not matrices")
         if not (first.dtype == second.dtype == out.dtype) or out.dtype.kind != "f" or not out.flags.c_contiguous:
             raise TypeError("matrices of several dtypes, or a result that is not contiguous")
         double = out.dtype == "float64"
@@ -120,10 +122,11 @@ class Gemm:
         self.kept = first, second, out, alpha, beta  # the pointers below are valid only as long as these exist
         # cuBLAS is column-major: it sees our matrices transposed, and computes out^T = second^T first^T.
         (rows, shared), columns = first.shape, second.shape[1]
+        (first_is_transposed, first_distance), (second_is_transposed, second_distance) = _layout(first), _layout(second)
         self.arguments = (
-            *(cublas.CUBLAS_OP_T if _is_transposed(factor) else cublas.CUBLAS_OP_N for factor in (second, first)),
+            *(cublas.CUBLAS_OP_T if each else cublas.CUBLAS_OP_N for each in (second_is_transposed, first_is_transposed)),
             *(columns, rows, shared, alpha.ctypes.data),
-            *(second.data.ptr, dtype, _leading_dimension(second), first.data.ptr, dtype, _leading_dimension(first)),
+            *(second.data.ptr, dtype, second_distance, first.data.ptr, dtype, first_distance),
             *(beta.ctypes.data, out.data.ptr, dtype, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
         )
         # Products of one kind use the same cuBLAS kernel.
@@ -135,15 +138,13 @@ class Gemm:
         self.gemm(cupy.cuda.device.get_cublas_handle(), *self.arguments)
 
 
-def _is_transposed(matrix: Any) -> bool:
-    if not (matrix.flags.c_contiguous or matrix.flags.f_contiguous):
-        raise TypeError("a matrix that is neither contiguous nor the transpose of one that is")
-    return not matrix.flags.c_contiguous
-
-
-def _leading_dimension(matrix: Any) -> int:
-    """Return the distance between rows, or between columns of a transposed matrix, in numbers."""
-    return matrix.shape[0] if _is_transposed(matrix) else matrix.shape[1]
+def _layout(matrix: Any) -> tuple[bool, int]:
+    """Return whether a matrix is the transpose of a contiguous one, and the distance between the rows of that, in numbers."""
+    if matrix.flags.c_contiguous:
+        return False, matrix.shape[1]
+    if matrix.flags.f_contiguous:
+        return True, matrix.shape[0]
+    raise TypeError("a matrix that is neither contiguous nor the transpose of one that is")
 
 
 class CudaGraph:

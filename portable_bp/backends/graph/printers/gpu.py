@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.kernels import Kernel, write_kernel
+from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Policy
@@ -21,31 +20,13 @@ class FusedLibrary(NumpyLibrary):
 
     policy = Policy(fuses=True, max_fused=32)  # a kernel's arguments take up to some 4 KB, and an operation may add some
     passes = ()
-    rebinds = False
-    library: Any = None  # the module
-
-    def is_array(self, given: Any) -> bool:
-        """Return whether this is an array or number of NumPy, or an array of the library."""
-        return super().is_array(given) or isinstance(given, self.library.ndarray)
-
-    def empty(self, shape: Sequence[int], dtype: str) -> Any:
-        """Return a new array of the library."""
-        return self.library.empty(shape, dtype)
+    compile_kernel: Any  # ``compile_kernel(kernel)`` returns a function of the arrays that it reads, then those that it writes
 
     def as_array(self, node: Node) -> Any:
         """Return a number as a NumPy number, which a kernel takes as an argument, and another constant as an array."""
         value = node.attributes["value"]
-        if not isinstance(value, np.ndarray | np.generic):
-            return value
-        return self.library.asarray(value) if node.shape else np.asarray(value)[()]
-
-    def compile_kernel(self, kernel: Kernel) -> Callable[..., Any]:
-        """Return a function of the arrays that a kernel reads, then those that it writes."""
-        raise NotImplementedError
-
-    def bind_matmul(self, first: Any, second: Any, out: Any) -> Callable[[], Any]:
-        """Return a function without arguments that writes a product of two matrices into a third."""
-        return functools.partial(self.library.matmul, first, second, out=out)
+        is_on_host = isinstance(value, np.ndarray | np.generic)
+        return np.asarray(value)[()] if is_on_host and not node.shape else self.library.asarray(value)
 
     def emit_fused(self, instructions: list[Instruction]) -> Call:
         """Return the one kernel that does what all instructions do."""
@@ -54,18 +35,7 @@ class FusedLibrary(NumpyLibrary):
 
     def emit(self, instruction: Instruction) -> Call:
         """Return a call of the library's function of an operation that is not elementwise."""
-        (node, operands, out), attributes = instruction, instruction.node.attributes
-        if node.operation == "matmul":
-            first, second = operands
-            is_product = first.ndim == second.ndim == 2
-            product = functools.partial(self.library.matmul, first, second, out=out)
-            return (self.bind_matmul(first, second, out) if is_product else product), ()
-        if node.operation == "take":
-            return functools.partial(self.library.take, axis=attributes["axis"], out=out), operands
+        node, operands, out = instruction
         if node.operation == "concat":
-            return self._concatenate, (operands, attributes["axis"], out)
-        function = getattr(self.library, node.operation)
-        return functools.partial(function, axis=attributes["axis"], keepdims=attributes["keepdims"], out=out), operands
-
-    def _concatenate(self, arrays: Sequence[Any], axis: int, out: Any) -> None:
-        out[...] = self.library.concatenate(arrays, axis)
+            return functools.partial(self.library.concatenate, **node.attributes, out=out), (operands,)
+        return functools.partial(getattr(self.library, node.operation), **node.attributes, out=out), operands

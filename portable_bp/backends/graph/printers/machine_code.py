@@ -178,12 +178,13 @@ def _compile(source: str, llvm: Any) -> bytes:
 @contextlib.contextmanager
 def _unoptimized() -> Iterator[None]:
     """Let Numba optimize nothing: it would optimize every inner function by itself, and then again what it is called from."""
-    from numba import config
+    import numba
     from numba.core.compiler_lock import global_compiler_lock
 
+    settings: Any = numba.config
     with global_compiler_lock:  # so that no other thread compiles something else meanwhile
-        level, config.OPT = config.OPT, type(config.OPT)(0)
+        level, settings.OPT = settings.OPT, type(settings.OPT)(0)
         try:
             yield
         finally:
-            config.OPT = level
+            settings.OPT = level

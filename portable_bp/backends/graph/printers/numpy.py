@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat.numpy
@@ -11,12 +12,9 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import ELEMENTWISE, Node
-from portable_bp.backends.graph.namespace import Namespace, Place
-from portable_bp.backends.graph.passes import LARGE, scale_factors, sums_as_products, sums_of_products
-from portable_bp.backends.graph.printers.calls import Call, CallPrinter
-from portable_bp.backends.graph.schedule import Policy
-from portable_bp.backends.graph.trace import Tracer
-from portable_bp.common.trees import map_leaves
+from portable_bp.backends.graph.namespace import Place
+from portable_bp.backends.graph.passes import scale_factors, sums_as_products, sums_of_products
+from portable_bp.backends.graph.printers.calls import Call, Library
 
 OTHER_NAMES = {"pow": "power", "atan": "arctan"}
 UFUNCS = {name: getattr(np, OTHER_NAMES.get(name, name)) for name in ELEMENTWISE - {"where", "astype", "copy"}}
@@ -24,23 +22,18 @@ REDUCTIONS = {"sum": np.add.reduce, "max": np.maximum.reduce, "min": np.minimum.
 SHORT_ROW = 32  # rows up to this length are reduced column by column: 200 rows of 10 take 2.6 us instead of 8.7
 
 
-class NumpyLibrary(CallPrinter):
+class NumpyLibrary(Library):
     """NumPy, for recording and replay."""
 
     xp = array_api_compat.numpy
     array_type = np.ndarray
-    device: Any = "cpu"
-    giving_pairs = ()
-    policy = Policy(block_size=float(LARGE))  # a few such blocks fit the cache of one core
+    device = "cpu"
     passes = (sums_of_products, scale_factors, sums_as_products)
+    library: Any = np  # the module whose arrays are computed with
 
     def is_array(self, given: Any) -> bool:
-        """Return whether this is an array or a NumPy number."""
-        return isinstance(given, np.ndarray | np.generic)
-
-    def on_host(self, array: Any) -> Any:
-        """Return None: all arrays of NumPy are constants as they are."""
-        return None
+        """Return whether this is an array or number of NumPy, or an array of the library."""
+        return isinstance(given, np.ndarray | np.generic | self.library.ndarray)
 
     @staticmethod
     @functools.cache
@@ -55,28 +48,24 @@ class NumpyLibrary(CallPrinter):
         known = [np.dtype(kind[0]) if isinstance(kind, tuple) else kind(0) for kind in kinds]
         return np.result_type(*known).name
 
-    @np.errstate(all="ignore")
+    def without_numbers(self, node: Node) -> np.ndarray:
+        """Return one zero, broadcast to the shape of a node."""
+        return np.broadcast_to(np.zeros((), node.dtype), node.shape)
+
     def infer(
         self, nodes: Sequence[Node], function: Callable[..., Any], operands: Any, options: dict[str, Any]
     ) -> tuple[Sequence[int], str]:
-        """Return the shape and dtype of a call's result on zeros, which take no memory; a ufunc computes only one of them."""
-        shapes = [node.shape for node in nodes]
-        is_ufunc = isinstance(function, np.ufunc) and function.signature is None
-        zeros = [np.zeros((1,) * len(node.shape) if is_ufunc else (), node.dtype) for node in nodes]
-        given = [each if is_ufunc else np.broadcast_to(each, shape) for each, shape in zip(zeros, shapes, strict=True)]
-        result = function(*map_leaves(lambda leaf: given[leaf] if isinstance(leaf, Place) else leaf, operands), **options)
-        if not self.is_array(result):
-            raise TypeError("a result that is not an array may depend on numbers, which are unknown while recording")
-        others = [np.shape(each) for each in operands if not isinstance(each, Place)] if is_ufunc else []
-        return np.broadcast_shapes(*shapes, *others) if is_ufunc else result.shape, result.dtype.name
+        """Return the shape and dtype of the result of an opaque function; a ufunc computes no more than one number."""
+        if not isinstance(function, np.ufunc) or function.signature:
+            return super().infer(nodes, function, operands, options)
+        single = [replace(node, shape=(1,) * len(node.shape)) for node in nodes]
+        _, dtype = super().infer(single, function, operands, options)
+        constants = [np.shape(each) for each in operands if not isinstance(each, Place)]
+        return np.broadcast_shapes(*(node.shape for node in nodes), *constants), dtype
 
-    def empty(self, shape: Sequence[int], dtype: str) -> np.ndarray:
-        """Return a new array."""
-        return np.empty(shape, dtype)
-
-    def as_array(self, node: Node) -> Any:
-        """Return a constant, as it is."""
-        return node.attributes["value"]
+    def empty(self, shape: Sequence[int], dtype: str) -> Any:
+        """Return a new array of the library."""
+        return self.library.empty(shape, dtype)
 
     def emit(self, instruction: Instruction) -> Call:
         """Return a call that writes into the result's array: of a ufunc, or of the array method behind a function."""
@@ -131,13 +120,3 @@ def _reduce_by_columns(reduce: Callable[..., Any], array: np.ndarray) -> Callabl
         reduce(columns, 0, None, out.reshape(-1))
 
     return reduce_rows
-
-
-class NumpyTracer(Tracer):
-    """Takes the place of a NumPy array."""
-
-    library = NumpyLibrary()
-    namespace = Namespace(library)
-
-
-NumpyLibrary.tracer = NumpyTracer  # type: ignore[attr-defined]

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node
-from portable_bp.backends.graph.namespace import Namespace, Place
+from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node, dtype_name
 from portable_bp.backends.graph.passes import sums_into_products, sums_of_products
-from portable_bp.backends.graph.printers.calls import Call, CallPrinter
-from portable_bp.backends.graph.trace import Tracer
+from portable_bp.backends.graph.printers.calls import Call, Library
 from portable_bp.common.lookup import require
 from portable_bp.common.trees import map_leaves
 
@@ -19,32 +17,23 @@ torch: Any = require("torch", "torch")  # array_api_compat.torch has a less help
 
 import array_api_compat.torch  # noqa: E402
 
-FUNCTIONS = {name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "matmul")} | {
-    "equal": torch.eq
+# The functions that take the operands, and the attributes by their names, for which PyTorch knows those of the standard.
+FUNCTIONS = {
+    **{name: getattr(torch, name) for name in (*(ELEMENTWISE - {"astype", "copy"}), "addmm", "concat", "matmul", "sum")},
+    **{"equal": torch.eq, "add_scaled": torch.add, "max": torch.amax, "min": torch.amin},
 }
 
 
-class TorchLibrary(CallPrinter):
+class TorchLibrary(Library):
     """PyTorch on one device, for recording and replay."""
 
     xp = array_api_compat.torch
     array_type = torch.Tensor
     giving_pairs = ("max", "min")
     passes = (sums_of_products, sums_into_products)
-    tracer: type[Tracer]
 
     def __init__(self, device: Any) -> None:
         self.device = device
-        self.tracer = _tracer_type(device)
-
-    def is_array(self, given: Any) -> bool:
-        """Return whether this is a tensor."""
-        return isinstance(given, torch.Tensor)
-
-    def on_host(self, array: Any) -> Any:
-        """Return a small tensor that is in main memory as a NumPy array."""
-        is_small = array.device.type == "cpu" and array.numel() <= MAX_COMPARED
-        return array.detach().numpy() if is_small else None
 
     @staticmethod
     @functools.cache
@@ -55,40 +44,33 @@ class TorchLibrary(CallPrinter):
     @staticmethod
     @functools.cache
     def promote(*kinds: Any) -> str:
-        """Return the dtype that PyTorch computes in."""
+        """Return the dtype that PyTorch computes in; Python numbers come last."""
 
-        def example(kind: Any) -> Any:
-            return (
-                torch.empty((1,) * min(kind[1], 1), dtype=getattr(torch, kind[0]), device="meta")
-                if isinstance(kind, tuple)
-                else kind(0)
-            )
+        def empty(ndim: int, dtype: Any) -> Any:
+            return torch.empty((1,) * min(ndim, 1), dtype=dtype, device="meta")
 
-        first, *others = map(example, kinds)
-        if not others:
-            return _name(first.dtype)
-        for other in others:
-            first = torch.empty(
-                (1,) * max(getattr(first, "ndim", 0), getattr(other, "ndim", 0)),
-                dtype=torch.result_type(first, other),
-                device="meta",
-            )
-        return _name(first.dtype)
+        def joined(first: Any, second: Any) -> Any:
+            return empty(max(first.ndim, getattr(second, "ndim", 0)), torch.result_type(first, second))
+
+        arrays = [empty(kind[1], getattr(torch, kind[0])) for kind in kinds if isinstance(kind, tuple)]
+        numbers = [kind(0) for kind in kinds if isinstance(kind, type)]
+        return dtype_name(functools.reduce(joined, [*arrays, *numbers], empty(0, torch.bool)).dtype)
+
+    def without_numbers(self, node: Node) -> Any:
+        """Return a tensor on the meta device."""
+        return torch.empty(node.shape, dtype=self.dtype(node.dtype), device="meta")
 
     def infer(
         self, nodes: Sequence[Node], function: Callable[..., Any], operands: Any, options: dict[str, Any]
     ) -> tuple[Sequence[int], str]:
         """Return the shape and dtype of a call's result on the meta device."""
+        on_meta = map_leaves(lambda leaf: leaf.to("meta") if isinstance(leaf, torch.Tensor) else leaf, operands)
+        return super().infer(nodes, function, on_meta, options)
 
-        def to_meta(leaf: Any) -> Any:
-            if isinstance(leaf, Place):
-                return torch.empty(nodes[leaf].shape, dtype=self.dtype(nodes[leaf].dtype), device="meta")
-            return leaf.to("meta") if isinstance(leaf, torch.Tensor) else leaf
-
-        result = function(*map_leaves(to_meta, operands), **options)
-        if not isinstance(result, torch.Tensor):
-            raise TypeError("a result that is not an array may depend on numbers, which are unknown while recording")
-        return tuple(result.shape), _name(result.dtype)
+    def comparable(self, array: Any) -> Any:
+        """Return a small tensor that is in main memory as an array of NumPy."""
+        is_small = isinstance(array, torch.Tensor) and array.device.type == "cpu" and array.numel() <= MAX_COMPARED
+        return array.detach().numpy() if is_small else array
 
     def empty(self, shape: Sequence[int], dtype: str) -> Any:
         """Return a new tensor."""
@@ -97,13 +79,9 @@ class TorchLibrary(CallPrinter):
     def as_array(self, node: Node) -> Any:
         """Return a constant as a tensor."""
         value = node.attributes["value"]
-        return (
-            value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
-        )
-
-    def transposed(self, array: Any, axes: Sequence[int]) -> Any:
-        """Return a tensor with its axes in another order."""
-        return array.permute(tuple(axes))
+        if isinstance(value, torch.Tensor):
+            return value
+        return torch.tensor(value, dtype=self.dtype(node.dtype), device=self.device)
 
     def copied(self, array: Any) -> Any:
         """Return a copy of a tensor."""
@@ -116,7 +94,7 @@ class TorchLibrary(CallPrinter):
     def emit(self, instruction: Instruction) -> Call:
         """Return a call that writes into the result's tensor."""
         node, operands, out = instruction
-        operation, attributes = node.operation, node.attributes
+        operation = node.operation
         if operation in ("astype", "copy"):
             return out.copy_, operands
         if operation == "pow":  # with numbers it is faster
@@ -125,35 +103,9 @@ class TorchLibrary(CallPrinter):
                 operand.item() if is_number and not all(constants) else operand
                 for operand, is_number in zip(operands, constants, strict=True)
             )
-        if operation in FUNCTIONS:
-            return functools.partial(FUNCTIONS[operation], out=out), operands
-        if operation == "add_scaled":
-            return functools.partial(torch.add, alpha=attributes["alpha"], out=out), operands
-        if operation == "concat":
-            return functools.partial(torch.concat, dim=attributes["axis"], out=out), (operands,)
         if operation == "take":
-            return self._emit_take(operands, attributes["axis"], out)
-        function = {"sum": torch.sum, "max": torch.amax, "min": torch.amin}[operation]
-        return functools.partial(function, dim=attributes["axis"], keepdim=attributes["keepdims"], out=out), operands
-
-    def _emit_take(self, operands: tuple[Any, ...], axis: int, out: Any) -> Call:
-        array, indices = operands
-        if indices.ndim == 1:
-            return functools.partial(torch.index_select, out=out), (array, axis, indices)
-
-        def take() -> None:
-            out.copy_(torch.index_select(array, axis, indices.reshape(-1)).reshape(out.shape))
-
-        return take, ()
-
-
-def _name(dtype: Any) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-@functools.cache
-def _tracer_type(device: Any) -> type[Tracer]:
-    library = object.__new__(TorchLibrary)
-    library.device = device
-    library.tracer = type("TorchTracer", (Tracer,), {"library": library, "namespace": Namespace(library)})
-    return library.tracer
+            array, indices = operands
+            return functools.partial(torch.index_select, out=out), (array, node.attributes["axis"], indices)
+        if operation == "concat":
+            operands = (operands,)
+        return functools.partial(FUNCTIONS[operation], **node.attributes, out=out), operands
