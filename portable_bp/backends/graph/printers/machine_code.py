@@ -178,10 +178,10 @@ def _compile(source: str, llvm: Any) -> bytes:
 @contextlib.contextmanager
 def _unoptimized() -> Iterator[None]:
     """Let Numba optimize nothing: it would optimize every inner function by itself, and then again what it is called from."""
-    import numba
+    from numba.core import config
     from numba.core.compiler_lock import global_compiler_lock
 
-    settings: Any = numba.config
+    settings: Any = config
     with global_compiler_lock:  # so that no other thread compiles something else meanwhile
         level, settings.OPT = settings.OPT, type(settings.OPT)(0)
         try:

@@ -96,7 +96,7 @@ def exp(x):
     x = F({exp_max}) if x > F({exp_max}) else F({exp_min}) if x < F({exp_min}) else x
     k, r, q = _reduce(x)
     half = I(k >> 1)  # 2**k itself may be out of range
-    return (F(1) + (r + q)) * _power2(half) * _power2(k - half)
+    return (F(1) + (r + q)) * _power2(half) * _power2(I(k - half))
 
 @inlined
 def expm1(x):
