@@ -43,6 +43,7 @@ class Recorded(NamedTuple):
     """What a step computes, and for each library how it runs, where a replayed step matched a called one."""
 
     graph: Graph
+    size: int  # the numbers that it computes
     schedules: dict[Any, Schedule]
 
 
@@ -125,7 +126,7 @@ class _Runner:
         if recorded is None:
             return None
         fast = self.loop.compiled
-        pays = fast and fast.pays(steps, max(steps, total), recorded.graph)
+        pays = fast and fast.pays(steps, max(steps, total), recorded.size)
         trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
         for library in [*([fast] if pays else []), self.loop.library]:
             if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):
@@ -198,7 +199,7 @@ class _Runner:
             return known
         if len(self.loop.recorded) == MAX_RECORDED:
             self.loop.recorded.clear()
-        self.loop.recorded[key] = Recorded(graph, {})
+        self.loop.recorded[key] = Recorded(graph, sum(node.size for node in graph.nodes), {})
         return self.loop.recorded[key]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from portable_bp.backends.graph.ir import Graph
 from portable_bp.backends.graph.passes import scale_factors, sums_of_products, updates_into_products
 from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
@@ -27,15 +26,14 @@ class CompiledLibrary(NumpyLibrary):
     policy = Policy(fuses=True)
     passes = (sums_of_products, scale_factors, updates_into_products)
 
-    def pays(self, steps: float, total: float, graph: Graph) -> bool:
-        """Return whether compiled code saves more time than it takes.
+    def pays(self, steps: float, total: float, size: int) -> bool:
+        """Return whether compiled code of a step that computes ``size`` numbers saves more time than it takes.
 
         It is loaded once for the total of steps, and printed for those of each size of batch.
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
-        numbers = sum(node.size for node in graph.nodes)
-        saved = math.inf if is_wanted() else SAVED_CALLS + numbers * SAVED_NUMBER
+        saved = math.inf if is_wanted() else SAVED_CALLS + size * SAVED_NUMBER
         return total * saved > LOADING and steps * saved > PRINTING and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
