@@ -163,15 +163,15 @@ def _compile(source: str, llvm: Any) -> bytes:
     for each in module.functions:
         if each.name == function.native_name:
             each.name = "run"
-    declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
-    others = [name for name in declared if not name.startswith("llvm.") and name not in _c_functions()]
-    if unknown := [name for name in others if not name.startswith(("numba_", "NRT_", "Py", "_Py", ".numba"))]:
-        raise TypeError(f"{', '.join(unknown)} cannot be called from compiled code")
     machine = _target_machine(llvm)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
+    declared = [each.name for each in (*module.functions, *module.global_variables) if each.is_declaration]
+    others = [name for name in declared if not name.startswith("llvm.") and name not in _c_functions()]
+    if unknown := [name for name in others if not name.startswith(("numba_", "NRT_", "Py", "_Py", ".numba"))]:
+        raise TypeError(f"{', '.join(unknown)} cannot be called from compiled code")
     return " ".join(others).encode() + b"\n" + machine.emit_object(module)
 
 
