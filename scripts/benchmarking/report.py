@@ -19,11 +19,10 @@ BRACKETS = "Targets are in brackets; a ratio that misses its target is bold."
 
 
 def as_markdown(place: Place, results: Sequence[dict[str, Any]]) -> str:
-    """Return the guide's part on a place, from the results of each machine whose run did not fail."""
+    """Return the guide's part on a place, from the results of each machine whose run passed, or is of an earlier commit."""
     notes = _cpu_notes if place.is_cpu else _gpu_notes
-    parts = [
-        [_introduction(each, place), "", *_table(each, place), "", *notes(each)] for each in results if each.get("passed", True)
-    ]
+    shown = [each for each in results if each.get("passed", True) or "commit" in each]
+    parts = [[_introduction(each, place), "", *_table(each, place), "", *notes(each)] for each in shown]
     return "\n\n".join("\n".join(part) for part in parts) or NOTHING
 
 
@@ -108,7 +107,8 @@ def _measured_on(results: dict[str, Any]) -> str:
     tests = results["tests"]
     tested = f", where {tests['passed']:,} tests passed, {tests['on']['passed']:,} of them on CuPy" if tests else ""
     driver = f"driver {machine.get('driver')}, CUDA runtime {machine.get('CUDA runtime')}"
-    return f"{date} one {machine['name']} ({driver}, {software}){tested}."
+    commit = f" The code was that of commit {results['commit']}, and has changed since." if "commit" in results else ""
+    return f"{date} one {machine['name']} ({driver}, {software}){tested}.{commit}"
 
 
 def _introduction(results: dict[str, Any], place: Place) -> str:

@@ -441,7 +441,7 @@ def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, s
         hypothesis.assume("in the place of another" not in str(error))
         raise
     graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, graph)
-    schedule = Schedule(graph, library.policy)
+    schedule = Schedule(graph, library.max_fused)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba_printer, "compiled", interpreted)
         try:

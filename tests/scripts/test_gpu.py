@@ -291,6 +291,7 @@ def test_a_ratio_is_taken_by_events_where_both_have_them():
 
 def test_a_run_that_failed_is_not_reported():
     assert as_markdown(GPU, []) == as_markdown(GPU, [results(passed=False)]) == NOTHING
+    assert "The code was that of commit abc, and has changed since." in as_markdown(GPU, [results(passed=False, commit="abc")])
     begin, end = "<!-- measured on a GPU: begin -->", "<!-- measured on a GPU: end -->"
     assert insert(f"before {begin} old {end} after", GPU, []) == f"before {begin}\n{NOTHING}\n{end} after"
 

@@ -152,7 +152,7 @@ class _Runner:
             if _shape_key(before) != _shape_key(called):
                 return None
             graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded.graph)
-            schedule = Schedule(graph, library.policy)
+            schedule = Schedule(graph, library.max_fused)
             if _is_shown():
                 print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.

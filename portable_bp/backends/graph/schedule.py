@@ -17,13 +17,6 @@ from portable_bp.backends.graph.ir import Graph, Node
 Group: TypeAlias = tuple[Node, ...]
 
 
-class Policy(NamedTuple):
-    """What a printer can run together."""
-
-    fuses: bool = False  # several elementwise operations become one kernel or loop, with what is between in registers
-    max_fused: float = math.inf  # the most operations of one kernel
-
-
 class Stage(NamedTuple):
     """Operations that run together, by the groups that they compute: one group, or several elementwise ones of one shape."""
 
@@ -32,11 +25,14 @@ class Stage(NamedTuple):
 
 
 class Schedule:
-    """A graph with its operations arranged in stages, and its nodes in groups."""
+    """A graph with its operations arranged in stages, and its nodes in groups.
 
-    def __init__(self, graph: Graph, policy: Policy) -> None:
+    Up to ``max_fused`` elementwise operations become one kernel or loop, with what is between in registers.
+    """
+
+    def __init__(self, graph: Graph, max_fused: float = 0) -> None:
         self.graph = graph
-        self.policy = policy
+        self.max_fused = max_fused
         self._groups: dict[Node, Group] = {}
         try:
             self._group_results()
@@ -61,7 +57,7 @@ class Schedule:
     def reads_same_index(self, operand: Node, node: Node) -> bool:
         """Return whether each number of a result needs only the operand's number at the same index."""
         # A result of one number is not computed in place: checking for overlap takes NumPy longer than writing elsewhere.
-        overwrites = node.shape != () or self.policy.fuses
+        overwrites = node.shape != () or self.max_fused > 0
         is_own = not operand.is_view and operand.operation != "constant"
         adds = node.operation == "add_product" and operand is node.inputs[0] and node.inputs.count(operand) == 1
         return (node.is_elementwise or adds) and is_own and operand.shape == node.shape and overwrites
@@ -98,7 +94,7 @@ class Schedule:
                 raise _GroupingError
             # What is read at the same index may be computed in the same stage.
             needed = [stage_of[source.root] + (not self.reads_same_index(source, member)) for source, member in reads]
-            elementwise = self.policy.fuses and node.is_elementwise
+            elementwise = self.max_fused > 0 and node.is_elementwise
             joinable = range(max([first, *needed]), len(stages)) if elementwise else ()
             index = next((number for number in joinable if self._accepts(stages[number], group)), len(stages))
             if index == len(stages):
@@ -111,7 +107,7 @@ class Schedule:
     def _accepts(self, stage: Stage, group: Group) -> bool:
         """Return whether a stage can take the operation that computes a group."""
         same_shape = stage.elementwise and buffer_shape(stage.groups[0]) == buffer_shape(group)
-        return same_shape and len(stage.groups) < self.policy.max_fused
+        return same_shape and len(stage.groups) < self.max_fused
 
     def _is_one(self, group: Group) -> bool:
         return len(group) > 1 and all(self._can_group(node) for node in group)

@@ -15,7 +15,7 @@ from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node, dtype_name
 from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
-from portable_bp.backends.graph.schedule import Policy, Schedule, Stage
+from portable_bp.backends.graph.schedule import Schedule, Stage
 from portable_bp.common.trees import leaves, map_leaves
 
 # What is executed in a step: ``function(*operands)``.
@@ -32,7 +32,7 @@ class Library:
     # ``promote(*kinds)`` returns the dtype of arrays, each given by dtype and number of axes, and numbers, by their types.
     promote: Any
     giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
-    policy = Policy()
+    max_fused: float = 0  # how many elementwise operations become one call; 0 for none
     passes: Sequence[Pass] = ()
     captures = False  # whether ``capture`` may combine calls, which cannot be bound to other data then
 

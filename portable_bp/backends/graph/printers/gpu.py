@@ -12,13 +12,12 @@ from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
-from portable_bp.backends.graph.schedule import Policy
 
 
 class FusedLibrary(NumpyLibrary):
     """What a library like NumPy on a GPU needs so that a graph can run on it; subclasses compile the kernels."""
 
-    policy = Policy(fuses=True, max_fused=32)  # a kernel's arguments take up to some 4 KB, and an operation may add some
+    max_fused = 32  # a kernel's arguments take up to some 4 KB, and an operation may add some
     passes = ()
     compile_kernel: Any  # ``compile_kernel(kernel)`` returns a function of the arrays that it reads, then those that it writes
 

@@ -12,7 +12,7 @@ from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.printers.source import Source, address_of
-from portable_bp.backends.graph.schedule import Policy, Schedule
+from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
 # In seconds: what compiled code saves in a step, for its calls and for each number that it computes; what it takes to load it,
@@ -23,7 +23,7 @@ SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.2e-9, 0.02, 0.003
 class CompiledLibrary(NumpyLibrary):
     """NumPy, for recording, and for replay by compiled code."""
 
-    policy = Policy(fuses=True)
+    max_fused = math.inf
     passes = (sums_of_products, scale_factors, updates_into_products)
 
     def pays(self, steps: float, total: float, size: int) -> bool:
