@@ -54,8 +54,8 @@ def _keep(executable: Executable) -> None:
     """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
     executable.release()
     _idle[executable.schedule] = executable
-    while sum(each.buffers.size for each in _idle.values()) > MAX_IDLE:
-        del _idle[next(iter(_idle))]
+    while sum(each.buffers.size for each in list(_idle.values())) > MAX_IDLE:  # a list: another thread may take one meanwhile
+        _idle.pop(next(iter(_idle)), None)
 
 
 class RecordedLoop:
