@@ -11,7 +11,7 @@ import numpy as np
 
 from portable_bp.backends.contract import Memory
 from portable_bp.backends.host import host_array, refuse_device, refuse_kind
-from portable_bp.backends.loops import Loop, plain_loop
+from portable_bp.backends.loops import Loop, is_fixed, plain_loop
 from portable_bp.backends.pickling import BaseBackend
 from portable_bp.common.lookup import require
 
@@ -77,20 +77,20 @@ class JaxBackend(BaseBackend):
         return np.asarray(array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, compiled for each combination of shapes."""
-        return jax.jit(self._with_precision(function))
+        """Return the function, compiled for each combination of shapes; not with a user's own pieces, which may change."""
+        computed = self._with_precision(function)
+        return jax.jit(computed) if is_fixed(function) else computed
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop compiled whole by ``jax.lax.scan``, or step by step if the carry changes its type."""
-        function = self._with_precision(function)
+        """Return the loop compiled whole by ``jax.lax.scan``, or step by step if the carry changes its type.
 
-        @functools.partial(jax.jit, static_argnames="steps")
-        def scan(constants: Any, carry: Any, items: Any, steps: int) -> Any:
-            return jax.lax.scan(lambda carry, item: (function(carry, constants, item), None), carry, items, length=steps)[0]
-
-        step_by_step = plain_loop(jax.jit(function))
+        With a user's own pieces, which may have changed, each call of the loop compiles anew.
+        """
+        compiled = self._compiled_loop(function) if is_fixed(function) else None
 
         def loop(constants: Any) -> Callable[..., Any]:
+            scan, step_by_step = compiled or self._compiled_loop(functools.partial(function))
+
             def run(carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
                 try:
                     return scan(constants, carry, items, steps=steps)
@@ -100,6 +100,16 @@ class JaxBackend(BaseBackend):
             return run
 
         return loop
+
+    def _compiled_loop(self, function: Callable[[Any, Any, Any], Any]) -> tuple[Callable[..., Any], Loop]:
+        """Return the loop as one function, and step by step."""
+        function = self._with_precision(function)
+
+        @functools.partial(jax.jit, static_argnames="steps")
+        def scan(constants: Any, carry: Any, items: Any, steps: int) -> Any:
+            return jax.lax.scan(lambda carry, item: (function(carry, constants, item), None), carry, items, length=steps)[0]
+
+        return scan, plain_loop(jax.jit(function))
 
     def _with_precision(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, traced in the backend's precision; a CPU has only full precision."""

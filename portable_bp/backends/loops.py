@@ -1,7 +1,8 @@
-"""The loop over batches in Python, for backends that have no faster one."""
+"""The loop over batches in Python, for backends that have no faster one, and which functions may change between two loops."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,3 +24,18 @@ def plain_loop(function: Callable[[Any, Any, Any], Any]) -> Loop:
         return run
 
     return loop
+
+
+def is_fixed(function: Callable[..., Any]) -> bool:
+    """Return whether the pieces bound to a function are this package's own, down to numbers: they always do the same."""
+    return isinstance(function, functools.partial) and _is_fixed(function.args)
+
+
+def _is_fixed(pieces: Any) -> bool:
+    if isinstance(pieces, tuple) and all(map(_is_fixed, pieces)):
+        return True
+    if isinstance(pieces, bool | int | float | str | type(None)):
+        return True
+    own = type(pieces).__module__.startswith("portable_bp.")
+    fields = getattr(pieces, "__dataclass_fields__", None)
+    return own and fields is not None and all(_is_fixed(getattr(pieces, name)) for name in fields)

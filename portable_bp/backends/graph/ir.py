@@ -79,9 +79,11 @@ def dtype_name(dtype: Any) -> str:
 
 
 def constant(value: Any, dtype: str | None = None) -> Node:
-    """Return the node of a Python number in a dtype, or of an array."""
-    if dtype is not None:
-        value = np.asarray(value).astype(dtype)
+    """Return the node of a number, in a dtype if one is given, or of an array; a small one is copied, since it may change."""
+    if isinstance(value, bool | int | float | np.generic):
+        value = np.asarray(value, dtype)
+    elif isinstance(value, np.ndarray) and value.size <= MAX_COMPARED:
+        value = value.copy()
     return Node("constant", (), tuple(value.shape), dtype_name(value.dtype), {"value": value})
 
 

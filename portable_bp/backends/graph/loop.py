@@ -18,6 +18,7 @@ from portable_bp.backends.graph.printers.calls import Executable
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.backends.graph.trace import record
 from portable_bp.backends.graph.trial import Trial
+from portable_bp.backends.loops import is_fixed
 from portable_bp.common import trees
 
 MIN_STEPS = 2  # preparation does not pay off for fewer steps of one shape
@@ -83,7 +84,7 @@ class RecordedLoop:
         self.to_numpy = to_numpy
         self.function = function
         self.context = context  # entered for every run
-        self.is_fixed = isinstance(function, functools.partial) and _is_fixed(function.args)
+        self.is_fixed = is_fixed(function)
         self.recorded: dict[Any, Recorded] = {}  # by the shapes and dtypes of what a step takes
 
     def __call__(self, constants: Any) -> Callable[..., Any]:
@@ -201,17 +202,6 @@ class _Runner:
             self.loop.recorded.clear()
         self.loop.recorded[key] = Recorded(graph, sum(node.size for node in graph.nodes), {})
         return self.loop.recorded[key]
-
-
-def _is_fixed(pieces: Any) -> bool:
-    """Return whether pieces are this package's own, down to numbers, so that they always do the same."""
-    if isinstance(pieces, tuple) and all(map(_is_fixed, pieces)):
-        return True
-    if isinstance(pieces, bool | int | float | str | type(None)):
-        return True
-    own = type(pieces).__module__.startswith("portable_bp.")
-    fields = getattr(pieces, "__dataclass_fields__", None)
-    return own and fields is not None and all(_is_fixed(getattr(pieces, name)) for name in fields)
 
 
 def _shape_key(tree: Any) -> Any:

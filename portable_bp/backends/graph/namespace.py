@@ -34,6 +34,9 @@ ALIASES = {
     **{"arctan": "atan", "unsqueeze": "expand_dims", "clamp": "clip", "amax": "max", "amin": "min", "to": "astype"},
     **{"concatenate": "concat", "cat": "concat", "permute": "permute_dims"},
 }
+# What arithmetic on booleans is, and what whole numbers are not made floating-point numbers for.
+OF_BOOLEANS = {"add": "logical_or", "maximum": "logical_or", "multiply": "logical_and", "minimum": "logical_and"}
+WHOLE = {"pow", "floor", "ceil"}
 KEYWORDS = {"dim": "axis", "keepdim": "keepdims"}  # of PyTorch
 
 
@@ -70,10 +73,11 @@ class Namespace:
             return function(*operands, **options)
         name = getattr(function, "__name__", "").removeprefix("cupy_")
         operation = ALIASES.get(name.strip("_"), name.strip("_"))
-        if any(options.get(option) is not None for option in ("out", "inplace")) or name.endswith("_") != name.startswith("__"):
+        if options.get("out") is not None or options.get("inplace") or name.endswith("_") != name.startswith("__"):
             raise TypeError(f"{name} changes an array in place, which cannot be recorded")
         is_pair = name in recorder().library.giving_pairs and (len(operands) > 1 or bool(options))
-        if not is_pair and (operation in ir.ELEMENTWISE or hasattr(Namespace, operation)):
+        is_other = is_pair or name in recorder().library.others
+        if not is_other and (operation in ir.ELEMENTWISE or hasattr(Namespace, operation)):
             with contextlib.suppress(TypeError, ValueError, IndexError):  # it does not take these arguments
                 return getattr(self, operation)(*operands, **{KEYWORDS.get(key, key): options[key] for key in options})
         return self._opaque(function, operands, options)
@@ -117,8 +121,12 @@ class Namespace:
     def _elementwise(self, operation: str, *operands: Any) -> Tracer:
         given = [each if type(each) in NUMBERS else self._tracer(each) for each in operands]
         dtype = self._promote(given[1:] if operation == "where" else given)
-        if operation in ir.LOGICAL and dtype != "bool":
-            raise TypeError("bits of numbers are no operation")
+        if dtype == "bool":
+            operation = OF_BOOLEANS.get(operation, operation)
+        is_defined = dtype == "bool" or operation not in ir.LOGICAL
+        refused = ir.ARITHMETIC if dtype == "bool" else () if dtype.startswith("float") else WHOLE
+        if not is_defined or operation in refused:
+            raise TypeError(f"{operation} of {dtype} is no operation")
         if operation in ir.FLOATING and not dtype.startswith("float"):
             dtype = recorder().library.promote((dtype, 1), float)
         wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
@@ -141,6 +149,8 @@ class Namespace:
         return self._add("getitem", [array], _hollow(array)[parts].shape, array.node.dtype, key=parts)
 
     def _reduce(self, operation: str, array: Tracer, axis: Any, keepdims: bool) -> Tracer:
+        if array.node.dtype == "bool":
+            raise TypeError(f"{operation} of booleans is no operation")
         every = range(array.ndim)
         axes = tuple(sorted(normalize_axis_tuple(every if axis is None else axis, array.ndim)))
         shape = [1 if each in axes else array.shape[each] for each in every if keepdims or each not in axes]

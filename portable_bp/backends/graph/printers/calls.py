@@ -32,6 +32,7 @@ class Library:
     # ``promote(*kinds)`` returns the dtype of arrays, each given by dtype and number of axes, and numbers, by their types.
     promote: Any
     giving_pairs: Sequence[str] = ()  # functions that, along an axis, give indices too
+    others: Sequence[str] = ()  # functions that have the name of an operation, and are another
     max_fused: float = 0  # how many elementwise operations become one call; 0 for none
     passes: Sequence[Pass] = ()
     captures = False  # whether ``capture`` may combine calls, which cannot be bound to other data then

@@ -93,8 +93,8 @@ class NumpyLibrary(Library):
                 return _reduce_by_columns(REDUCTIONS[operation], array), (array, out)
             return REDUCTIONS[operation], (array, axis, None, out, keepdims)
         if operation == "take":
-            # The standard leaves out-of-bounds indices undefined; without wrapping, NumPy would copy the result once more.
-            return np.ndarray.take, (*operands, attributes["axis"], out, "wrap")
+            # Rows of a batch are within bounds; without wrapping, NumPy would copy the result once more.
+            return np.ndarray.take, (*operands, attributes["axis"], out, "wrap" if node.inputs[1].root.is_given else "raise")
         if operation == "concat":
             return functools.partial(np.concatenate, operands, attributes["axis"], out), ()
         if operation == "where":

@@ -92,7 +92,10 @@ class Source:
     def _number(self, node: Node) -> str:
         """Return the name of a constant number."""
         if node not in self._names:
-            self.numbers.append(float(node.attributes["value"]))
+            value = node.attributes["value"].item()
+            if isinstance(value, int) and int(float(value)) != value:
+                raise TypeError(f"{value} is not compiled, since it is no float64")
+            self.numbers.append(float(value))
             self._names[node] = name = f"f{len(self.numbers) - 1}"
             self._loads.append(f"{name} = to_{node.dtype}(f[{len(self.numbers) - 1}])")
             self._dtypes.add(node.dtype)
@@ -220,6 +223,8 @@ class Source:
         (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
         if not (array.flags.c_contiguous and indices.flags.c_contiguous):
             raise TypeError("rows of an array that is not contiguous are not compiled")
+        if not instruction.node.inputs[1].root.is_given:
+            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
         parts = math.prod(array.shape[:axis]), indices.size, math.prod(array.shape[axis + 1 :])
         lengths, total = [self._size(each) for each in parts], self._size(array.shape[axis])
         places = self._pointer(indices), self._pointer(array), self._pointer(out)
@@ -232,10 +237,10 @@ class Source:
         self._print_reduction(instruction, "0", "{} + {}")
 
     def _print_max(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "-np.inf", "maximum({}, {})")
+        self._print_reduction(instruction, _extreme(instruction.node.dtype, -1), "maximum({}, {})")
 
     def _print_min(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "np.inf", "minimum({}, {})")
+        self._print_reduction(instruction, _extreme(instruction.node.dtype, 1), "minimum({}, {})")
 
     def _print_reduction(self, instruction: Instruction, start: str, step: str) -> None:
         node, (array,), out = instruction.node, instruction.operands, instruction.out
@@ -263,6 +268,13 @@ class Source:
             self._line(depth, f"{result} = {start}")
             inside = self._loops(lengths, range(array.ndim))
             self._line(inside, f"{result} = to_{node.dtype}({step.format(result, read)})")
+
+
+def _extreme(dtype: str, sign: int) -> str:
+    """Return the expression of the smallest or the largest number of a dtype."""
+    if dtype.startswith("float"):
+        return f"{sign} * np.inf"
+    return str(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min)
 
 
 def _index(strides: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, Node, dtype_name
+from portable_bp.backends.graph.ir import ELEMENTWISE, MAX_COMPARED, PREDICATES, Node, dtype_name
 from portable_bp.backends.graph.passes import sums_into_products, sums_of_products
 from portable_bp.backends.graph.printers.calls import Call, Library
 from portable_bp.common.lookup import require
@@ -24,12 +24,17 @@ FUNCTIONS = {
 }
 
 
+def _copy_result(function: Callable[..., Any], out: Any, *operands: Any) -> None:
+    out.copy_(function(*operands))
+
+
 class TorchLibrary(Library):
     """PyTorch on one device, for recording and replay."""
 
     xp = array_api_compat.torch
     array_type = torch.Tensor
     giving_pairs = ("max", "min")
+    others = ("equal",)
     passes = (sums_of_products, sums_into_products)
 
     def __init__(self, device: Any) -> None:
@@ -97,6 +102,8 @@ class TorchLibrary(Library):
         operation = node.operation
         if operation in ("astype", "copy"):
             return out.copy_, operands
+        if operation in PREDICATES:  # these cannot write into a tensor
+            return _copy_result, (FUNCTIONS[operation], out, *operands)
         if operation == "pow":  # with numbers it is faster
             constants = [source.operation == "constant" and source.shape == () for source in node.inputs]
             operands = tuple(
