@@ -78,8 +78,9 @@ class JaxBackend(BaseBackend):
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, compiled for each combination of shapes; not with a user's own pieces, which may change."""
+        may_change = isinstance(function, functools.partial) and not is_fixed(function)
         computed = self._with_precision(function)
-        return jax.jit(computed) if is_fixed(function) else computed
+        return computed if may_change else jax.jit(computed)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop compiled whole by ``jax.lax.scan``, or step by step if the carry changes its type.
