@@ -58,7 +58,7 @@ def namespace(array: Array) -> Any:
 
 def sizes_of(layers: Sequence[Layer]) -> tuple[int, ...]:
     """Return the number of inputs, then of neurons in each layer."""
-    return (layers[0].weight.shape[-1], *(layer.weight.shape[-2] for layer in layers))
+    return (layers[0].weight.shape[-1], *[layer.weight.shape[-2] for layer in layers])
 
 
 def split_layers(layers: Sequence[Layer]) -> tuple[list[Array], list[Array] | None]:

@@ -13,18 +13,24 @@ from portable_bp.backends import Backend, advise_smaller, attempt, select_backen
 from portable_bp.backends.host import host_array, read_numbers
 from portable_bp.backends.selector import dtype_name
 
+REFUSED = (TypeError, ValueError, OverflowError)  # what a backend raises for data that it cannot hold
+
 
 def as_array(backend: Backend, data: Any, name: str, dtype: str | None = None) -> Array:
     """Return data on the backend, in its dtype or a given one."""
-    with _Naming(name):
-        advise = advise_smaller(name, lambda: math.prod(shape_of(data) or ()))
+    advise = advise_smaller(name, lambda: math.prod(shape_of(data) or ()))
+    try:
         return attempt(lambda: backend.asarray(data, dtype), backend, f"converting {name}", advise)
+    except REFUSED as error:
+        raise _named(name, error) from None
 
 
 def as_host_array(backend: Backend, data: Any, name: str) -> np.ndarray:
     """Return host data, such as a list or a data frame, as a NumPy array in the backend's dtype."""
-    with _Naming(name):
+    try:
         return host_array(data, dtype_name(backend.dtype), backend.name)
+    except REFUSED as error:
+        raise _named(name, error) from None
 
 
 def as_precise_array(backend: Backend, data: Any, name: str) -> tuple[Backend, Array]:
@@ -32,8 +38,10 @@ def as_precise_array(backend: Backend, data: Any, name: str) -> tuple[Backend, A
     if is_array_api_obj(data) and not is_numpy_array(data):
         own = in_own_precision(backend, data)
         return own, as_array(own, data, name)
-    with _Naming(name):
+    try:
         array = read_numbers(data, backend.name)
+    except REFUSED as error:
+        raise _named(name, error) from None
     # Long doubles keep their precision; large whole numbers may be rounded.
     return select_backend("numpy", "float64"), array if array.dtype.itemsize > 8 else array.astype(np.float64)
 
@@ -52,18 +60,6 @@ def shape_of(data: Any) -> tuple[int, ...] | None:
         return None
 
 
-class _Naming:
-    """Prefixes the messages of errors about an argument's data with its name.
-
-    As a generator, it would take longer than converting a sample.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, TypeError | ValueError | OverflowError):
-            raise type(error)(f"{self.name} cannot be used: {error}") from None
+def _named(name: str, error: Exception) -> Exception:
+    """Return an error about an argument's data whose message begins with the argument's name."""
+    return type(error)(f"{name} cannot be used: {error}")
