@@ -8,15 +8,25 @@ import math
 import os
 import pydoc
 import sys
+import tempfile
 import warnings
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.choices import resolve_loss
+from portable_bp.algorithm.losses import LOSSES
 from portable_bp.backends import BackendUnavailableError, available_backends, compilation_state
 from portable_bp.guide import PAGES, read_page
 from portable_bp.inspection import article, article_table, named_numbers
-from portable_bp.network import Network, load
+from portable_bp.inspection.explanation import FORMATS, explain_trace
+from portable_bp.inspection.piece_check import piece_name
+from portable_bp.network import Network, check_gradient, load
+from portable_bp.storage import replace_file
 from portable_bp.tables import (
     TABLE_EXTENSIONS,
     TASKS,
@@ -42,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 for success, 1 if the example disagrees with the article, 2 for wrong arguments or a file that cannot
-        be used, 130 if the user interrupted it.
+        The exit code: 0 for success, 1 if the example disagrees with the article or a gradient with finite differences, 2 for
+        wrong arguments or a file that cannot be used, 130 if the user interrupted it.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -98,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_info(commands)
     _add_example(commands)
+    _add_check_gradient(commands)
+    _add_explain(commands)
     _add_guide(commands)
     return parser
 
@@ -201,6 +213,85 @@ def _add_example(commands: Any) -> None:
     example.set_defaults(run=_example)
 
 
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="work backpropagation through a network, with the numbers put into every formula",
+        description="Work backpropagation through a network as the article does, with the numbers put into every formula: "
+        "forward propagation, the error, the chain rule, the deltas, every gradient and the update. Without arguments, it is "
+        "the article's example.",
+        epilog="Example: portable-bp explain --sizes 3,4,2 --input 1,0,1 --target 0,1 --open",
+    )
+    add = explain.add_argument
+    add("--sizes", type=_sizes, help="the number of inputs, then of neurons in each layer, such as 3,4,2: a new network")
+    add("--model", metavar="FILE", help="explain the network of a model file")
+    add(
+        "--input",
+        type=_numbers,
+        action="append",
+        dest="inputs",
+        metavar="NUMBERS",
+        help="a sample: a number for each input, separated by commas (repeatable; default: 1,0,1,...)",
+    )
+    add(
+        "--target",
+        type=_numbers,
+        action="append",
+        dest="targets",
+        metavar="NUMBERS",
+        help="the target of a sample: a number for each output (repeatable; default: 0,1,0,...)",
+    )
+    add(
+        "--activation",
+        type=_names,
+        metavar="NAMES",
+        help="the activation of all layers, or of each, separated by commas "
+        f"(default: sigmoid); one of {', '.join(ACTIVATIONS)}",
+    )
+    add(
+        "--loss",
+        choices=list(LOSSES),
+        metavar="NAME",
+        help=f"one of {', '.join(LOSSES)} (default: that of the model, or squared_error)",
+    )
+    add("--learning-rate", type=_rate, default=0.5, metavar="RATE", help="the learning rate of the update (default: 0.5)")
+    add(
+        "--decimals",
+        type=_decimals,
+        metavar="NUMBER",
+        help="round every result to this many decimals before using it further "
+        "(default: 4 for the article's example; others are computed with all digits and shown with 4)",
+    )
+    add("--seed", type=_whole, default=0, metavar="NUMBER", help="seed of the weights of a new network (default: 0)")
+    add("--backend", default="numpy", help="backend to compute on (default: numpy)")
+    add("--format", choices=list(FORMATS), dest="form", help="default: that of the file's name, or text")
+    add("-o", "--output", metavar="FILE", help="the file to write: a .txt, .md, .tex or .html file (default: print it)")
+    add("--open", action="store_true", help="open the page, on which everything can be changed, in the browser")
+    explain.set_defaults(run=_explain)
+
+
+def _add_check_gradient(commands: Any) -> None:
+    check = commands.add_parser(
+        "check-gradient",
+        help="compare a model's gradient with finite differences",
+        description="Compare the gradient that backpropagation computes for a model with finite differences of its error, "
+        "layer by layer, for random inputs from a standard normal distribution and random targets that suit the loss. The "
+        "exit code is 1 if they differ.",
+        epilog="Example: portable-bp check-gradient model.safetensors --samples 10",
+    )
+    add = check.add_argument
+    add("model", metavar="MODEL", help="a model file")
+    add("--samples", type=_count, default=20, metavar="NUMBER", help="number of random samples (default: 20)")
+    add("--seed", type=_whole, default=0, metavar="NUMBER", help="seed of all random numbers (default: 0)")
+    add(
+        "--loss",
+        choices=list(LOSSES),
+        metavar="NAME",
+        help="a loss such as squared_error (default: the one that the model was trained with, else squared_error)",
+    )
+    check.set_defaults(run=_check_gradient)
+
+
 def _add_guide(commands: Any) -> None:
     guide = commands.add_parser("guide", help="list the pages of the guide, or show one")
     guide.add_argument("page", nargs="?", metavar="PAGE", help=f"one of {', '.join(PAGES)} (default: list them)")
@@ -229,6 +320,12 @@ _sizes = _checked(
     lambda sizes: min(sizes) >= 1,
     "a list of integers of at least 1 separated by commas, such as 64,32",
 )
+_numbers = _checked(
+    lambda given: [float(number) for number in given.split(",")],
+    lambda numbers: all(map(math.isfinite, numbers)),
+    "a list of numbers separated by commas, such as 1,0",
+)
+_names = _checked(lambda given: given.split(","), all, "a list of names separated by commas, such as tanh,sigmoid")
 _decimals = _checked(int, lambda decimals: 0 <= decimals <= 15, "an integer between 0 and 15")
 
 
@@ -284,6 +381,7 @@ def _example(options: argparse.Namespace) -> int:
     print(f"The article's network 2-4-3-2, inputs {article.INPUTS}, target {article.TARGET}; {rounding}.\n\n{table}\n")
     if options.decimals in (None, 4):
         print(_compare_with_article(agrees, exact=options.decimals is None))
+    print("Every step with its formula: portable-bp explain. As a page in the browser: portable-bp explain --open")
     return 0 if agrees else 1
 
 
@@ -293,6 +391,111 @@ def _compare_with_article(agrees: bool, exact: bool) -> str:
     if exact:
         return "All printed values match within one unit of their last digit (the article rounds), except one known misprint."
     return "All printed values match, except one known misprint."
+
+
+def _explain(options: argparse.Namespace) -> int:
+    form = _explained_format(options)
+    network, decimals = _explained_network(options)
+    loss = resolve_loss(options.loss or network.loss_function or "squared_error")
+    inputs, targets = options.inputs, options.targets
+    if inputs is None:
+        inputs = [[float(1 - place % 2) for place in range(network.sizes[0])]]
+        _print_assumed("--input", inputs[0], options)
+    if targets is None:
+        places = [1 % network.sizes[-1]] if getattr(loss, "takes_classes", False) else range(1, network.sizes[-1], 2)
+        targets = [[float(place in places) for place in range(network.sizes[-1])]] * len(inputs)
+        _print_assumed("--target", targets[0], options)
+    for name, rows, size, unit in (
+        ("--input", inputs, network.sizes[0], "input"),
+        ("--target", targets, network.sizes[-1], "output"),
+    ):
+        if wrong := next((row for row in rows if len(row) != size), None):
+            given, expected = _counted(len(wrong), "number"), _counted(size, unit)
+            raise ValueError(f"{name} {_listed(wrong)} has {given}, and the network has {expected}: give {size}.")
+    if len(targets) != len(inputs):
+        times = ["once" if len(rows) == 1 else f"{len(rows)} times" for rows in (inputs, targets)]
+        raise ValueError(f"--input is given {times[0]}, and --target {times[1]}: give one target for each input.")
+    trace = network.trace(inputs, targets, loss, decimals)
+    text = explain_trace(trace, form, options.learning_rate, None)
+    path = options.output
+    if path is None and options.open:
+        with tempfile.NamedTemporaryFile(prefix="backpropagation-", suffix=".html", delete=False) as file:
+            path = file.name
+    if path is None:
+        print(text, end="", flush=True)
+        return 0
+    replace_file(path, text.encode())
+    print(f"Written: {path}.")
+    if options.open:
+        webbrowser.open(Path(path).absolute().as_uri())
+    return 0
+
+
+def _explained_format(options: argparse.Namespace) -> str:
+    """Return the format of an explanation, or raise a ValueError if the options do not agree."""
+    extensions = {"text": ".txt", "markdown": ".md", "latex": ".tex", "html": ".html"}
+    form = options.form or ("html" if options.open else None)
+    if options.output:
+        known = [extensions[form]] if form else list(extensions.values())
+        check_output(options.output, known, [options.model] if options.model else [])
+        form = form or next(name for name, extension in extensions.items() if options.output.lower().endswith(extension))
+    if options.open and form != "html":
+        raise ValueError(
+            f"--open shows a page, and the format is {form}: leave --format out, or give -o a name that ends in .html."
+        )
+    return form or "text"
+
+
+def _explained_network(options: argparse.Namespace) -> tuple[Network, int | None]:
+    """Return the network to explain, and the number of decimals to round to."""
+    if options.model:
+        if options.sizes or options.activation:
+            raise ValueError("--model has its own sizes and activations: leave --sizes and --activation out.")
+        return load(options.model, options.backend), options.decimals
+    activation = options.activation or ["sigmoid"]
+    activation = activation[0] if len(activation) == 1 else activation
+    settings: dict[str, Any] = {"output_activation": None, "backend": options.backend, "dtype": "float64"}
+    if not options.sizes:
+        network = Network.from_weights(article.WEIGHTS, None, activation, **settings)
+        return network, 4 if options.decimals is None else options.decimals
+    drawn = Network(options.sizes, activation, backend="numpy", dtype="float64", seed=options.seed)
+    weights = [np.round(layer.weight, 2) for layer in drawn.layers]  # as one would choose them by hand
+    return Network.from_weights(weights, [layer.bias for layer in drawn.layers], activation, **settings), options.decimals
+
+
+def _print_assumed(name: str, numbers: Sequence[float], options: argparse.Namespace) -> None:
+    if options.sizes or options.model:
+        _print_message(f"no {name} is given: {_listed(numbers)} is used.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _check_gradient(options: argparse.Namespace) -> int:
+    network = load(options.model, "numpy")
+    loss = resolve_loss(options.loss or network.loss_function or "squared_error")
+    generator = np.random.default_rng(options.seed)
+    inputs = generator.normal(size=(options.samples, network.sizes[0]))
+    target = _draw_target(loss, generator, (options.samples, network.sizes[-1]))
+    check = check_gradient(network, inputs, target, loss, options.seed)
+    samples = "1 random sample" if options.samples == 1 else f"{options.samples:,} random samples"
+    print(f"{network!r}; {piece_name(loss)} of {samples}, in float64.\n\n{check}")
+    return 0 if check.passed else 1
+
+
+def _draw_target(loss: Any, generator: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Draw targets that suit a loss: classes, 0 or 1, counts, or any numbers."""
+    if getattr(loss, "takes_classes", False):
+        return generator.integers(shape[1], size=shape[0])
+    bounds = getattr(loss, "target_bounds", (-math.inf, math.inf))
+    if bounds == (0.0, 1.0):
+        return generator.integers(2, size=shape).astype(float)
+    return generator.poisson(2.0, size=shape).astype(float) if bounds[0] == 0.0 else generator.normal(size=shape)
 
 
 def _guide(options: argparse.Namespace) -> int:

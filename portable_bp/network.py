@@ -56,8 +56,9 @@ from portable_bp.exchange.describe import (
 )
 from portable_bp.exchange.onnx import write_onnx
 from portable_bp.exchange.sklearn import read_perceptron
-from portable_bp.inspection import GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
-from portable_bp.inspection.trace import Pieces
+from portable_bp.inspection import CheckedNetwork, GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.inspection.summary import summary_table
+from portable_bp.inspection.trace import Pieces, Subject
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
 from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, Settings, Training, train
 from portable_bp.training.callbacks import check_callbacks
@@ -326,6 +327,10 @@ class Network:
         names = ", ".join(type(activation).__name__ for activation in self.activations)
         return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
 
+    def _repr_html_(self) -> str:
+        """Return a table of the layers for a notebook."""
+        return summary_table(repr(self)[1:-1], self.layers, self.activations)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle, the backend first: its error is the clearest if the library is missing."""
         return {"backend": self.backend, **vars(self), "layers": carried(self.layers)}
@@ -476,7 +481,7 @@ class Network:
         if single:
             layers = [LayerTrace(net[0, :], out[0, :], delta[0, :], slope) for net, out, delta, slope in layers]
             inputs, target = inputs[0, :], target[0, ...]
-        return Trace(inputs, target, error, layers)
+        return Trace(Subject(traced, self.layers, self.backend), inputs, target, error, layers)
 
     @release_frames
     def fit(
@@ -786,8 +791,8 @@ def load(
     own = [made for made in activations if isinstance(made, str)]
     if activation is None and own:
         raise ModelFileError(
-            f"{os.fspath(path)} names custom activations ({', '.join(own)}), and a file cannot hold their code: give them as "
-            "activation, one for all of them or a list with one for each layer."
+            f"{os.fspath(path)} names custom activations ({', '.join(own)}), and a file cannot hold their code: load it in "
+            "Python, and give them to bp.load as activation, one for all of them or a list with one for each layer."
         )
     if activation is not None and is_one_activation(activation) and own:
         activation = [activation if isinstance(made, str) else made for made in activations]
@@ -816,8 +821,10 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """Compare a network's gradient with finite differences of its error, both in float64.
 
     In a layer with up to 1,000 parameters, each is moved alone; those of a larger layer are moved along random directions.
-    The moved networks are evaluated as a population, so your own activation or loss must support leading axes. On the jax
-    backend this turns on ``jax_enable_x64``, as float64 always does there.
+    The moved networks are evaluated as a population, so your own activation or loss must support leading axes. The delta of
+    each activation and the slope of the loss are compared with finite differences of their values too, at the nets and outs of
+    the samples, so the verdict names a piece whose derivative is wrong. On the jax backend this turns on ``jax_enable_x64``, as
+    float64 always does there.
 
     Parameters
     ----------
@@ -826,26 +833,25 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     x, target, loss
         As in `Network.loss`.
     seed : int
-        Determines the random directions.
+        Determines the random directions and slopes.
 
     Returns
     -------
     GradientCheck
-        ``.max_relative_error``, about 1e-9 if the gradient is right, and ``.worst``, the slope in which it is largest.
+        ``.max_relative_error``, about 1e-9 if the gradient is right, and ``.worst``, the slope in which it is largest;
+        ``.layers``, the same for every layer; ``.passed`` and ``.verdict``, the result in words. Print it to read it.
+
+    Examples
+    --------
+    >>> import portable_bp as bp
+    >>> network = bp.Network([2, 4, 1], activation="tanh", backend="numpy", seed=0)
+    >>> bp.check_gradient(network, [[0.0, 1.0], [1.0, 1.0]], [1.0, 0.0]).passed
+    True
     """
     double = network.to(network.backend, dtype="float64")
-    chosen = resolve_loss(loss)
-    activations = resolve_measured_activations(double.activations, chosen)
-    data, _ = DataChecker(double.backend, double.sizes, double.check_finite).batch(x, target, chosen)
-    measure = compiled(double.backend, propagation.measure_error, activations, chosen)
-    to_numpy = double.backend.to_numpy
-    return compare_gradient(
-        lambda layers: to_numpy(measure(layers, *data)),
-        double.backend.asarray,
-        map_parameters(to_numpy, double.layers),
-        map_parameters(to_numpy, double.gradient(x, target, loss)),
-        np.random.default_rng(seed),
-    )
+    pieces, data, _ = double._check_batch(x, target, loss, None)
+    passed = double._run("the gradient of", need_of_gradient, propagation.propagate, pieces, data)
+    return compare_gradient(CheckedNetwork(double.backend, pieces, double.layers, data), passed, np.random.default_rng(seed))
 
 
 def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:

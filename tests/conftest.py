@@ -2,7 +2,8 @@
 
 - A test with the fixture ``on_target`` runs once on every target in `tests/support/targets.py` that is usable here. The end of
   the output says why the others are not, and so does one skipped test for each of them (`tests/backends/test_targets.py`).
-- ``PORTABLE_BP_TARGETS=numpy,jax`` selects targets, and ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be usable.
+- ``PORTABLE_BP_TARGETS=numpy,jax`` selects targets, and ``PORTABLE_BP_REQUIRE=torch,jax`` names backends that must be usable,
+  and programs that must be installed: chromium, pdflatex.
 - ``PORTABLE_BP_WITHOUT=torch,onnx`` hides libraries, also from the processes that tests start (`tests/hidden`).
 - A test that needs an optional library that is not installed is skipped, with the error's message as the reason.
 - ``PORTABLE_BP_NOTES=path`` records in a file which files of tests ask for which optional libraries, in any way.

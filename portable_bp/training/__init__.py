@@ -4,6 +4,7 @@ from portable_bp.training.callbacks import EarlyStopping
 from portable_bp.training.checkpoints import Checkpoint
 from portable_bp.training.history import History, Training
 from portable_bp.training.loop import DivergenceError, train
+from portable_bp.training.plot import plot_history
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import MeanLoss
 
@@ -16,5 +17,6 @@ __all__ = [
     "MeanLoss",
     "Settings",
     "Training",
+    "plot_history",
     "train",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portable_bp.algorithm.arrays import Layer
+from portable_bp.common.lookup import require
+from portable_bp.training.plot import plot_history
 
 
 @dataclass
@@ -34,6 +36,37 @@ class History:
     def monitored(self) -> float:
         """The last validation loss if there are validation data, else the last training loss."""
         return (self.validation_loss or self.loss)[-1]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Plot the losses of every epoch with matplotlib.
+
+        The axis of losses is logarithmic if they are positive and differ by more than a factor of ten. A dotted line marks
+        ``best_epoch``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            The axes to draw into. The default is a new figure of ``matplotlib.pyplot``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes, for a title of your own or to save the picture: ``ax.figure.savefig("losses.png")``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If no epoch is finished.
+        """
+        if not self.loss:
+            raise ValueError("this history has no finished epoch, so there is no loss to plot: train with epochs=1 or more.")
+        require("matplotlib", "plot")
+        if ax is None:
+            ax = require("matplotlib.pyplot", "plot").subplots(figsize=(7.0, 4.0), layout="constrained")[1]
+        plot_history(self, ax)
+        return ax
 
 
 @dataclass

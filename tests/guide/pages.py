@@ -21,7 +21,8 @@ PAGES = [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]
 # How the text of a block shows that it needs an optional library.
 NEEDS = {
     "jax": r"\bjax\b",
-    "matplotlib": r"portable-bp train|train_table|matplotlib",
+    "jinja2": r"to_html|explain --open",
+    "matplotlib": r"portable-bp train|train_table|matplotlib|bp\.draw|\.plot\(|ax\.figure",
     "onnx": r"onnx|portable-bp export",
     "onnxruntime": "onnxruntime",
     "pandas": "pandas",

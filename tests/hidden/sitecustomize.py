@@ -10,8 +10,8 @@ import sys
 
 # The module names of the optional libraries.
 OPTIONAL = {
-    *("array_api_strict", "cupy", "jax", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "polars", "safetensors"),
-    *("scipy", "sklearn", "torch", "tqdm"),
+    *("array_api_strict", "cupy", "jax", "jinja2", "matplotlib", "numba", "onnx", "onnxruntime", "pandas", "polars"),
+    *("safetensors", "scipy", "sklearn", "torch", "tqdm"),
 }
 # Libraries that cannot be installed without the key are hidden with it.
 REQUIRED_BY = {"scipy": {"sklearn", "jax"}}

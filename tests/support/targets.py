@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ TARGETS = {
 }
 # The pretended CuPy is always there: requiring it would say nothing about a backend.
 FLAGS = {name: flag.removesuffix(":device1") for name, flag in TARGETS.items() if name != "cupy-pretended"}
+# Programs that some tests run, and skip without.
+PROGRAMS = ("chromium", "pdflatex")
 # The targets whose devices differ: whether JAX compiles is tested with the algorithm.
 ON_DEVICES = pytest.mark.parametrize("on_target", [name for name in TARGETS if name != "jax-eager"], indirect=True)
 
@@ -41,11 +44,11 @@ SELECTED = names_in("PORTABLE_BP_TARGETS") or set(TARGETS)
 
 
 def check_environment():
-    """Refuse unknown names in PORTABLE_BP_TARGETS and PORTABLE_BP_REQUIRE, and required backends that are not usable."""
+    """Refuse unknown names in PORTABLE_BP_TARGETS and PORTABLE_BP_REQUIRE, and what is required and not usable."""
     required = names_in("PORTABLE_BP_REQUIRE")
     for variable, given, known in (
         ("PORTABLE_BP_TARGETS", SELECTED, list(TARGETS)),
-        ("PORTABLE_BP_REQUIRE", required, sorted({*FLAGS.values(), "numba"})),
+        ("PORTABLE_BP_REQUIRE", required, sorted({*FLAGS.values(), "numba", *PROGRAMS})),
     ):
         if unknown := given - set(known):
             raise pytest.UsageError(f"{variable} names {', '.join(sorted(unknown))}: use some of {', '.join(known)}.")
@@ -54,6 +57,9 @@ def check_environment():
             raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {flag}, which is not usable: {reason}")
     if "numba" in required and importlib.util.find_spec("numba") is None:
         raise pytest.UsageError("PORTABLE_BP_REQUIRE names numba, which is not installed: pip install 'portable-bp[numba]'")
+    for program in required & set(PROGRAMS):
+        if shutil.which(program) is None:
+            raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {program}, which is not on the PATH.")
 
 
 @functools.cache

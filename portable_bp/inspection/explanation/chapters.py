@@ -1,0 +1,596 @@
+"""Write the explanation of a worked example, chapter by chapter, as the article does for its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from portable_bp.algorithm.activations import Identity
+from portable_bp.inspection.explanation.document import (
+    Call,
+    Derivative,
+    Document,
+    Formula,
+    Heading,
+    Matrix,
+    Paragraph,
+    Part,
+    Parts,
+    Spelled,
+    Symbol,
+    formula,
+    is_abbreviated,
+    matrix,
+    numbers,
+    paragraph,
+    shown_places,
+    statistics,
+)
+from portable_bp.inspection.explanation.formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, filled
+from portable_bp.inspection.explanation.latex import print_parts
+from portable_bp.inspection.explanation.text import print_inline
+from portable_bp.inspection.explanation.worked import Worked, WorkedLayer, piece_name
+
+ERROR = Symbol("E_total")
+MAX_WRITTEN = 4  # outputs, or terms of a sum, whose numbers are all written
+MAX_PATHS = 8
+ROUNDED = " (the products are rounded as they are shown, and their sum is not)"
+
+
+def explain(worked: Worked, decimals: int) -> Document:
+    """Return the explanation of a worked example, with numbers of some decimals."""
+    return [*_Chapters(worked, decimals).write()]
+
+
+class _Chapters:
+    """The chapters on a worked example."""
+
+    def __init__(self, worked: Worked, decimals: int) -> None:
+        self.worked = worked
+        self.decimals = decimals
+        self.layers = worked.layers
+        self.last = worked.layers[-1]
+        self.samples = worked.inputs.shape[1]
+        self.is_from_net = hasattr(worked.loss, "output_activation")
+        self.share: Parts = () if self.samples == 1 else (Spelled(f"1/{self.samples}", f"\\tfrac{{1}}{{{self.samples}}}"), "*")
+
+    def write(self) -> Iterator[Heading | Paragraph | Formula]:
+        sizes = "-".join(map(str, self.worked.sizes))
+        yield Heading(1, f"Backpropagation through a {sizes} network, with its numbers")
+        yield from self._network()
+        yield from self._forward()
+        yield from self._error()
+        yield Heading(2, "Backpropagation")
+        yield from self._last_weight()
+        if len(self.layers) > 1:
+            yield from self._paths()
+        yield from self._pattern()
+        yield from self._gradient()
+        yield from self._update()
+
+    # Symbols and numbers.
+
+    def _out(self, number: int, place: int = 0, transposed: bool = False) -> Symbol:
+        """Return the symbol of the out of a layer above the inputs, which are number -1."""
+        if number < 0:
+            return Symbol("a", "", place, transposed)
+        return Symbol("out", self.layers[number].letter, place, transposed)
+
+    def _numbers(self, array: np.ndarray) -> list[str]:
+        return numbers(array, self.decimals, self.worked.decimals is not None)
+
+    def _matrix(self, array: np.ndarray) -> Matrix:
+        rows, columns = map(shown_places, array.shape)
+        shown = array[np.ix_(*([place for place in places if place is not None] for places in (rows, columns)))]
+        entries = iter(self._numbers(shown))
+        return Matrix(
+            tuple(tuple(("...",) if None in (row, column) else (next(entries),) for column in columns) for row in rows)
+        )
+
+    def _number(self, number: float) -> str:
+        return self._numbers(np.array([number]))[0]
+
+    def _factor(self, number: float) -> str:
+        return _enclosed(self._number(number))
+
+    def _factors(self, values: Sequence[float]) -> Parts:
+        return _joined([(self._factor(value),) for value in values], "*")
+
+    def _statistics(self, named: Sequence[tuple[Part, np.ndarray]]) -> Iterator[Paragraph]:
+        """Describe the matrices of which only a part is shown."""
+        large = [(symbol, array) for symbol, array in named if is_abbreviated(array)]
+        if large:
+            parts = [(symbol, f" is {statistics(array, self.decimals)}") for symbol, array in large]
+            yield paragraph(*_joined(parts, "; "), ".")
+
+    def _weight(self, layer: WorkedLayer, row: int, column: int) -> Symbol:
+        return Symbol("w", layer.letter, row * layer.weight.shape[1] + column + 1)
+
+    def _example(self, number: int) -> tuple[int, int]:
+        """Return the row and column of a layer's first weight whose gradient is not zero for the first sample, or zeros."""
+        products = np.outer(self.layers[number].delta[:, 0], self.worked.outs_below[number][:, 0])
+        row, column = divmod(int(np.argmax(products != 0.0)), products.shape[1])
+        return row, column
+
+    # Chapters.
+
+    def _network(self) -> Iterator[Heading | Paragraph | Formula]:
+        worked, first = self.worked, self.layers[0]
+        letters = ["a", *(layer.letter for layer in self.layers)]
+        yield Heading(2, "The network")
+        hidden = letters[1:-1]
+        between = f" The layers between them, {_listed(hidden)}, are hidden." if len(hidden) > 1 else ""
+        between = f" Layer {hidden[0]} between them is hidden." if len(hidden) == 1 else between
+        yield paragraph(
+            f"Layer a holds the {_count(worked.sizes[0], 'input')}, and layer {letters[-1]} the "
+            f"{_count(worked.sizes[-1], 'output')}.{between} Neurons are numbered from the top of their layer. A weight is "
+            "named by the layer that it leads to, and numbered along the rows of that layer's matrix: ",
+            *self._connections(first),
+            ".",
+        )
+        for layer in self.layers:
+            rows, columns = layer.weight.shape
+            names = [[self._weight(layer, row, column) for column in range(columns)] for row in range(rows)]
+            sides: list[Part] = [self._matrix(layer.weight)]
+            if not is_abbreviated(layer.weight):
+                sides.insert(0, matrix(names))
+            yield formula(Symbol("W", layer.letter), *sides)
+        biases = [(Symbol("bias", layer.letter), layer.bias) for layer in self.layers if layer.bias is not None]
+        for symbol, bias in biases:
+            yield formula(symbol, self._matrix(bias))
+        yield from self._statistics([*((Symbol("W", layer.letter), layer.weight) for layer in self.layers), *biases])
+        several = ", with a column for each sample" if self.samples > 1 else ""
+        yield paragraph(f"The inputs, and the targets, which the outputs should come close to{several}:")
+        yield formula(self._out(-1), self._matrix(worked.inputs))
+        yield formula(Symbol("target"), self._matrix(worked.target))
+        if worked.decimals is None:
+            yield paragraph(f"Numbers are shown with up to {self.decimals} decimals, and computed with all of their digits.")
+        else:
+            yield paragraph(f"Every result is rounded to {worked.decimals} decimals, and the rounded number is used further.")
+
+    def _connections(self, layer: WorkedLayer) -> Parts:
+        """Say what the first weights connect."""
+        rows, columns = layer.weight.shape
+        places = [(row, column) for row in range(min(rows, 2)) for column in range(columns)][: columns + 1]
+        places = places if len(places) <= 3 else [*places[:2], places[-1]]
+        said = [
+            (
+                self._weight(layer, row, column),
+                " connects ",
+                self._out(-1, column + 1),
+                " with ",
+                Symbol(layer.letter, "", row + 1),
+            )
+            for row, column in places
+        ]
+        return _joined(said, ", ")
+
+    def _forward(self) -> Iterator[Heading | Paragraph | Formula]:
+        yield Heading(2, "Forward propagation")
+        has_bias, each = self.layers[0].bias is not None, ", in the column of each sample" if self.samples > 1 else ""
+        bias = f", plus its bias{each}" if has_bias else ""
+        yield paragraph(
+            f"The net of a neuron is the sum of the outs of the layer below, each times its weight{bias}. A matrix product "
+            "computes all nets of a layer. Its activation then makes the net of each neuron its out."
+        )
+        defined = set()
+        for number, (layer, below) in enumerate(zip(self.layers, self.worked.outs_below, strict=True)):
+            net, out = Symbol("net", layer.letter), self._out(number)
+            symbols, numbered = [Symbol("W", layer.letter), "*", self._out(number - 1)], [layer.weight, "*", below]
+            if layer.bias is not None:
+                symbols, numbered = (
+                    [*symbols, "+", Symbol("bias", layer.letter)],
+                    [*numbered, "+", np.broadcast_to(layer.bias, layer.net.shape)],
+                )
+            sides: list[Parts] = [
+                tuple(symbols),
+                tuple(part if isinstance(part, str) else self._matrix(part) for part in numbered),
+            ]
+            if number == 0 and self.samples == 1 and layer.weight.shape[1] <= 3 and not is_abbreviated(layer.weight):
+                sides.append((self._sums(layer, below),))
+            yield formula(net, *sides, self._matrix(layer.net))
+            activation = layer.shown_activation
+            name = piece_name(activation)
+            if isinstance(activation, Identity):
+                yield formula(out, net, self._matrix(layer.out))
+                continue
+            if activation not in defined:
+                defined.add(activation)
+                yield from self._definition(layer)
+            yield formula(out, Call(name, (net,)), Call(name, (self._matrix(layer.net),)), self._matrix(layer.out))
+            yield from self._statistics([(net, layer.net), (out, layer.out)])
+
+    def _sums(self, layer: WorkedLayer, below: np.ndarray) -> Matrix:
+        """Return the nets of one sample as sums of products."""
+        weights, outs = self._numbers(layer.weight), [self._factor(number) for number in below[:, 0]]
+        width = layer.weight.shape[1]
+        bias = [] if layer.bias is None else self._numbers(layer.bias)
+        rows = []
+        for row in range(layer.weight.shape[0]):
+            terms = [(_enclosed(weights[row * width + column]), "*", outs[column]) for column in range(width)]
+            rows.append([Spelled(*_spelled(_joined([*terms, *([(_enclosed(bias[row]),)] if bias else [])], "+")))])
+        return matrix(rows)
+
+    def _definition(self, layer: WorkedLayer) -> Iterator[Paragraph | Formula]:
+        """Define the activation of a layer."""
+        known = ACTIVATION_FORMULAS.get(type(layer.shown_activation))
+        name = piece_name(layer.shown_activation)
+        if known is None:
+            yield paragraph(f"Layer {layer.letter} has an activation of its own, {name}.")
+            return
+        yield paragraph(f"The activation of layer {layer.letter} is {name}:")
+        x = Symbol("x")
+        yield formula(Call(name, (x,)), filled(known.value, layer.shown_activation, x=Spelled("x", "x")))
+
+    def _error(self) -> Iterator[Heading | Paragraph | Formula]:
+        worked, last, loss = self.worked, self.last, self.worked.loss
+        name, known = piece_name(loss), LOSS_FORMULAS.get(type(loss))
+        yield Heading(2, "The error")
+        mean = f", and averaged over the {self.samples} samples" if self.samples > 1 else ""
+        summed = ", summed over the outputs" if known else ""
+        yield paragraph(f"The loss measures how wrong the outputs are. It is {name}{summed}{mean}:")
+        outs, target = self._outs_of_loss(), Symbol("target")
+        out = self._out_of_loss()
+        if known is None:
+            yield formula(
+                ERROR,
+                Call(name, (Spelled(*(f"{a}, {b}" for a, b in zip(_one(out), _one(target), strict=True))),)),
+                self._number(worked.error),
+            )
+        else:
+            fill = {"out": _one(out), "target": _one(target)}
+            sides: list[Parts] = [(*self.share, Spelled("sum of", r"\sum"), filled(known.value, loss, **fill))]
+            if self.samples == 1 and len(outs) <= MAX_WRITTEN and "where" not in known.value.text:
+                terms = [
+                    (filled(known.value, loss, out=_one(self._factor(o)), target=_one(self._factor(t))),)
+                    for o, t in zip(outs[:, 0], worked.target[:, 0], strict=True)
+                ]
+                sides.append(_joined(terms, "+"))
+            explains = "where" in known.value.text
+            yield formula(ERROR, *sides, *([] if explains else [self._number(worked.error)]))
+            if explains:
+                yield formula(ERROR, self._number(worked.error))
+        if self.is_from_net:
+            yield paragraph(
+                f"{name} is computed from the net, and has {piece_name(loss.output_activation)} in it. So backpropagation "
+                "begins with the slope of the error with respect to the net of the output layer: how much the error changes "
+                "with it."
+            )
+        else:
+            yield paragraph(
+                "Backpropagation begins with the slope of the error with respect to each out of the output layer: how much the "
+                "error changes with it."
+            )
+        by = Symbol("net" if self.is_from_net else "out", last.letter)
+        if known is None:
+            yield formula(Derivative(ERROR, by), self._matrix(last.slope))
+            return
+        slope = filled(known.slope, loss, out=_one(out), target=_one(target))
+        sides = [(*self.share, *(("(", slope, ")") if self.share else (slope,)))]
+        if known.slope.text == "{out} - {target}":
+            difference: Parts = (self._matrix(outs), "-", self._matrix(worked.target))
+            sides.append((*self.share, "(", *difference, ")") if self.share else difference)
+        yield formula(Derivative(ERROR, by), *sides, self._matrix(last.slope))
+        yield from self._statistics([(Derivative(ERROR, by), last.slope)])
+
+    def _out_of_loss(self, place: int = 0) -> Symbol:
+        """Return the symbol of what the loss compares with the target: a probability p, if predictions are nets."""
+        is_net = self.is_from_net and isinstance(self.last.shown_activation, Identity)
+        return Symbol("p" if is_net else "out", self.last.letter, place)
+
+    def _outs_of_loss(self) -> np.ndarray:
+        if self.is_from_net:
+            return self.worked.loss.output_activation.value(self.last.net.T).T
+        return self.last.out
+
+    def _last_weight(self) -> Iterator[Heading | Paragraph | Formula]:
+        layer, below = self.last, self.worked.outs_below[-1]
+        row, column = self._example(len(self.layers) - 1)
+        weight, net, out = (self._weight(layer, row, column), *(Symbol(name, layer.letter, row + 1) for name in ("net", "out")))
+        out_below = self._out(len(self.layers) - 2, column + 1)
+        yield Heading(3, "A weight of the last layer")
+        yield paragraph(
+            "Forward propagation is a chain of functions, so the chain rule gives the slope of the error with respect to each "
+            "weight. ",
+            weight,
+            " changes only ",
+            net,
+            ", which changes the error",
+            *(() if self.is_from_net else (" through ", out)),
+            f". The derivative of the net with respect to a weight is the out that the weight multiplies{self._of_sample()}:",
+        )
+        by = Derivative(ERROR, weight)
+        values = [float(layer.delta[row, 0]), float(below[column, 0])]
+        if layer.derivative is None or self.is_from_net:
+            yield formula(by, (Derivative(ERROR, net), "*", Derivative(net, weight)))
+            yield formula(by, self._factors(values), self._number(math.prod(values)))
+        else:
+            slope, derivative = float(layer.slope[row, 0]), float(layer.derivative[row, 0])
+            yield formula(by, (Derivative(ERROR, out), "*", Derivative(out, net), "*", Derivative(net, weight)))
+            yield formula(by, (*self._slope_formula(row + 1), "*", *self._derivative_formula(layer, row + 1), "*", out_below))
+            yield formula(by, self._factors([slope, derivative, values[1]]), self._number(slope * derivative * values[1]))
+        yield from self._sum_of_samples(by, layer.delta[row] * below[column], layer.weight_gradient[row, column])
+
+    def _of_sample(self) -> str:
+        return ", here for the first sample" if self.samples > 1 else ""
+
+    def _slope_formula(self, place: int) -> Parts:
+        known = LOSS_FORMULAS.get(type(self.worked.loss))
+        if known is None:
+            return (Derivative(ERROR, Symbol("out", self.last.letter, place)),)
+        out, target = _one(self._out_of_loss(place)), _one(Symbol("target", self.last.letter, place))
+        return (*self.share, "(", filled(known.slope, self.worked.loss, out=out, target=target), ")")
+
+    def _derivative_formula(self, layer: WorkedLayer, place: int) -> Parts:
+        known = ACTIVATION_FORMULAS.get(type(layer.activation))
+        net, out = Symbol("net", layer.letter, place), Symbol("out", layer.letter, place)
+        if known is None:
+            return (Derivative(out, net),)
+        written = filled(known.derivative, layer.activation, net=_one(net), out=_one(out))
+        return (written,) if written.text == "1" else ("(", written, ")")
+
+    def _sum_of_samples(self, by: Derivative, each: np.ndarray, total: float) -> Iterator[Paragraph | Formula]:
+        """Say that the gradient of a weight is the sum of the products of its samples."""
+        if self.samples == 1:
+            return
+        terms = [("...",) if place is None else (self._factor(float(each[place])),) for place in shown_places(self.samples)]
+        yield paragraph("Each sample gives such a product, and the gradient is their sum:")
+        yield formula(by, _joined(terms, "+"), self._number(total))
+
+    def _paths(self) -> Iterator[Heading | Paragraph | Formula]:
+        yield Heading(3, "A weight of a hidden layer: the sum over all paths")
+        if any(layer.derivative is None for layer in self.layers):
+            yield paragraph(
+                "An out of this network depends on the nets of several neurons of its layer, so that the paths from a weight "
+                "to the error cannot be told apart. The pattern below holds all the same."
+            )
+            return
+        for number in dict.fromkeys((len(self.layers) - 2, 0)):
+            yield from self._paths_from(number)
+
+    def _paths_from(self, number: int) -> Iterator[Paragraph | Formula]:
+        """Write the paths by which a weight of a layer changes the error."""
+        layer, above = self.layers[number], self.layers[number + 1 :]
+        row, column = self._example(number)
+        weight, neuron = self._weight(layer, row, column), Symbol(layer.letter, "", row + 1)
+        paths = list(itertools.islice(itertools.product(*(range(len(each.net)) for each in above)), MAX_PATHS + 1))
+        count = math.prod(len(each.net) for each in above)
+        written = paths if count <= MAX_PATHS else paths[:3]
+        yield paragraph(
+            weight,
+            " changes the out of ",
+            neuron,
+            f", and through it the neurons above. It reaches the error along {_count(count, 'path')}. The factors along a path "
+            f"are multiplied: from the error down, the slope of each activation and each weight on the way{self._of_sample()}:",
+        )
+        by = Derivative(ERROR, weight)
+        products = []
+        for path in written:
+            symbols, factors = self._path(number, column, (row, *path))
+            products.append(math.prod(factors))
+            yield formula(symbols, self._factors(factors), self._number(products[-1]))
+        if len(written) < count:
+            yield paragraph(f"and so on for the other {count - len(written):,} paths.")
+        if self.samples == 1:
+            terms = [(self._factor(product),) for product in products]
+            sums = _joined(terms if len(written) == count else [*terms, ("...",)], "+")
+            total = self._number(float(layer.weight_gradient[row, column]))
+            shown = sum(float(self._number(product)) for product in products)
+            rounded = len(written) == count > 1 and self._number(shown) != total
+            yield paragraph(f"The gradient is the sum over all paths{ROUNDED if rounded else ''}:")
+            yield formula(by, *([sums] if count > 1 else []), total)
+        else:
+            yield paragraph("The gradient is the sum over all paths, and over all samples:")
+            yield formula(by, self._number(float(layer.weight_gradient[row, column])))
+
+    def _path(self, number: int, column: int, path: Sequence[int]) -> tuple[Parts, list[float]]:
+        """Return the factors along a path of neurons from a weight of a layer up to the error, the error first."""
+        symbols: list[Part] = []
+        factors: list[float] = []
+        above = self.layers[number + 1 :]
+        for place, layer, below in reversed(list(zip(path[1:], above, path[:-1], strict=True))):
+            out, net = Symbol("out", layer.letter, place + 1), Symbol("net", layer.letter, place + 1)
+            if layer is self.last:
+                symbols.append(Derivative(ERROR, net if self.is_from_net else out))
+                factors.append(float(layer.slope[place, 0]))
+            if layer is not self.last or not self.is_from_net:
+                symbols.append(Derivative(out, net))
+                factors.append(float(layer.derivative[place, 0]))  # pyright: ignore
+            symbols.append(self._weight(layer, place, below))
+            factors.append(float(layer.weight[place, below]))
+        layer = self.layers[number]
+        out, net = Symbol("out", layer.letter, path[0] + 1), Symbol("net", layer.letter, path[0] + 1)
+        symbols += [Derivative(out, net), self._out(number - 1, column + 1)]
+        factors += [float(layer.derivative[path[0], 0]), float(self.worked.outs_below[number][column, 0])]  # pyright: ignore
+        return _joined([(symbol,) for symbol in symbols], "*"), factors
+
+    def _pattern(self) -> Iterator[Heading | Paragraph | Formula]:
+        yield Heading(3, "The pattern: deltas")
+        last = self.last
+        delta = Symbol("delta", last.letter)
+        yield paragraph(
+            "All weights of a neuron share every factor but the last, the out below. Their product, summed over the paths, is "
+            "the slope of the error with respect to the neuron's net. It is called delta. For the output layer it is"
+        )
+        by = Derivative(ERROR, Symbol("net" if self.is_from_net else "out", last.letter))
+        if self.is_from_net or isinstance(last.activation, Identity):
+            yield formula(delta, by, self._matrix(last.delta))
+        else:
+            yield self._delta(len(self.layers) - 1, (by,), (self._matrix(last.slope),))
+        yield from self._statistics([(delta, last.delta)])
+        yield from self._derivatives()
+        if len(self.layers) > 1:
+            yield from self._sum_above()
+        for number in reversed(range(len(self.layers) - 1)):
+            layer, above = self.layers[number], self.layers[number + 1]
+            symbols = (Symbol("W", above.letter, transposed=True), "*", Symbol("delta", above.letter))
+            product = (self._matrix(above.weight.T), "*", self._matrix(above.delta))
+            if layer.derivative is None:
+                yield formula(Derivative(ERROR, self._out(number)), symbols, product, self._matrix(layer.slope))
+            if isinstance(layer.activation, Identity):
+                yield formula(Symbol("delta", layer.letter), symbols, product, self._matrix(layer.delta))
+            else:
+                yield self._delta(number, ("(", *symbols, ")"), ("(", *product, ")"), (self._matrix(layer.slope),))
+            yield from self._statistics([(Symbol("delta", layer.letter), layer.delta)])
+        if len(self.layers) > 1:
+            yield self._cost()
+
+    def _delta(self, number: int, slope: Parts, *numbered: Parts) -> Formula:
+        """Return the equation of a layer's delta, given its slope in symbols and in numbers."""
+        layer = self.layers[number]
+        net, delta = Symbol("net", layer.letter), Symbol("delta", layer.letter)
+        if layer.derivative is None:
+            known = ACTIVATION_FORMULAS.get(type(layer.activation))
+            out = self._out(number)
+            fill = {"out": _one(out), "slope": _one(Derivative(ERROR, out))}
+            rule = filled(known.derivative, layer.activation, **fill) if known else Call(piece_name(layer.activation), (net,))
+            return formula(delta, rule, self._matrix(layer.delta))
+        derivative = Call(f"{piece_name(layer.activation)}'", (net,))
+        sides = [(*side, ".*", self._matrix(layer.derivative)) for side in numbered]
+        return formula(delta, (*slope, ".*", derivative), *sides, self._matrix(layer.delta))
+
+    def _derivatives(self) -> Iterator[Paragraph | Formula]:
+        """Give the derivative of each activation."""
+        used = [layer.activation for layer in self.layers if layer.derivative is not None]
+        known = [each for each in dict.fromkeys(used) if type(each) in ACTIVATION_FORMULAS and not isinstance(each, Identity)]
+        if known:
+            product = Spelled(".*", r"\odot")
+            yield paragraph("The dash stands for the derivative, and ", product, " multiplies the numbers at the same place:")
+        for activation in known:
+            net, out = Symbol("net"), Symbol("out")
+            derivative = ACTIVATION_FORMULAS[type(activation)].derivative
+            yield formula(
+                Call(f"{piece_name(activation)}'", (net,)), filled(derivative, activation, net=_one(net), out=_one(out))
+            )
+
+    def _sum_above(self) -> Iterator[Paragraph | Formula]:
+        """Say why the delta of a hidden neuron is a sum, for a neuron of the highest hidden layer."""
+        layer, above = self.layers[-2], self.layers[-1]
+        (row, _), places = self._example(len(self.layers) - 2), shown_places(len(above.net))
+        neuron = Symbol(layer.letter, "", row + 1)
+        yield paragraph(
+            "The out of a hidden neuron goes to every neuron of the layer above, and changes the error through each of "
+            "them. So its delta is a sum, with a term for each neuron above: the delta of that neuron, times the weight that "
+            "leads to it. For ",
+            neuron,
+            f"{self._of_sample()}:",
+        )
+        symbols = [
+            ("...",) if place is None else (Symbol("delta", above.letter, place + 1), "*", self._weight(above, place, row))
+            for place in places
+        ]
+        terms = [
+            ("...",) if place is None else self._factors([float(above.delta[place, 0]), float(above.weight[place, row])])
+            for place in places
+        ]
+        out, net = Symbol("out", layer.letter, row + 1), Symbol("net", layer.letter, row + 1)
+        if layer.derivative is None:
+            yield formula(Derivative(ERROR, out), _joined(symbols, "+"), _joined(terms, "+"), self._number(layer.slope[row, 0]))
+        else:
+            yield formula(
+                Symbol("delta", layer.letter, row + 1),
+                ("(", *_joined(symbols, "+"), ")", "*", Derivative(out, net)),
+                ("(", *_joined(terms, "+"), ")", "*", self._factor(layer.derivative[row, 0])),
+                self._number(layer.delta[row, 0]),
+            )
+        yield paragraph("For all neurons of a layer at once, the sums are the product with the transposed matrix of weights:")
+
+    def _cost(self) -> Paragraph:
+        """Say how much work the deltas save."""
+        sizes = self.worked.sizes
+        if any(layer.derivative is None for layer in self.layers):
+            return paragraph(f"Each of the {sum(sizes[1:]):,} deltas is computed once, and used by all weights below.")
+        weights = sum(layer.weight.size for layer in self.layers)
+        paths = sum(layer.weight.size * math.prod(sizes[number + 2 :]) for number, layer in enumerate(self.layers))
+        return paragraph(
+            f"This is why backpropagation is cheap. Path by path, the gradients of all {weights:,} weights are sums of "
+            f"{paths:,} products. Layer by layer, there are {sum(sizes[1:]):,} deltas: each is computed once, from those "
+            "above, and used by all weights below."
+        )
+
+    def _gradient(self) -> Iterator[Heading | Paragraph | Formula]:
+        yield Heading(3, "Every gradient")
+        has_bias = self.last.bias is not None
+        summed = ", summed over the samples" if self.samples > 1 else ""
+        bias = (
+            f" A bias counts like the weight of an out that is always 1: its gradient is delta itself{summed}."
+            if has_bias
+            else ""
+        )
+        over = ". The product of the matrices sums over the samples" if self.samples > 1 else ""
+        yield paragraph(
+            f"The gradient of a weight is the delta of the neuron that it leads to, times the out that it multiplies"
+            f"{over}.{bias}"
+        )
+        for number in reversed(range(len(self.layers))):
+            layer, below = self.layers[number], self.worked.outs_below[number]
+            weight, delta = Symbol("W", layer.letter), Symbol("delta", layer.letter)
+            yield formula(
+                Derivative(ERROR, weight),
+                (delta, "*", self._out(number - 1, transposed=True)),
+                (self._matrix(layer.delta), "*", self._matrix(below.T)),
+                self._matrix(layer.weight_gradient),
+            )
+            if layer.bias_gradient is not None:
+                sides: list[Parts] = [(delta,)] if self.samples == 1 else [(Spelled("sum of", r"\sum"), delta)]
+                yield formula(Derivative(ERROR, Symbol("bias", layer.letter)), *sides, self._matrix(layer.bias_gradient))
+            yield from self._statistics([(Derivative(ERROR, weight), layer.weight_gradient)])
+
+    def _update(self) -> Iterator[Heading | Paragraph | Formula]:
+        worked = self.worked
+        rate = f"{worked.learning_rate:g}"
+        yield Heading(2, "The update")
+        yield paragraph(
+            f"A step down the gradient lowers the error. With a learning rate of {rate}, every weight changes by minus {rate} "
+            "times its gradient:"
+        )
+        for layer in self.layers:
+            for name, old, slope, new in (
+                ("W", layer.weight, layer.weight_gradient, layer.new_weight),
+                ("bias", layer.bias, layer.bias_gradient, layer.new_bias),
+            ):
+                if old is None or slope is None or new is None:
+                    continue
+                symbol = Symbol(name, layer.letter)
+                yield formula(
+                    Spelled(f"new {name}_{layer.letter}", f"{print_parts((symbol,))}^{{new}}"),
+                    (symbol, "-", rate, "*", Derivative(ERROR, symbol)),
+                    (self._matrix(old), "-", rate, "*", self._matrix(slope)),
+                    self._matrix(new),
+                )
+        before, after = self._numbers(np.array([worked.error, worked.error_after]))
+        rose = (
+            " It rose: the step was too long, and a smaller learning rate would lower it."
+            if worked.error_after > worked.error
+            else ""
+        )
+        yield paragraph(f"With the new weights, the same inputs give an error of {after}, and it was {before}.{rose}")
+
+
+def _enclosed(shown: str) -> str:
+    """Return a number in parentheses if it is negative."""
+    return f"({shown})" if shown.startswith("-") else shown
+
+
+def _joined(terms: Sequence[Parts], between: str) -> Parts:
+    """Return terms with something between them."""
+    return tuple(part for number, term in enumerate(terms) for part in ((between, *term) if number else term))
+
+
+def _spelled(parts: Parts) -> tuple[str, str]:
+    return print_inline(parts), print_parts(parts)
+
+
+def _one(part: Part) -> Spelled:
+    return Spelled(*_spelled((part,)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,285 @@
+// The page's state, and how elements, numbers, names and formulas are written.
+
+// ------------------------------------------------------------------------------------------------------------ the page's state
+
+const own = [...data.layers.map((layer) => layer.activation), data.loss].filter((piece) => piece.own);
+const canCompute = own.length === 0;
+const last = data.layers.length - 1;
+const samples = data.inputs[0].length;
+const { letters, sizes } = data;
+
+const given = () =>
+  structuredClone({ layers: data.layers, inputs: data.inputs, target: data.target, loss: data.loss, decimals: data.decimals });
+const state = {
+  network: given(),
+  rate: data.learning_rate,
+  pass: null, // what compute returns, or Python's numbers
+  history: [], // the error before the first step and after each
+  sample: 0,
+  stepId: "start",
+  neuron: sizes.slice(1).map(() => 0), // the chosen neuron of each layer
+  weight: null, // the followed one: {layer, row, column}
+  pinned: false,
+  busy: false,
+};
+
+function pythonPass() {
+  const of = (name) => data.python.layers.map((layer) => layer[name]);
+  return {
+    ...{ net: of("net"), out: of("out"), slope: of("slope"), derivative: of("derivative"), delta: of("delta") },
+    ...{ weightGradient: of("weight_gradient"), biasGradient: of("bias_gradient"), error: data.python.error },
+  };
+}
+const computed = (network) => (canCompute ? compute(network) : pythonPass());
+
+const outOf = (l, i, sample = state.sample) => (l < 0 ? state.network.inputs : state.pass.out[l])[i][sample];
+const isInput = (l) => l < 0;
+const letterOf = (l) => letters[l + 1];
+const sizeOf = (l) => sizes[l + 1];
+
+// -------------------------------------------------------------------------------------------------------- elements and numbers
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    // A name may be used in several formulas: each gets its own copy.
+    node.append(child instanceof Node && child.parentNode ? child.cloneNode(true) : child);
+  }
+  return node;
+}
+const element = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const byId = (id) => document.getElementById(id);
+/** The parts of a text with elements in it: t`the net of ${neuron} is ${number}`. */
+const t = (texts, ...parts) => texts.flatMap((text, i) => [text, parts[i]]);
+const p = (...parts) => element("p", {}, ...parts);
+
+/** Put new content into a place, and give the focus back to the control that had it. */
+function replace(place, ...children) {
+  const key = place.contains(document.activeElement) && document.activeElement.getAttribute("data-key");
+  place.replaceChildren();
+  fill(place, {}, children);
+  if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  markScrollable();
+}
+
+/** Let the keyboard reach what is larger than its place. */
+function markScrollable() {
+  for (const each of document.querySelectorAll(".scrolls")) {
+    if (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
+      each.setAttribute("tabindex", "0");
+    else each.removeAttribute("tabindex");
+  }
+}
+
+const announce = (text) => (byId("status").textContent = text);
+
+const SUPERSCRIPTS = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+function typeset(text) {
+  const [digits, power] = text.replace("+", "").split("e");
+  const exponent = power ? ` × 10${[...power].map((each) => SUPERSCRIPTS[each]).join("")}` : "";
+  return digits.replace("-", "−").replace("Infinity", "∞") + exponent;
+}
+
+/** A result: with as many decimals as results are rounded to, or as the page shows. */
+function show(number) {
+  const size = Math.abs(number);
+  if (!Number.isFinite(number)) return typeset(String(number));
+  if (size >= 1e7) return typeset(number.toExponential(3));
+  if (state.network.decimals !== null) return typeset((number + 0).toFixed(state.network.decimals));
+  if (number === 0) return "0";
+  if (size >= 0.1) return typeset(number.toFixed(data.shown_decimals));
+  return typeset(number.toPrecision(Math.max(1, Math.min(data.shown_decimals, 15))));
+}
+/** A number to a few digits, whatever its size. */
+function brief(number, digits = 4) {
+  const isSmall = Math.abs(number) < 1e-4 && number !== 0;
+  return typeset(isSmall ? number.toExponential(digits - 1) : String(Number(number.toPrecision(digits))));
+}
+/** A number that was given, as short as it can be written with as many digits as the page shows. */
+function shorten(number) {
+  const digits = Math.max(4, data.shown_decimals);
+  return String(Number(Math.abs(number) < 0.1 ? number.toPrecision(digits) : number.toFixed(digits)));
+}
+const plain = (number) => typeset(shorten(number));
+const inProduct = (text) => (/^−|×/.test(text) ? `(${text})` : text);
+const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+/** The numbers from 0 up to a size; of many, the first ones, null for those left out, and the last. */
+function shownIndices(size, most = 12) {
+  const all = Array.from({ length: size }, (_, i) => i);
+  return size <= most ? all : [...all.slice(0, most - 2), null, size - 1];
+}
+
+// ---------------------------------------------------------------------------------------------------------- names and formulas
+
+const sub = (text) => element("sub", {}, text);
+const sup = (...parts) => element("sup", {}, ...parts);
+const name = (base, index = "", power = "") =>
+  element("span", { class: "name" }, base, index && sub(index), power && sup(power));
+const fraction = (above, below) =>
+  element(
+    "span",
+    { class: "fraction" },
+    element("span", {}, above),
+    element("span", { class: "unseen" }, " over "),
+    element("span", {}, below)
+  );
+
+const indexOf = (l, i) => `${letterOf(l)}${i + 1}`;
+const neuronText = (l, i) => `${letterOf(l)}_${i + 1}`;
+const neuronName = (l, i) => name(letterOf(l), i + 1);
+const netName = (l, i) => name("net", indexOf(l, i));
+const outName = (l, i) => (isInput(l) ? neuronName(l, i) : name("out", indexOf(l, i)));
+const deltaName = (l, i) => name("δ", indexOf(l, i));
+const derivativeName = (l, i) => element("span", { class: "name" }, name("f′"), "(", netName(l, i), ")");
+const weightIndex = (l, row, column) => `${letterOf(l)}${row * sizeOf(l - 1) + column + 1}`;
+const weightName = (l, row, column) => name("w", weightIndex(l, row, column));
+const weightText = ({ layer, row, column }) => `w_${weightIndex(layer, row, column)}`;
+const biasName = (l, i) => name("bias", indexOf(l, i));
+const errorName = () => name("E", "total");
+const slopeName = (index, of = "out") => fraction(["∂", errorName()], ["∂", name(of, index)]);
+const layerOut = (l, power = "") => (isInput(l) ? name("a", "", power) : name("out", letterOf(l), power));
+const weightsName = (l, power = "") => name("W", letterOf(l), power);
+const titleOf = (piece) => piece.name.replaceAll("_", " ");
+
+// How an activation is written: its value and its derivative, with names or numbers put in for net and out.
+const factor = (part) => (typeof part === "string" ? inProduct(part) : part);
+const ACTIVATION_FORMULAS = {
+  identity: [(net) => [net], () => ["1"]],
+  sigmoid: [(net) => t`1 / (1 + e${sup("−", factor(net))})`, (net, out) => t`${out} · (1 − ${out})`],
+  tanh: [(net) => t`tanh(${net})`, (net, out) => t`1 − ${factor(out)}${sup("2")}`],
+  relu: [(net) => t`max(0, ${net})`, (net) => t`1 if ${net} > 0, else 0`],
+  leaky_relu: [
+    (net, settings) => t`${net} if ${net} > 0, else ${plain(settings.negative_slope)} · ${factor(net)}`,
+    (net, out, settings) => t`1 if ${net} > 0, else ${plain(settings.negative_slope)}`,
+  ],
+  elu: [
+    (net, settings) => t`${net} if ${net} > 0, else ${plain(settings.alpha)} · (e${sup(net)} − 1)`,
+    (net, out, settings) => t`1 if ${net} > 0, else ${plain(settings.alpha)} · e${sup(net)}`,
+  ],
+  gelu: [(net) => t`${net} · Φ(${net})`, (net) => t`Φ(${net}) + ${factor(net)} · φ(${net})`],
+  gelu_tanh: [
+    (net) => t`½ · ${factor(net)} · (1 + tanh(√(2/π) · (${net} + 0.044715 · ${factor(net)}${sup("3")})))`,
+    (net) => t`the derivative of gelu tanh at ${net}`,
+  ],
+  silu: [(net) => t`${net} · sigmoid(${net})`, (net) => t`s · (1 + ${factor(net)} · (1 − s)), s = sigmoid(${net})`],
+  softplus: [(net) => t`log(1 + e${sup(net)})`, (net) => t`sigmoid(${net})`],
+  exp: [(net) => ["e", sup(net)], (net, out) => [out]],
+  softmax: [(net) => t`e${sup(net)} / (sum of e${sup("net")} over the layer)`, () => ["—"]],
+};
+const isOwn = (piece) => piece.own;
+const valueFormula = (piece, net) =>
+  isOwn(piece) ? t`${piece.name}(${net})` : ACTIVATION_FORMULAS[piece.name][0](net, piece.settings);
+const derivativeFormula = (piece, net, out) =>
+  isOwn(piece) ? t`${piece.name}′(${net})` : ACTIVATION_FORMULAS[piece.name][1](net, out, piece.settings);
+
+// How a loss is written for one output: its term and its slope. The last two take the net, and the probability that it gives.
+const LOSS_FORMULAS = {
+  squared_error: [(out, target) => t`½ (${target} − ${out})${sup("2")}`, (out, target) => t`${out} − ${target}`],
+  absolute_error: [(out, target) => t`|${target} − ${out}|`, (out, target) => t`the sign of ${out} − ${target}`],
+  huber: [
+    (out, target, { threshold }) => t`½ m${sup("2")} for m = |${out} − ${target}| up to ${plain(threshold)}, straight beyond`,
+    (out, target, { threshold }) => t`${out} − ${target}, at most ±${plain(threshold)}`,
+  ],
+  quantile: [
+    (out, target, { quantile }) =>
+      t`${plain(quantile)} · (${target} − ${out}) if positive, else ${plain(1 - quantile)} · (${out} − ${target})`,
+    (out, target, { quantile }) => t`−${plain(quantile)} if ${out} < ${target}, ${plain(1 - quantile)} if ${out} > ${target}`,
+  ],
+  poisson: [
+    (out, target) => t`${target} · log(${target} / ${out}) − ${target} + ${out}`,
+    (out, target) => t`1 − ${target} / ${out}`,
+  ],
+  binary_cross_entropy: [
+    (net, target) => t`log(1 + e${sup(net)}) − ${target} · ${net}`,
+    (net, target, settings, probability) => t`${probability} − ${target}`,
+  ],
+  cross_entropy: [
+    (net, target) => t`${target} · (log(sum of e${sup("net")}) − ${net})`,
+    (net, target, settings, probability) => t`${probability} − ${target}`,
+  ],
+};
+const targetName = (i) => name("target", indexOf(last, i));
+
+/** Lines of formula = numbers = result; the one of the chosen neuron is marked. */
+function lines(rows, kind = "") {
+  return element(
+    "ul",
+    { class: `lines ${kind}` },
+    rows.map((row) =>
+      row === null
+        ? element("li", { class: "left-out" }, "…")
+        : element(
+            "li",
+            { class: row.chosen ? "chosen" : null },
+            element("span", { class: "formula" }, row.formula),
+            element("span", { class: "numbers" }, row.numbers === null ? [] : t`= ${row.numbers}`),
+            element("span", { class: "result" }, "= ", element("b", {}, row.result))
+          )
+    )
+  );
+}
+const neuronLines = (l, row) =>
+  lines(
+    shownIndices(sizeOf(l)).map((i) => (i === null ? null : { ...row(i), chosen: i === state.neuron[l] && sizeOf(l) > 1 }))
+  );
+
+/** Terms with plus signs between them; of many, the first ones and the last. */
+function added(size, term) {
+  return shownIndices(size, 6).flatMap((i, place) => [place ? " + " : "", i === null ? "…" : term(i)]);
+}
+
+/** A matrix in brackets; a large one is abbreviated, with its shape below. */
+function matrix(rows, format = show, marked = null) {
+  const [height, width] = [rows.length, rows[0].length];
+  const [shownRows, shownColumns] = [shownIndices(height, 8), shownIndices(width, 6)];
+  const cell = (i, j) => {
+    const text = i === null || j === null ? "…" : format(rows[i][j]);
+    return element("td", { class: j !== null && j === marked ? "sample" : null }, text);
+  };
+  const body = shownRows.map((i) =>
+    element(
+      "tr",
+      {},
+      shownColumns.map((j) => cell(i, j))
+    )
+  );
+  const isLarge = shownRows.includes(null) || shownColumns.includes(null);
+  return element(
+    "span",
+    { class: "matrix" },
+    element("span", { class: "brackets" }, element("table", {}, element("tbody", {}, body))),
+    isLarge && element("small", {}, `${height} × ${width}`)
+  );
+}
+const weightMatrix = (rows) => matrix(rows, plain);
+/** A matrix with a column for each sample, in which the chosen one is marked. */
+const sampleMatrix = (rows, format = show) => matrix(rows, format, samples > 1 ? state.sample : null);
+const asColumn = (numbers) => numbers.map((number) => [number]);
+
+/** A formula, and below it the same with its numbers. */
+function equation(symbols, numbers) {
+  const parts = numbers.map((part) => (typeof part === "string" ? element("span", { class: "sign" }, part) : part));
+  return element(
+    "div",
+    { class: "equation scrolls", role: "group", "aria-label": "The formula, and the same with numbers" },
+    element("div", { class: "symbols" }, symbols),
+    element("div", { class: "with-numbers" }, parts)
+  );
+}
+
+const thisSample = () =>
+  samples > 1 &&
+  element(
+    "span",
+    { class: "quiet" },
+    ` The lines below show sample ${state.sample + 1}; a matrix has a column for each sample.`
+  );
+const perSample = () => (samples > 1 ? t` / ${String(samples)}` : []);
