@@ -24,7 +24,7 @@ from portable_bp.backends import BackendUnavailableError, available_backends, co
 from portable_bp.guide import PAGES, read_page
 from portable_bp.inspection import article, article_table, named_numbers
 from portable_bp.inspection.explanation import FORMATS, explain_trace
-from portable_bp.inspection.piece_check import piece_name
+from portable_bp.inspection.names import piece_name
 from portable_bp.network import Network, check_gradient, load
 from portable_bp.storage import replace_file
 from portable_bp.tables import (

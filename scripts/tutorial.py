@@ -30,14 +30,15 @@ def with_example(page: str) -> str:
 
 
 def take_picture(path: Path) -> None:
-    """Take a picture of the page at the step in which the first delta of a hidden layer is computed."""
+    """Take a picture of the page: the step that computes the deltas of layer c, and the paths of a weight."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900}, device_scale_factor=1)
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.set_content(article_trace().to_html())
-        page.get_by_role("button", name="delta_c").first.click()
+        page.locator("#steps button", has_text="δc").first.click()
+        page.select_option("#followed", label="w_b1: a_1 → b_1")
         page.screenshot(path=path)
         browser.close()
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from portable_bp.algorithm.arrays import map_parameters
 from portable_bp.common.lookup import require
-from portable_bp.inspection.letters import layer_letter, weight_name
-from portable_bp.inspection.piece_check import piece_name
+from portable_bp.inspection.names import layer_letter, piece_name, weight_name
 
 if TYPE_CHECKING:
     from portable_bp.inspection.trace import Trace
@@ -18,7 +17,7 @@ MAX_SHOWN = 8  # neurons of a layer; of a wider one, the first and the last are 
 FIRST_SHOWN = 5  # of a wider one
 MAX_NAMED = 12  # weights between two layers that are drawn with their names and values
 COLUMN = 3.4  # the distance of layers, where the distance of neurons is 1
-RED, BLUE, GRAY = "#b2182b", "#2166ac", "0.35"  # told apart by readers with any color vision; dashes show the sign as well
+POSITIVE, NEGATIVE, GRAY = "#1f5fa8", "#b4530a", "0.35"  # as on the page; dashes show the sign as well
 INCHES = np.array([2.7 / COLUMN, 1.25])  # the size of a unit in a figure that fits
 LABEL_SHARES = np.linspace(0.22, 0.78, 15)  # where on its line a weight may be named
 LABEL_POINTS = np.linspace(-0.42, 0.42, 7)  # along a label, in inches from its middle
@@ -37,9 +36,9 @@ class Neuron(NamedTuple):
 def draw(network: Any, trace: Trace | None = None, ax: Any = None) -> Any:
     """Draw a network with matplotlib, layers from left to right.
 
-    Neurons are named as in the article, a_1 and a_2 being the inputs. A line is a weight: red and solid if it is positive, blue
-    and dashed if it is negative, and wider the larger it is. Small networks show the names and values of weights and the values
-    of biases. Of a layer of more than 8 neurons, the first 5 and the last are drawn.
+    Neurons are named as in the article, a_1 and a_2 being the inputs. A line is a weight: blue and solid if it is positive,
+    orange and dashed if it is negative, and wider the larger it is. Small networks show the names and values of weights and
+    the values of biases. Of a layer of more than 8 neurons, the first 5 and the last are drawn.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ class Picture:
         self.ax.plot(
             [below.x, above.x],
             [below.y, above.y],
-            color=RED if value >= 0.0 else BLUE,
+            color=POSITIVE if value >= 0.0 else NEGATIVE,
             linestyle="-" if value >= 0.0 else (0, (4.0, 2.0)),
             linewidth=MIN_WIDTH + (MAX_WIDTH - MIN_WIDTH) * share,
             alpha=0.7,
@@ -206,8 +205,8 @@ class Picture:
         """Set the limits, add a legend, and hide the frame."""
         lines = require("matplotlib.lines", "plot").Line2D
         handles = [
-            lines([], [], color=RED, linewidth=1.8, label="positive weight"),
-            lines([], [], color=BLUE, linewidth=1.8, linestyle=(0, (4.0, 2.0)), label="negative weight"),
+            lines([], [], color=POSITIVE, linewidth=1.8, label="positive weight"),
+            lines([], [], color=NEGATIVE, linewidth=1.8, linestyle=(0, (4.0, 2.0)), label="negative weight"),
             lines([], [], color=GRAY, linewidth=MAX_WIDTH, label=f"largest weight: {self.largest:.3g}"),
         ]
         self.ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False, fontsize=8)

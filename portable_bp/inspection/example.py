@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.inspection.article import MISPRINTS, PRINTED
-from portable_bp.inspection.letters import weight_name
+from portable_bp.inspection.names import weight_name
 from portable_bp.inspection.trace import Trace
 
 

@@ -17,7 +17,7 @@ from portable_bp.algorithm.arrays import Array, Layer, map_parameters
 from portable_bp.algorithm.propagation import Propagation, measure_error, propagate
 from portable_bp.backends import Backend, compiled
 from portable_bp.inspection.finite_differences import AGREES, DIFFERS, KINK, TOLERANCE, UNDECIDED, compare
-from portable_bp.inspection.letters import layer_letter, weight_name
+from portable_bp.inspection.names import layer_letter, weight_name
 from portable_bp.inspection.piece_check import PieceCheck, check_pieces, format_apart
 
 SMALL = 1_000  # in an array of up to this many parameters, each is moved alone

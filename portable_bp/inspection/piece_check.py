@@ -14,10 +14,9 @@ import numpy as np
 
 from portable_bp.algorithm.activations import ACTIVATIONS, Activation
 from portable_bp.algorithm.arrays import Array, Signal
-from portable_bp.algorithm.losses import LOSSES, Loss
 from portable_bp.backends import Backend, compiled
 from portable_bp.inspection.finite_differences import DIFFERS, Comparison, compare
-from portable_bp.inspection.letters import layer_letter
+from portable_bp.inspection.names import layer_letter, piece_name
 
 MAX_NUMBERS = 20_000  # nets of a layer, or outs; of a larger batch, evenly spaced samples are taken
 MAX_NEURONS = 8  # in a layer of up to this many, each net is moved alone; otherwise as many random directions are tried
@@ -112,8 +111,7 @@ def _check_activation(
         lambda slope, net: backend.to_numpy(delta(backend.asarray(slope), backend.asarray(net))),
     )
     layers = f"layer{'s' * (len(letters) > 1)} {', '.join(letters)}"
-    known = piece_name(activation)
-    name = f"activation {known} ({layers})" if known else f"the activation of {layers}"
+    name = f"activation {piece_name(activation)} ({layers})"
     for letter, every_net in zip(letters, nets, strict=True):
         stride = _stride(*every_net.shape)
         net = every_net[::stride, :]
@@ -142,7 +140,7 @@ def _check_loss(
         lambda out: backend.to_numpy(value(backend.asarray(out), on_device)),
         lambda weights, out: weights[:, None] * backend.to_numpy(slope(backend.asarray(out), on_device)),
     )
-    name = f"loss {piece_name(loss)}" if piece_name(loss) else "the loss"
+    name = f"loss {piece_name(loss)}"
     miss = _find_miss(piece, outs, np.ones(outs.shape[0]), generator)
     if miss is None:
         return PieceCheck(name, (), True, f"The slope of {name} is the derivative of its value.")
@@ -164,17 +162,6 @@ def format_apart(one: float, other: float) -> tuple[str, str]:
     """Return two different numbers with as many digits as tell them apart."""
     digits = next((digits for digits in range(4, 17) if f"{one:.{digits}g}" != f"{other:.{digits}g}"), 17)
     return f"{one:.{digits}g}", f"{other:.{digits}g}"
-
-
-def piece_name(piece: Any) -> str:
-    """Return the name of an activation or a loss: of a pair, those of its functions; empty if one is a lambda."""
-    for name, kind in (*ACTIVATIONS.items(), *LOSSES.items()):
-        if type(piece) is kind:
-            return name
-    if type(piece) not in (Activation, Loss):
-        return type(piece).__name__
-    names = [getattr(function, "__name__", type(function).__name__) for function in piece]
-    return "" if "<lambda>" in names else "/".join(names)
 
 
 def _find_miss(piece: HostPiece, at: np.ndarray, slopes: np.ndarray, generator: np.random.Generator) -> Miss | None:

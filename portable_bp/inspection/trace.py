@@ -11,7 +11,7 @@ from portable_bp.algorithm.needs import count
 from portable_bp.algorithm.propagation import propagate
 from portable_bp.backends import Backend
 from portable_bp.common.lookup import NotInstalledError
-from portable_bp.inspection.letters import layer_letter
+from portable_bp.inspection.names import layer_letter
 
 MAX_DISPLAYED = 10_000  # parameters of a network whose page a notebook shows
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import portable_bp as bp
 from portable_bp.inspection import article
-from portable_bp.inspection.drawing import BLUE, RED
+from portable_bp.inspection.drawing import NEGATIVE, POSITIVE
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_a_line_shows_the_sign_by_color_and_by_style_and_the_size_by_width():
     for row, above in enumerate(outputs):
         for column, below in enumerate(inputs):
             line, value = lines[below, above], weight[row][column]
-            assert to_hex(line.get_color()) == (BLUE if value < 0.0 else RED)
+            assert to_hex(line.get_color()) == (NEGATIVE if value < 0.0 else POSITIVE)
             assert line.is_dashed() is (value < 0.0)
             widths[abs(value)] = line.get_linewidth()
     ordered = [widths[size] for size in sorted(widths)]

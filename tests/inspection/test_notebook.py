@@ -27,7 +27,7 @@ def test_a_network_is_a_table(on_target):
     assert rows == [
         ["a", "2", "inputs", "0"],
         ["b", "1,000", "Odd&lt;Name&gt;", "3,000"],
-        ["c", "3", "Softmax", "3,003"],
+        ["c", "3", "softmax", "3,003"],
         ["", "", "", "6,003"],
     ]
     assert "<caption>Network 2-1000-3, Odd&lt;Name&gt;, Softmax" in table

@@ -32,7 +32,8 @@ from portable_bp.inspection.explanation.document import (
 from portable_bp.inspection.explanation.formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, filled
 from portable_bp.inspection.explanation.latex import print_parts
 from portable_bp.inspection.explanation.text import print_inline
-from portable_bp.inspection.explanation.worked import Worked, WorkedLayer, piece_name
+from portable_bp.inspection.explanation.worked import Worked, WorkedLayer
+from portable_bp.inspection.names import piece_name
 
 ERROR = Symbol("E_total")
 MAX_WRITTEN = 4  # outputs, or terms of a sum, whose numbers are all written

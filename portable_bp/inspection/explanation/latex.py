@@ -22,7 +22,7 @@ from portable_bp.inspection.explanation.document import (
 )
 
 OPERATORS = {"*": r"\cdot", ".*": r"\odot", "...": r"\cdots", "|": r"\mid"}
-NAMES = {"delta": r"\delta", "E_total": "E_{total}", "W": "W", "w": "w", "a": "a", "x": "x"}
+NAMES = {"delta": r"\delta", "E_total": "E_{total}"}
 ESCAPED = {character: f"\\{character}" for character in "#$%&_{}"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -106,7 +106,7 @@ def _width(parts: Parts) -> int:
 def _print(part: Part) -> str:
     match part:
         case Symbol(name, layer, place, transposed):
-            written = NAMES.get(name) or f"\\mathit{{{escape(name)}}}"
+            written = NAMES.get(name, name)  # without \\mathit: GitHub takes an underscore after a brace for emphasis
             below = (
                 f"{layer}{place}" if name == "w" else f"{layer}_{{{place}}}" if layer and place else layer or str(place or "")
             )

@@ -34,8 +34,8 @@ from portable_bp.algorithm.activations import ACTIVATIONS, Identity, smallest_ra
 from portable_bp.algorithm.choices import resolve_measured_activations
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.common.lookup import require
-from portable_bp.inspection.explanation.worked import Worked, WorkedLayer, piece_name
-from portable_bp.inspection.letters import layer_letter
+from portable_bp.inspection.explanation.worked import Worked, WorkedLayer
+from portable_bp.inspection.names import layer_letter, piece_name
 
 # The template, and what is put into it. The scripts are one module, in this order.
 FILES = ("page.html.jinja", "page.css", "arithmetic.js", "formulas.js", "steps.js", "drawing.js", "page.js")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.activations import ACTIVATIONS, Softmax
+from portable_bp.algorithm.activations import Softmax
 from portable_bp.algorithm.arrays import Array, Layer, Signal, map_parameters, namespace
-from portable_bp.algorithm.losses import LOSSES, mean_slope, one_hot
+from portable_bp.algorithm.losses import mean_slope, one_hot
 from portable_bp.backends import compiled
 from portable_bp.inspection.trace import LayerTrace, Pieces, Trace, round_to, trace_network
 
@@ -81,7 +81,8 @@ def work(trace: Trace, learning_rate: float) -> Worked:
         (weight, bias), (weight_gradient, bias_gradient), (new_weight, new_bias) = [map(columns, part) for part in parts]
         activation = pieces.activations[number]
         with np.errstate(all="ignore"):
-            is_factor = np.allclose(slope * derivative, delta, rtol=tolerance, atol=tolerance, equal_nan=True)
+            near = tolerance * (1.0 + np.abs(slope))
+            is_factor = bool(np.all((np.abs(slope * derivative - delta) <= near) | ~np.isfinite(delta)))
         layers.append(
             WorkedLayer(
                 letter=letter,
@@ -116,7 +117,7 @@ def _follow(
     updated = map_parameters(lambda old, slope: by_hand(old - rate * slope), parameters, gradient)
     error_after, _ = trace_network(pieces, updated, inputs, target)
     # Where the loss is computed from the net, the last activation is the identity.
-    measured = pieces.activations[-1].value(passed[-1].net)
+    measured = by_hand(pieces.activations[-1].value(passed[-1].net))
     target = one_hot(target, measured)
     slopes = [by_hand(each.delta @ above.weight) for each, above in zip(passed[1:], parameters[1:], strict=True)]
     slopes.append(by_hand(mean_slope(pieces.loss, measured, target)))
@@ -125,15 +126,6 @@ def _follow(
         for activation, each in zip(pieces.activations, passed, strict=True)
     ]
     return target, slopes, derivatives, updated, error_after
-
-
-def piece_name(piece: Any) -> str:
-    """Return the name of an activation or a loss: of a custom one, that of its class or function."""
-    for name, kind in (*ACTIVATIONS.items(), *LOSSES.items()):
-        if type(piece) is kind:
-            return name
-    name = getattr(getattr(piece, "value", None), "__name__", "") if isinstance(piece, tuple) else type(piece).__name__
-    return name.replace("<lambda>", "custom")
 
 
 def _rows(array: Array) -> Array:

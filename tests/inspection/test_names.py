@@ -1,6 +1,6 @@
 """Layers and weights are named as the article names them, also beyond layer z."""
 
-from portable_bp.inspection.letters import layer_letter, weight_name
+from portable_bp.inspection.names import layer_letter, weight_name
 
 
 def test_layers_continue_after_z():
