@@ -237,6 +237,16 @@ def test_a_layer_whose_outs_depend_on_each_other_has_no_paths():
     assert check(trace.to_latex(decimals=DIGITS), 1e-8) > 10
 
 
+@pytest.mark.parametrize("output", ["identity", Cubed_Net()])
+def test_a_loss_that_makes_probabilities_itself(output):
+    network = bp.Network([2, 3, 2], "tanh", output, backend="numpy", dtype="float64", seed=0)
+    trace = network.trace([[1.0, 2.0], [0.5, -1.0]], [0, 1], "cross_entropy")
+    text, latex = trace.to_text(), trace.to_latex(decimals=DIGITS)
+    assert "p_c = softmax(out_c)" in text and "log(p_c)" in text
+    assert ("dE/dnet_c" in text) is (output == "identity")
+    assert check(latex, 1e-8) > 10
+
+
 def test_large_matrices_are_abbreviated():
     network = bp.Network([784, 128, 10], "relu", "softmax", backend="numpy", seed=0)
     generator = np.random.default_rng(0)

@@ -55,7 +55,7 @@ class _Chapters:
         self.layers = worked.layers
         self.last = worked.layers[-1]
         self.samples = worked.inputs.shape[1]
-        self.is_from_net = hasattr(worked.loss, "output_activation")
+        self.is_from_net = worked.is_from_net
         self.share: Parts = () if self.samples == 1 else (Spelled(f"1/{self.samples}", f"\\tfrac{{1}}{{{self.samples}}}"), "*")
 
     def write(self) -> Iterator[Heading | Paragraph | Formula]:
@@ -232,6 +232,7 @@ class _Chapters:
         yield Heading(2, "The error")
         mean = f", and averaged over the {self.samples} samples" if self.samples > 1 else ""
         summed = ", summed over the outputs" if known else ""
+        yield from self._probabilities()
         yield paragraph(f"The loss measures how wrong the outputs are. It is {name}{summed}{mean}:")
         outs, target = self._outs_of_loss(), Symbol("target")
         out = self._out_of_loss()
@@ -278,14 +279,26 @@ class _Chapters:
         yield from self._statistics([(Derivative(ERROR, by), last.slope)])
 
     def _out_of_loss(self, place: int = 0) -> Symbol:
-        """Return the symbol of what the loss compares with the target: a probability p, if predictions are nets."""
-        is_net = self.is_from_net and isinstance(self.last.shown_activation, Identity)
-        return Symbol("p" if is_net else "out", self.last.letter, place)
+        """Return the symbol of what the loss compares with the target: out, or p where the loss computes that itself."""
+        return Symbol("p" if self._has_probabilities() else "out", self.last.letter, place)
+
+    def _has_probabilities(self) -> bool:
+        """Return whether the loss computes probabilities that are not the outs."""
+        own = getattr(self.worked.loss, "output_activation", None)
+        return own is not None and type(self.last.shown_activation) is not type(own)
 
     def _outs_of_loss(self) -> np.ndarray:
-        if self.is_from_net:
-            return self.worked.loss.output_activation.value(self.last.net.T).T
-        return self.last.out
+        """Return what the loss compares with the target."""
+        own = self.worked.loss.output_activation if self._has_probabilities() else Identity()
+        return own.value(self.last.out.T).T
+
+    def _probabilities(self) -> Iterator[Paragraph | Formula]:
+        """Define the probabilities that the loss computes from the outs."""
+        if self._has_probabilities():
+            name, out = piece_name(self.worked.loss.output_activation), Symbol("out", self.last.letter)
+            yield paragraph(f"{piece_name(self.worked.loss)} makes the outs probabilities with {name}:")
+            sides = (Call(name, (out,)), Call(name, (self._matrix(self.last.out),)))
+            yield formula(self._out_of_loss(), *sides, self._matrix(self._outs_of_loss()))
 
     def _last_weight(self) -> Iterator[Heading | Paragraph | Formula]:
         layer, below = self.last, self.worked.outs_below[-1]

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.algorithm import normal
-from portable_bp.algorithm.activations import ACTIVATIONS, Identity, smallest_rate
+from portable_bp.algorithm.activations import ACTIVATIONS, smallest_rate
 from portable_bp.algorithm.choices import resolve_measured_activations
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.common.lookup import require
@@ -66,7 +66,7 @@ def page_data(worked: Worked, shown_decimals: int) -> dict[str, Any]:
         ],
         "inputs": _plain(worked.inputs),
         "target": _plain(worked.target),
-        "loss": {**_piece(worked.loss), "from_net": _is_from_net(worked), "target_bounds": _target_bounds(worked.loss)},
+        "loss": {**_piece(worked.loss), "from_net": worked.is_from_net, "target_bounds": _target_bounds(worked.loss)},
         "learning_rate": worked.learning_rate,
         "decimals": worked.decimals,
         "shown_decimals": shown_decimals,
@@ -96,11 +96,6 @@ def _piece(piece: Any) -> dict[str, Any]:
     own = type(piece) not in (*ACTIVATIONS.values(), *LOSSES.values())
     settings = {} if own else {field.name: _plain(getattr(piece, field.name)) for field in dataclasses.fields(piece)}
     return {"name": piece_name(piece), "settings": settings, "own": own}
-
-
-def _is_from_net(worked: Worked) -> bool:
-    """Return whether the loss is computed from the net of the output layer."""
-    return hasattr(worked.loss, "output_activation") and isinstance(worked.layers[-1].activation, Identity)
 
 
 def _target_bounds(loss: Any) -> Any:

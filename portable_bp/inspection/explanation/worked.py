@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portable_bp.algorithm.activations import Softmax
+from portable_bp.algorithm.activations import Identity, Softmax
 from portable_bp.algorithm.arrays import Array, Layer, Signal, map_parameters, namespace
 from portable_bp.algorithm.losses import mean_slope, one_hot
 from portable_bp.backends import compiled
@@ -52,6 +52,11 @@ class Worked(NamedTuple):
     def outs_below(self) -> list[np.ndarray]:
         """What each layer takes: the inputs, or the out of the layer below."""
         return [self.inputs, *(layer.out for layer in self.layers[:-1])]
+
+    @property
+    def is_from_net(self) -> bool:
+        """Whether the loss is computed from the net of the output layer, whose activation then only gives out."""
+        return hasattr(self.loss, "output_activation") and isinstance(self.layers[-1].activation, Identity)
 
     @property
     def sizes(self) -> list[int]:
