@@ -21,6 +21,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.choices import resolve_loss
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.backends import BackendUnavailableError, available_backends, compilation_state
+from portable_bp.common.words import counted
 from portable_bp.guide import PAGES, read_page
 from portable_bp.inspection import article, article_table, named_numbers
 from portable_bp.inspection.explanation import FORMATS, explain_trace
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 if the example disagrees with the article or a gradient with finite differences, 2 for
         wrong arguments or a file that cannot be used, 130 if the user interrupted it.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined_lists(sys.argv[1:] if arguments is None else arguments))
     try:
         with _warnings_as_lines(quiet=not getattr(options, "progress", True)):
             return options.run(options)
@@ -70,6 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(reason or str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written.", 130)
+
+
+def _joined_lists(arguments: Sequence[str]) -> list[str]:
+    """Join --input or --target and a list that begins with a minus sign, which argparse would take for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--input", "--target") and argument[:1] == "-" and argument[1:2] in "0123456789.":
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _fail(message: str, code: int) -> int:
@@ -216,8 +228,8 @@ def _add_example(commands: Any) -> None:
 def _add_explain(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
-        help="work backpropagation through a network, with the numbers put into every formula",
-        description="Work backpropagation through a network as the article does, with the numbers put into every formula: "
+        help="work through backpropagation for a network, every formula with its numbers",
+        description="Work through backpropagation for a network as the article does, every formula with its numbers: "
         "forward propagation, the error, the chain rule, the deltas, every gradient and the update. Without arguments, it is "
         "the article's example.",
         epilog="Example: portable-bp explain --sizes 3,4,2 --input 1,0,1 --target 0,1 --open",
@@ -250,7 +262,6 @@ def _add_explain(commands: Any) -> None:
     )
     add(
         "--loss",
-        choices=list(LOSSES),
         metavar="NAME",
         help=f"one of {', '.join(LOSSES)} (default: that of the model, or squared_error)",
     )
@@ -262,9 +273,9 @@ def _add_explain(commands: Any) -> None:
         help="round every result to this many decimals before using it further "
         "(default: 4 for the article's example; others are computed with all digits and shown with 4)",
     )
-    add("--seed", type=_whole, default=0, metavar="NUMBER", help="seed of the weights of a new network (default: 0)")
+    add("--seed", type=_whole, metavar="NUMBER", help="seed of the weights of a new network (default: 0)")
     add("--backend", default="numpy", help="backend to compute on (default: numpy)")
-    add("--format", choices=list(FORMATS), dest="form", help="default: that of the file's name, or text")
+    add("--format", choices=list(FORMATS), dest="form", help="output format (default: by file extension, else text)")
     add("-o", "--output", metavar="FILE", help="the file to write: a .txt, .md, .tex or .html file (default: print it)")
     add("--open", action="store_true", help="open the page, on which everything can be changed, in the browser")
     explain.set_defaults(run=_explain)
@@ -410,7 +421,7 @@ def _explain(options: argparse.Namespace) -> int:
         ("--target", targets, network.sizes[-1], "output"),
     ):
         if wrong := next((row for row in rows if len(row) != size), None):
-            given, expected = _counted(len(wrong), "number"), _counted(size, unit)
+            given, expected = counted(len(wrong), "number"), counted(size, unit)
             raise ValueError(f"{name} {_listed(wrong)} has {given}, and the network has {expected}: give {size}.")
     if len(targets) != len(inputs):
         times = ["once" if len(rows) == 1 else f"{len(rows)} times" for rows in (inputs, targets)]
@@ -448,6 +459,8 @@ def _explained_format(options: argparse.Namespace) -> str:
 
 def _explained_network(options: argparse.Namespace) -> tuple[Network, int | None]:
     """Return the network to explain, and the number of decimals to round to."""
+    if options.seed is not None and not options.sizes:
+        raise ValueError("--seed is for a new network: give its --sizes too.")
     if options.model:
         if options.sizes or options.activation:
             raise ValueError("--model has its own sizes and activations: leave --sizes and --activation out.")
@@ -458,18 +471,14 @@ def _explained_network(options: argparse.Namespace) -> tuple[Network, int | None
     if not options.sizes:
         network = Network.from_weights(article.WEIGHTS, None, activation, **settings)
         return network, 4 if options.decimals is None else options.decimals
-    drawn = Network(options.sizes, activation, backend="numpy", dtype="float64", seed=options.seed)
+    drawn = Network(options.sizes, activation, backend="numpy", dtype="float64", seed=options.seed or 0)
     weights = [np.round(layer.weight, 2) for layer in drawn.layers]  # as one would choose them by hand
     return Network.from_weights(weights, [layer.bias for layer in drawn.layers], activation, **settings), options.decimals
 
 
 def _print_assumed(name: str, numbers: Sequence[float], options: argparse.Namespace) -> None:
     if options.sizes or options.model:
-        _print_message(f"no {name} is given: {_listed(numbers)} is used.")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+        _print_message(f"{name} is not given: using {_listed(numbers)}.")
 
 
 def _listed(numbers: Sequence[float]) -> str:

@@ -11,6 +11,7 @@ from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.backends import Backend, Rows, compiled, spans
 from portable_bp.checks.bounds import ALLOW, UNBOUNDED, check_bounds, extremes_of, refuse_nonfinite, warn_of_totals
 from portable_bp.checks.conversion import as_array, as_host_array, as_precise_array, shape_of
+from portable_bp.common.words import counted
 
 
 class Inputs(NamedTuple):
@@ -51,7 +52,7 @@ class DataChecker(NamedTuple):
         array = x if isinstance(x, Rows) else as_array(self.backend, x, "x")
         if array.ndim not in (1, 2) or array.shape[-1] != features:
             raise ValueError(
-                f"x has shape {tuple(array.shape)}, and this network has {_count(features, 'input')}: "
+                f"x has shape {tuple(array.shape)}, and this network has {counted(features, 'input')}: "
                 f"give an array of shape (samples, {features}), or ({features},) for one sample."
             )
         if 0 in array.shape:
@@ -101,8 +102,8 @@ class DataChecker(NamedTuple):
         if shape not in (rows, one_each) or (shape == one_each and outputs != 1):
             classes = f", or {one_each} of integer classes" if takes_classes else ""
             raise ValueError(
-                f"target has shape {shape}, and x has {_count(samples, 'sample')} for a network of "
-                f"{_count(outputs, 'output')}: give an array of shape {rows}{classes}."
+                f"target has shape {shape}, and x has {counted(samples, 'sample')} for a network of "
+                f"{counted(outputs, 'output')}: give an array of shape {rows}{classes}."
             )
         self._refuse_nonfinite(array, "target")
         bounds = getattr(loss, "target_bounds", UNBOUNDED)
@@ -120,7 +121,7 @@ class DataChecker(NamedTuple):
         samples = inputs.array.shape[0]
         if tuple(array.shape) != (samples,):
             raise ValueError(
-                f"sample_weight has shape {tuple(array.shape)}, and x has {_count(samples, 'sample')}: "
+                f"sample_weight has shape {tuple(array.shape)}, and x has {counted(samples, 'sample')}: "
                 f"give an array of shape ({samples},)."
             )
         refuse_nonfinite(own, array, "sample_weight")
@@ -145,10 +146,6 @@ def split_validation(validation_data: Any) -> tuple[Any, Any, Any]:
         )
     x, target, *weight = validation_data
     return x, target, weight[0] if weight else None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _scaled_to_mean_one(array: Array) -> Array:

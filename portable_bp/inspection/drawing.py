@@ -46,7 +46,7 @@ def draw(network: Any, trace: Trace | None = None, ax: Any = None) -> Any:
         The network.
     trace : Trace, optional
         A trace of this network, from `Network.trace`. Its inputs, nets, outs and deltas are shown at the neurons; of a trace of
-        several samples, those of the first.
+        several samples, those of the first. The weights are those with which it was made.
     ax : matplotlib.axes.Axes, optional
         The axes to draw into. The default is a new figure of ``matplotlib.pyplot``, whose size fits the network.
 
@@ -91,8 +91,12 @@ class Picture:
 
     def __init__(self, network: Any, trace: Trace | None, ax: Any) -> None:
         self.sizes, self.activations, self.trace, self.ax = network.sizes, network.activations, trace, ax
-        self.to_numpy = network.backend.to_numpy
-        self.layers = map_parameters(self.to_numpy, network.layers)
+        # The weights that a trace was made with are drawn beside its numbers: the network may have been trained since.
+        backend, layers = (
+            (network.backend, network.layers) if trace is None else (trace.subject.backend, trace.subject.parameters)
+        )
+        self.to_numpy = backend.to_numpy
+        self.layers = map_parameters(self.to_numpy, layers)
         self.columns = [_place_neurons(number, size) for number, size in enumerate(self.sizes)]
         self.named = [layer.weight.size <= MAX_NAMED for layer in self.layers]
         self.labels: list[np.ndarray] = []  # points along those that are written, in inches

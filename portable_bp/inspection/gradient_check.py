@@ -52,7 +52,8 @@ class LayerCheck(NamedTuple):
     largest_slope : float
         The size of the layer's largest slope.
     max_relative_error : float
-        The largest difference, relative to the largest slope of the layer. Slopes at a kink do not count.
+        The largest difference, relative to the largest slope of the layer. Slopes at a kink, or that rounding hides, do not
+        count.
     worst : WorstSlope
         The slope with that difference.
     passed : bool
@@ -75,7 +76,8 @@ class GradientCheck(NamedTuple):
     Attributes
     ----------
     max_relative_error : float
-        The largest difference, relative to the largest slope of the network. Slopes at a kink do not count.
+        The largest difference, relative to the largest slope of the network. Slopes at a kink, or that rounding hides, do not
+        count.
     worst : WorstSlope
         The slope with that difference.
     layers : tuple of LayerCheck
@@ -173,16 +175,12 @@ class Mover:
         return slopes._replace(difference=difference, outcome=np.where(far, found.outcome, slopes.outcome))
 
 
+@np.errstate(all="ignore")  # what is not finite is reported
 def compare_gradient(checked: CheckedNetwork, passed: Propagation, generator: np.random.Generator) -> GradientCheck:
     """Compare the gradient of a pass forward and back with finite differences, and each piece with its own.
 
     ``generator`` draws the random directions and slopes.
     """
-    with np.errstate(all="ignore"):  # what is not finite is reported
-        return _compare_gradient(checked, passed, generator)
-
-
-def _compare_gradient(checked: CheckedNetwork, passed: Propagation, generator: np.random.Generator) -> GradientCheck:
     every = _check_layers(checked, passed.gradient, generator)
     pieces = check_pieces(checked.backend, checked.pieces, passed.signals, checked.data[1], generator)
     if all(piece.passed for piece in pieces):
@@ -246,7 +244,9 @@ def _largest(slopes: Slopes) -> float:
 
 def _worst(slopes: Slopes) -> tuple[float, WorstSlope]:
     """Return the largest difference relative to the largest slope, and the slope with it."""
-    distance = np.where(slopes.outcome == KINK, 0.0, np.abs(slopes.backpropagation - slopes.difference))
+    distance = np.abs(slopes.backpropagation - slopes.difference)
+    hidden = (slopes.outcome == UNDECIDED) & np.isfinite(distance)  # by rounding
+    distance = np.where((slopes.outcome == KINK) | hidden, 0.0, distance)
     worst = int(np.argmax(distance))  # NaN counts as the largest
     numbers = float(slopes.backpropagation[worst]), float(slopes.difference[worst])
     return float(distance[worst]) / (_largest(slopes) or 1.0), WorstSlope(slopes.names[worst], *numbers)
@@ -282,6 +282,10 @@ def _verdict(
             f"The slope of {worst.name} is {worst.backpropagation:g} by backpropagation and {worst.finite_difference:g} by "
             "finite differences: check smaller inputs or weights, and whether your own pieces divide by zero or overflow."
         )
+    elif agree and undecided + kinks == len(slopes.names):
+        sentences.append("No slope could be compared: try other samples.")
+    elif agree and not _largest(slopes):
+        sentences.append("All slopes are zero both ways, which proves little: try other samples.")
     elif agree:
         sentences.append(f"The gradient agrees with finite differences to {error:.0e}: backpropagation is right here.")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ from portable_bp.algorithm.needs import count
 from portable_bp.algorithm.propagation import propagate
 from portable_bp.backends import Backend
 from portable_bp.common.lookup import NotInstalledError
+from portable_bp.common.words import counted
 from portable_bp.inspection.names import layer_letter
 
-MAX_DISPLAYED = 10_000  # parameters of a network whose page a notebook shows
+MAX_DISPLAYED = 10_000  # numbers in a trace whose page a notebook shows
 
 
 class LayerTrace(NamedTuple):
@@ -114,12 +116,13 @@ class Trace:
         """Return the sizes of the network, the number of samples and the error."""
         sizes = "-".join(map(str, sizes_of(self.subject.parameters)))
         samples = 1 if self.inputs.ndim == 1 else self.inputs.shape[0]
-        counted = "1 sample" if samples == 1 else f"{samples:,} samples"
-        return f"<Trace of a {sizes} network, {counted}, E_total {float(self.subject.backend.to_numpy(self.error)):.6g}>"
+        error = float(self.subject.backend.to_numpy(self.error))
+        return f"<Trace of a {sizes} network, {counted(samples, 'sample')}, E_total {error:.6g}>"
 
     def _repr_html_(self) -> str | None:
-        """Return the page of `to_html` for a notebook; None, which shows the repr, for a large network or without Jinja2."""
-        if count(self.subject.parameters) > MAX_DISPLAYED:
+        """Return the page of `to_html` for a notebook; None, which shows the repr, for a large trace or without Jinja2."""
+        signals = (layer.net.shape for layer in self._layers.values())
+        if count(self.subject.parameters) + sum(map(math.prod, (self.inputs.shape, *signals))) > MAX_DISPLAYED:
             return None
         try:
             page = self.to_html()
@@ -180,7 +183,7 @@ class Trace:
         return self._explained("latex", learning_rate, decimals)
 
     def to_html(self, learning_rate: float = 0.5, decimals: int | None = None) -> str:
-        """Return the worked example as a page on which everything can be changed: one file, which needs no network.
+        """Return the worked example as a page on which everything can be changed: one file, which works offline.
 
         The page draws the network, goes through the passes step by step, shows the paths from a weight to the error, and
         trains. A network with an activation or loss of your own is shown, but cannot be changed there.

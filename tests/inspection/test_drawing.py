@@ -164,3 +164,11 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'portable-bp\[plot\]'"):
         bp.draw(bp.Network([2, 1], backend="numpy"))
+
+
+def test_a_trace_is_drawn_with_the_weights_that_it_was_made_with():
+    network = bp.Network.from_weights([[[0.5]]], None, "identity", backend="numpy", dtype="float64")
+    trace = network.trace([1.0], [0.0])
+    network.fit([[1.0]], [[0.0]], learning_rate=1.0)
+    assert network.layers[0].weight[0, 0] == 0.0
+    assert any(text.startswith("w_b1 = 0.5") for text in texts(bp.draw(network, trace)))

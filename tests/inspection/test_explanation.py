@@ -1,5 +1,6 @@
 """Every formula of an explanation is true: what it says with numbers is computed again, from the LaTeX that it prints."""
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -7,12 +8,17 @@ import subprocess
 import hypothesis
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 from hypothesis import strategies as st
 
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.arrays import Signal
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.inspection import article
+from portable_bp.inspection.explanation.document import Spelled
+from portable_bp.inspection.explanation.formulas import ACTIVATION_FORMULAS, LOSS_FORMULAS, filled
 
 DIGITS = 12
 
@@ -120,6 +126,52 @@ def test_the_article_s_numbers_are_in_its_explanation():
     assert "1/2 * (0 - 0.7199)^2 + 1/2 * (1 - 0.8375)^2 = 0.2723" in text
 
 
+def evaluated(text, **numbers):
+    """Return what a formula in text comes to: Python, but for powers and what follows a comma."""
+    text = re.sub(r", (else)", r" \1", text).partition(", where ")[0].partition(", clipped")[0]
+    text = re.sub(r"e\^(\([^()]*\)|\w+)", r"exp(\1)", text).replace("^", "**")
+    names = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "pi": np.pi, "sign": np.sign, "abs": abs}
+    names |= {"Phi": scipy.stats.norm.cdf, "phi": scipy.stats.norm.pdf, "s": scipy.special.expit, "max": max, "min": min}
+    return eval(text, names | numbers)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ACTIVATION_FORMULAS if kind.__name__ != "Softmax"])
+@pytest.mark.parametrize("net", [-1.7, -0.3, 0.4, 2.2])
+def test_the_formulas_of_activations_are_true(kind, net):
+    activation, known = kind(), ACTIVATION_FORMULAS[kind]
+    out = activation.value(np.array([net]))
+    value = filled(known.value, activation, x=Spelled("x", "x")).text
+    np.testing.assert_allclose(evaluated(value, x=net), out[0], rtol=1e-12)
+    if kind.__name__ != "GELUTanh":  # whose derivative is only named
+        derivative = filled(known.derivative, activation, net=Spelled("net", "net"), out=Spelled("out", "out")).text
+        exact = activation.delta(np.ones(1), Signal(np.array([net]), out))[0]
+        np.testing.assert_allclose(evaluated(derivative, net=net, out=out[0]), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", list(LOSS_FORMULAS))
+@pytest.mark.parametrize("target", [0.0, 1.0])
+@pytest.mark.parametrize("out", [0.25, 0.9])
+def test_the_formulas_of_losses_are_true(kind, out, target):
+    loss, known = kind(), LOSS_FORMULAS[kind]
+    # A cross-entropy takes the net of its probability; the net of the other class is zero.
+    given = np.array([[np.log(out / (1.0 - out))]]) if hasattr(loss, "output_activation") else np.array([[out]])
+    if kind.__name__ == "CrossEntropy":
+        given, rows = np.array([[given[0, 0], 0.0]]), np.array([[target, 1.0 - target]])
+        outs, targets = [out, 1.0 - out], rows[0]
+    else:
+        rows, outs, targets = np.array([[target]]), [out], [target]
+    spelled = {name: Spelled(name, name) for name in ("out", "target")}
+    value, slope = (filled(pattern, loss, **spelled).text for pattern in known)
+    miss = {"m": target - out if kind.__name__ == "Quantile" else abs(target - out)}
+    terms = [
+        evaluated(value, out=o, target=t, d=min(miss["m"], 1.0), **miss) if t or kind.__name__ != "Poisson" else o
+        for o, t in zip(outs, targets, strict=True)
+    ]  # 0 * log(0) counts as 0
+    np.testing.assert_allclose(sum(terms), loss.value(given, rows)[0], rtol=1e-12)
+    slopes = [evaluated(slope, out=o, target=t) for o, t in zip(outs, targets, strict=True)]
+    np.testing.assert_allclose(slopes, loss.slope(given, rows)[0], rtol=1e-12)
+
+
 def test_a_hidden_weight_is_a_sum_over_all_paths():
     text = article_network().trace(article.INPUTS, article.TARGET).to_text()
     assert "It reaches the error along 2 paths." in text and "It reaches the error along 6 paths." in " ".join(text.split())
@@ -168,8 +220,8 @@ def test_every_equation_is_true(case, rate):
     assert check(latex, 1e-7) >= 4 * layers
     # The error and the update, as training does them.
     network.fit(x, target, loss, learning_rate=rate)
-    (after,) = re.findall(r"the same inputs give an error of (\S+), and", latex.replace("\n", " "))
-    (before,) = re.findall(r"and it was (\S+)\.(?: |$)", latex.replace("\n", " "))
+    (after,) = re.findall(r"the same inputs give an error of (\S+); before", latex.replace("\n", " "))
+    (before,) = re.findall(r"the step it was (\S+)\.(?: |$)", latex.replace("\n", " "))
     np.testing.assert_allclose(float(before), network.history.loss[0], rtol=1e-6)
     np.testing.assert_allclose(float(after), network.loss(x, target, loss), rtol=1e-6, atol=1e-9)
 
@@ -187,7 +239,7 @@ def test_rounding_by_hand_is_followed_to_the_last_digit():
     trace = article_network().trace(article.INPUTS, article.TARGET, decimals=4)
     # Each result is rounded, so each equation holds to half of the last digit; a delta is a product of rounded factors.
     assert check(trace.to_latex(), 1.01e-4) > 20
-    assert "rounded to 4 decimals" in trace.to_text()
+    assert "is rounded to 4 decimals" in trace.to_text()
     assert re.search(r"\d\.\d{5}", trace.to_text()) is None
 
 
@@ -233,7 +285,7 @@ def test_a_layer_whose_outs_depend_on_each_other_has_no_paths():
     network = bp.Network([2, 3, 2], "softmax", "identity", backend="numpy", dtype="float64", seed=0)
     trace = network.trace([1.0, 2.0], [1.0, 0.0])
     text = " ".join(trace.to_text().split())
-    assert "cannot be told apart" in text and "reaches the error" not in text
+    assert "not a sum over single paths" in text and "reaches the error" not in text
     assert check(trace.to_latex(decimals=DIGITS), 1e-8) > 10
 
 
@@ -275,6 +327,38 @@ def test_numbers_keep_their_digits_whatever_their_size(scale):
     assert f"W_b = [w_b1] = [{shown}]" in text
 
 
+def test_no_decimals_are_no_exponents():
+    network = bp.Network.from_weights([[[1.0, 2.0]]], None, "identity", backend="numpy", dtype="float64")
+    text = network.trace([0.5, 1.0], [0.0]).to_text(decimals=0)
+    assert "W_b = [w_b1  w_b2] = [1  2]" in text and "e-" not in text
+
+
+def test_a_small_slope_does_not_hide_that_outs_depend_on_each_other():
+    class Mixing:
+        value = staticmethod(lambda net: bp.activations.Softmax().value(net))
+        delta = staticmethod(lambda slope, signal: bp.activations.Softmax().delta(slope, signal))
+
+    network = bp.Network([2, 3, 1], Mixing(), "identity", backend="numpy", dtype="float64", seed=0)
+    close = network.predict([1.0, 2.0]) + 1e-7
+    text = " ".join(network.trace([1.0, 2.0], close).to_text().split())
+    assert "not a sum over single paths" in text
+
+
+def test_an_activation_that_cannot_be_hashed():
+    @dataclasses.dataclass
+    class Scaled:
+        factor: float = 2.0
+
+        def value(self, net):
+            return self.factor * net
+
+        def delta(self, slope, signal):
+            return self.factor * slope
+
+    network = bp.Network([2, 3, 1], Scaled(), backend="numpy", seed=0)
+    assert "Scaled(net_b)" in network.trace([1.0, 2.0], [1.0]).to_text()
+
+
 def test_infinite_numbers_are_shown_as_such():
     network = bp.Network.from_weights([[[1e300]]], None, "exp", backend="numpy", dtype="float64")
     trace = network.trace([1.0], [0.0])
@@ -304,13 +388,29 @@ def test_markdown_has_the_formulas_of_latex():
     assert not re.search(r"[$_*<>{}]", prose.replace("#", ""))
 
 
+def test_given_numbers_that_are_shown_rounded_are_told():
+    weights = [[[0.123456, 0.2]]]
+    trace = bp.Network.from_weights(weights, backend="numpy", dtype="float64").trace([1.0, 2.0], [1.0], decimals=3)
+    text = " ".join(trace.to_text().split())
+    assert "rounded only where it is shown, and so are the given numbers." in text
+    assert "and so are the given numbers" not in article_network().trace(article.INPUTS, article.TARGET, decimals=4).to_text()
+
+
+def test_a_page_of_a_huge_network_is_refused():
+    trace = bp.Network([784, 512, 10], backend="numpy", seed=0).trace(np.zeros(784), np.zeros(10))
+    with pytest.raises(ValueError, match="407,050 weights and nets, and a page holds 200,000"):
+        trace.to_html()
+
+
 def test_latex_compiles(tmp_path):
     compiler = shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("pdflatex is not installed")
     network = bp.Network([12, 3, 2], Cubed_Net(), "softmax", backend="numpy", seed=0)
     generator = np.random.default_rng(0)
+    foreign = type("Überaktivierung", (Cubed_Net,), {})()
     traces = [
+        bp.Network([1, 1], foreign, foreign, backend="numpy", seed=0).trace([1.0], [0.0]),
         article_network().trace(article.INPUTS, article.TARGET, decimals=4),
         network.trace(generator.normal(size=(9, 12)), generator.integers(0, 2, 9), "cross_entropy"),
     ]

@@ -174,7 +174,7 @@ def test_a_delta_without_the_slope_is_found():
     network = bp.Network([3, 4, 2], [(np.tanh, lambda slope, signal: 1.0 - signal.out**2), "identity"], backend="numpy", seed=0)
     check = bp.check_gradient(network, np.eye(3), np.ones((3, 2)))
     assert [piece.passed for piece in check.pieces] == [False, True, True]
-    assert check.verdict.startswith("The delta of activation custom (layer b) is not the derivative")
+    assert check.verdict.startswith("The delta of activation custom tanh (layer b) is not the derivative")
 
 
 def test_the_finite_differences_of_a_wrong_gradient_are_those_of_autograd(torch):
@@ -392,3 +392,10 @@ def test_an_error_that_is_not_finite_is_said():
 def test_a_derivative_is_compared(function, at, derivative, outcome):
     found = compare(lambda steps: function(at + steps), np.array([derivative]), np.ones(1), 0.0)
     assert found.outcome.tolist() == [outcome]
+
+
+def test_a_gradient_of_zeros_proves_little():
+    network = bp.Network.from_weights([[[-1.0]], [[1.0]]], [[-1.0], [0.0]], ["relu", "relu"], backend="numpy", dtype="float64")
+    network.layers = (network.layers[0], network.layers[1]._replace(bias=np.array([-1.0])))
+    check = bp.check_gradient(network, [[1.0], [2.0]], [[0.0], [0.0]])
+    assert check.passed and "proves little" in check.verdict and "right here" not in check.verdict

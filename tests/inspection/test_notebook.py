@@ -50,5 +50,6 @@ def test_without_jinja2_a_trace_is_its_repr(monkeypatch):
 
 
 def test_a_large_network_s_trace_is_its_repr():
-    trace = bp.Network([784, 128, 10], backend="numpy", seed=0).trace(np.zeros(784), np.zeros(10))
-    assert trace._repr_html_() is None
+    wide = bp.Network([784, 128, 10], backend="numpy", seed=0).trace(np.zeros(784), np.zeros(10))
+    long = bp.Network([2, 3, 1], backend="numpy", seed=0).trace(np.zeros((5000, 2)), np.zeros(5000))
+    assert wide._repr_html_() is None and long._repr_html_() is None

@@ -69,8 +69,8 @@ def test_single_row_is_read_in_the_format_of_training(tmp_path, capsys):
     ]
     header = "size;zip;rooms;price"
     run(tmp_path, capsys, header, rows, ["1.500;01;8;", "1500,0;01;8;", "1500;01;8;"], "--target", "price")
-    predicted = polars.read_csv(tmp_path / "out.csv")["price"]
-    assert predicted.n_unique() == 1
+    predicted = polars.read_csv(tmp_path / "out.csv")["price"].to_numpy()
+    np.testing.assert_allclose(predicted, predicted[0], rtol=1e-6)  # a BLAS may add up the rows of a batch in different orders
 
     def predict_alone(row):
         write_rows(tmp_path / "new.csv", header, [row])

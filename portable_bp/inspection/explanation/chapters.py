@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from portable_bp.algorithm.activations import Identity
+from portable_bp.common.words import counted
 from portable_bp.inspection.explanation.document import (
     Call,
     Derivative,
@@ -38,7 +39,7 @@ from portable_bp.inspection.names import piece_name
 ERROR = Symbol("E_total")
 MAX_WRITTEN = 4  # outputs, or terms of a sum, whose numbers are all written
 MAX_PATHS = 8
-ROUNDED = " (the products are rounded as they are shown, and their sum is not)"
+ROUNDED = " (rounding can change the last digit)"
 
 
 def explain(worked: Worked, decimals: int) -> Document:
@@ -100,12 +101,11 @@ class _Chapters:
     def _factors(self, values: Sequence[float]) -> Parts:
         return _joined([(self._factor(value),) for value in values], "*")
 
-    def _statistics(self, named: Sequence[tuple[Part, np.ndarray]]) -> Iterator[Paragraph]:
-        """Describe the matrices of which only a part is shown."""
-        large = [(symbol, array) for symbol, array in named if is_abbreviated(array)]
-        if large:
-            parts = [(symbol, f" is {statistics(array, self.decimals)}") for symbol, array in large]
-            yield paragraph(*_joined(parts, "; "), ".")
+    def _result(self, symbol: Part, *sides: Part | Sequence[Part], result: np.ndarray) -> Iterator[Paragraph | Formula]:
+        """Write an equation that ends with a matrix, and the statistics of the matrix if only a part of it is shown."""
+        yield formula(symbol, *sides, self._matrix(result))
+        if is_abbreviated(result):
+            yield paragraph(symbol, f" is {statistics(result, self.decimals)}.")
 
     def _weight(self, layer: WorkedLayer, row: int, column: int) -> Symbol:
         return Symbol("w", layer.letter, row * layer.weight.shape[1] + column + 1)
@@ -126,8 +126,8 @@ class _Chapters:
         between = f" The layers between them, {_listed(hidden)}, are hidden." if len(hidden) > 1 else ""
         between = f" Layer {hidden[0]} between them is hidden." if len(hidden) == 1 else between
         yield paragraph(
-            f"Layer a holds the {_count(worked.sizes[0], 'input')}, and layer {letters[-1]} the "
-            f"{_count(worked.sizes[-1], 'output')}.{between} Neurons are numbered from the top of their layer. A weight is "
+            f"Layer a holds the {counted(worked.sizes[0], 'input')}, and layer {letters[-1]} the "
+            f"{counted(worked.sizes[-1], 'output')}.{between} Neurons are numbered from the top of their layer. A weight is "
             "named by the layer that it leads to, and numbered along the rows of that layer's matrix: ",
             *self._connections(first),
             ".",
@@ -135,22 +135,25 @@ class _Chapters:
         for layer in self.layers:
             rows, columns = layer.weight.shape
             names = [[self._weight(layer, row, column) for column in range(columns)] for row in range(rows)]
-            sides: list[Part] = [self._matrix(layer.weight)]
-            if not is_abbreviated(layer.weight):
-                sides.insert(0, matrix(names))
-            yield formula(Symbol("W", layer.letter), *sides)
-        biases = [(Symbol("bias", layer.letter), layer.bias) for layer in self.layers if layer.bias is not None]
-        for symbol, bias in biases:
-            yield formula(symbol, self._matrix(bias))
-        yield from self._statistics([*((Symbol("W", layer.letter), layer.weight) for layer in self.layers), *biases])
+            named = [] if is_abbreviated(layer.weight) else [matrix(names)]
+            yield from self._result(Symbol("W", layer.letter), *named, result=layer.weight)
+        for layer in self.layers:
+            if layer.bias is not None:
+                yield from self._result(Symbol("bias", layer.letter), result=layer.bias)
         several = ", with a column for each sample" if self.samples > 1 else ""
         yield paragraph(f"The inputs, and the targets, which the outputs should come close to{several}:")
-        yield formula(self._out(-1), self._matrix(worked.inputs))
-        yield formula(Symbol("target"), self._matrix(worked.target))
+        yield from self._result(self._out(-1), result=worked.inputs)
+        yield from self._result(Symbol("target"), result=worked.target)
         if worked.decimals is None:
             yield paragraph(f"Numbers are shown with up to {self.decimals} decimals, and computed with all of their digits.")
         else:
-            yield paragraph(f"Every result is rounded to {worked.decimals} decimals, and the rounded number is used further.")
+            given = [worked.inputs, worked.target, *(part for layer in self.layers for part in (layer.weight, layer.bias))]
+            are_exact = all(part is None or np.array_equal(np.round(part, self.decimals), part) for part in given)
+            yield paragraph(
+                f"Each net, out, slope, delta and gradient is rounded to {worked.decimals} decimals, and the rounded value is used "
+                "from then on. What is multiplied on the way to it is rounded only where it is shown",
+                "." if are_exact else ", and so are the given numbers.",
+            )
 
     def _connections(self, layer: WorkedLayer) -> Parts:
         """Say what the first weights connect."""
@@ -177,7 +180,7 @@ class _Chapters:
             f"The net of a neuron is the sum of the outs of the layer below, each times its weight{bias}. A matrix product "
             "computes all nets of a layer. Its activation then makes the net of each neuron its out."
         )
-        defined = set()
+        defined: set[str] = set()
         for number, (layer, below) in enumerate(zip(self.layers, self.worked.outs_below, strict=True)):
             net, out = Symbol("net", layer.letter), self._out(number)
             symbols, numbered = [Symbol("W", layer.letter), "*", self._out(number - 1)], [layer.weight, "*", below]
@@ -192,17 +195,16 @@ class _Chapters:
             ]
             if number == 0 and self.samples == 1 and layer.weight.shape[1] <= 3 and not is_abbreviated(layer.weight):
                 sides.append((self._sums(layer, below),))
-            yield formula(net, *sides, self._matrix(layer.net))
+            yield from self._result(net, *sides, result=layer.net)
             activation = layer.shown_activation
             name = piece_name(activation)
             if isinstance(activation, Identity):
-                yield formula(out, net, self._matrix(layer.out))
+                yield from self._result(out, net, result=layer.out)
                 continue
-            if activation not in defined:
-                defined.add(activation)
+            if repr(activation) not in defined:
+                defined.add(repr(activation))
                 yield from self._definition(layer)
-            yield formula(out, Call(name, (net,)), Call(name, (self._matrix(layer.net),)), self._matrix(layer.out))
-            yield from self._statistics([(net, layer.net), (out, layer.out)])
+            yield from self._result(out, Call(name, (net,)), Call(name, (self._matrix(layer.net),)), result=layer.out)
 
     def _sums(self, layer: WorkedLayer, below: np.ndarray) -> Matrix:
         """Return the nets of one sample as sums of products."""
@@ -220,7 +222,7 @@ class _Chapters:
         known = ACTIVATION_FORMULAS.get(type(layer.shown_activation))
         name = piece_name(layer.shown_activation)
         if known is None:
-            yield paragraph(f"Layer {layer.letter} has an activation of its own, {name}.")
+            yield paragraph(f"Layer {layer.letter} has a custom activation, {name}: bp.check_gradient checks its delta.")
             return
         yield paragraph(f"The activation of layer {layer.letter} is {name}:")
         x = Symbol("x")
@@ -245,38 +247,37 @@ class _Chapters:
         else:
             fill = {"out": _one(out), "target": _one(target)}
             sides: list[Parts] = [(*self.share, Spelled("sum of", r"\sum"), filled(known.value, loss, **fill))]
-            if self.samples == 1 and len(outs) <= MAX_WRITTEN and "where" not in known.value.text:
+            explains = "where" in known.value.text
+            if self.samples == 1 and len(outs) <= MAX_WRITTEN and not explains:
                 terms = [
-                    (filled(known.value, loss, out=_one(self._factor(o)), target=_one(self._factor(t))),)
+                    (_apart(filled(known.value, loss, out=_one(self._factor(o)), target=_one(self._factor(t)))),)
                     for o, t in zip(outs[:, 0], worked.target[:, 0], strict=True)
                 ]
                 sides.append(_joined(terms, "+"))
-            explains = "where" in known.value.text
             yield formula(ERROR, *sides, *([] if explains else [self._number(worked.error)]))
             if explains:
                 yield formula(ERROR, self._number(worked.error))
         if self.is_from_net:
             yield paragraph(
-                f"{name} is computed from the net, and has {piece_name(loss.output_activation)} in it. So backpropagation "
-                "begins with the slope of the error with respect to the net of the output layer: how much the error changes "
-                "with it."
+                f"{name} includes {piece_name(loss.output_activation)} and is computed from the net. So backpropagation "
+                "begins with the slope, the derivative of the error with respect to the nets of the output layer: how much the "
+                "error changes with each."
             )
         else:
             yield paragraph(
-                "Backpropagation begins with the slope of the error with respect to each out of the output layer: how much the "
-                "error changes with it."
+                "Backpropagation begins with the slope, the derivative of the error with respect to the outs of the output "
+                "layer: how much the error changes with each."
             )
         by = Symbol("net" if self.is_from_net else "out", last.letter)
         if known is None:
-            yield formula(Derivative(ERROR, by), self._matrix(last.slope))
+            yield from self._result(Derivative(ERROR, by), result=last.slope)
             return
         slope = filled(known.slope, loss, out=_one(out), target=_one(target))
         sides = [(*self.share, *(("(", slope, ")") if self.share else (slope,)))]
         if known.slope.text == "{out} - {target}":
             difference: Parts = (self._matrix(outs), "-", self._matrix(worked.target))
             sides.append((*self.share, "(", *difference, ")") if self.share else difference)
-        yield formula(Derivative(ERROR, by), *sides, self._matrix(last.slope))
-        yield from self._statistics([(Derivative(ERROR, by), last.slope)])
+        yield from self._result(Derivative(ERROR, by), *sides, result=last.slope)
 
     def _out_of_loss(self, place: int = 0) -> Symbol:
         """Return the symbol of what the loss compares with the target: out, or p where the loss computes that itself."""
@@ -296,9 +297,9 @@ class _Chapters:
         """Define the probabilities that the loss computes from the outs."""
         if self._has_probabilities():
             name, out = piece_name(self.worked.loss.output_activation), Symbol("out", self.last.letter)
-            yield paragraph(f"{piece_name(self.worked.loss)} makes the outs probabilities with {name}:")
+            yield paragraph(f"{piece_name(self.worked.loss)} turns the outs into probabilities with {name}:")
             sides = (Call(name, (out,)), Call(name, (self._matrix(self.last.out),)))
-            yield formula(self._out_of_loss(), *sides, self._matrix(self._outs_of_loss()))
+            yield from self._result(self._out_of_loss(), *sides, result=self._outs_of_loss())
 
     def _last_weight(self) -> Iterator[Heading | Paragraph | Formula]:
         layer, below = self.last, self.worked.outs_below[-1]
@@ -313,7 +314,7 @@ class _Chapters:
             " changes only ",
             net,
             ", which changes the error",
-            *(() if self.is_from_net else (" through ", out)),
+            *(() if self.is_from_net or layer.derivative is None else (" through ", out)),
             f". The derivative of the net with respect to a weight is the out that the weight multiplies{self._of_sample()}:",
         )
         by = Derivative(ERROR, weight)
@@ -358,8 +359,8 @@ class _Chapters:
         yield Heading(3, "A weight of a hidden layer: the sum over all paths")
         if any(layer.derivative is None for layer in self.layers):
             yield paragraph(
-                "An out of this network depends on the nets of several neurons of its layer, so that the paths from a weight "
-                "to the error cannot be told apart. The pattern below holds all the same."
+                "An out of this network depends on the nets of several neurons of its layer, so the gradient is not a sum over "
+                "single paths. The pattern below still holds."
             )
             return
         for number in dict.fromkeys((len(self.layers) - 2, 0)):
@@ -377,8 +378,9 @@ class _Chapters:
             weight,
             " changes the out of ",
             neuron,
-            f", and through it the neurons above. It reaches the error along {_count(count, 'path')}. The factors along a path "
-            f"are multiplied: from the error down, the slope of each activation and each weight on the way{self._of_sample()}:",
+            f", and through it the neurons above. It reaches the error along {counted(count, 'path')}. The factors along a "
+            "path are multiplied: from the error down, the slope of each activation and each weight on the way"
+            f"{self._of_sample()}:",
         )
         by = Derivative(ERROR, weight)
         products = []
@@ -426,15 +428,15 @@ class _Chapters:
         last = self.last
         delta = Symbol("delta", last.letter)
         yield paragraph(
-            "All weights of a neuron share every factor but the last, the out below. Their product, summed over the paths, is "
-            "the slope of the error with respect to the neuron's net. It is called delta. For the output layer it is"
+            "All weights of a neuron share every factor but the last, the out below. The product of the shared factors, summed "
+            "over the paths, is the slope of the error with respect to the neuron's net. It is called delta. For the output "
+            "layer it is"
         )
         by = Derivative(ERROR, Symbol("net" if self.is_from_net else "out", last.letter))
         if self.is_from_net or isinstance(last.activation, Identity):
-            yield formula(delta, by, self._matrix(last.delta))
+            yield from self._result(delta, by, result=last.delta)
         else:
-            yield self._delta(len(self.layers) - 1, (by,), (self._matrix(last.slope),))
-        yield from self._statistics([(delta, last.delta)])
+            yield from self._delta(len(self.layers) - 1, (by,), (self._matrix(last.slope),))
         yield from self._derivatives()
         if len(self.layers) > 1:
             yield from self._sum_above()
@@ -443,17 +445,16 @@ class _Chapters:
             symbols = (Symbol("W", above.letter, transposed=True), "*", Symbol("delta", above.letter))
             product = (self._matrix(above.weight.T), "*", self._matrix(above.delta))
             if layer.derivative is None:
-                yield formula(Derivative(ERROR, self._out(number)), symbols, product, self._matrix(layer.slope))
+                yield from self._result(Derivative(ERROR, self._out(number)), symbols, product, result=layer.slope)
             if isinstance(layer.activation, Identity):
-                yield formula(Symbol("delta", layer.letter), symbols, product, self._matrix(layer.delta))
+                yield from self._result(Symbol("delta", layer.letter), symbols, product, result=layer.delta)
             else:
-                yield self._delta(number, ("(", *symbols, ")"), ("(", *product, ")"), (self._matrix(layer.slope),))
-            yield from self._statistics([(Symbol("delta", layer.letter), layer.delta)])
+                yield from self._delta(number, ("(", *symbols, ")"), ("(", *product, ")"), (self._matrix(layer.slope),))
         if len(self.layers) > 1:
             yield self._cost()
 
-    def _delta(self, number: int, slope: Parts, *numbered: Parts) -> Formula:
-        """Return the equation of a layer's delta, given its slope in symbols and in numbers."""
+    def _delta(self, number: int, slope: Parts, *numbered: Parts) -> Iterator[Paragraph | Formula]:
+        """Write the equation of a layer's delta, given its slope in symbols and in numbers."""
         layer = self.layers[number]
         net, delta = Symbol("net", layer.letter), Symbol("delta", layer.letter)
         if layer.derivative is None:
@@ -461,19 +462,20 @@ class _Chapters:
             out = self._out(number)
             fill = {"out": _one(out), "slope": _one(Derivative(ERROR, out))}
             rule = filled(known.derivative, layer.activation, **fill) if known else Call(piece_name(layer.activation), (net,))
-            return formula(delta, rule, self._matrix(layer.delta))
+            yield from self._result(delta, rule, result=layer.delta)
+            return
         derivative = Call(f"{piece_name(layer.activation)}'", (net,))
         sides = [(*side, ".*", self._matrix(layer.derivative)) for side in numbered]
-        return formula(delta, (*slope, ".*", derivative), *sides, self._matrix(layer.delta))
+        yield from self._result(delta, (*slope, ".*", derivative), *sides, result=layer.delta)
 
     def _derivatives(self) -> Iterator[Paragraph | Formula]:
         """Give the derivative of each activation."""
         used = [layer.activation for layer in self.layers if layer.derivative is not None]
-        known = [each for each in dict.fromkeys(used) if type(each) in ACTIVATION_FORMULAS and not isinstance(each, Identity)]
-        if known:
+        distinct = {repr(each): each for each in used if type(each) in ACTIVATION_FORMULAS and not isinstance(each, Identity)}
+        if distinct:
             product = Spelled(".*", r"\odot")
-            yield paragraph("The dash stands for the derivative, and ", product, " multiplies the numbers at the same place:")
-        for activation in known:
+            yield paragraph("The prime denotes the derivative, and ", product, " multiplies element by element:")
+        for activation in distinct.values():
             net, out = Symbol("net"), Symbol("out")
             derivative = ACTIVATION_FORMULAS[type(activation)].derivative
             yield formula(
@@ -486,9 +488,9 @@ class _Chapters:
         (row, _), places = self._example(len(self.layers) - 2), shown_places(len(above.net))
         neuron = Symbol(layer.letter, "", row + 1)
         yield paragraph(
-            "The out of a hidden neuron goes to every neuron of the layer above, and changes the error through each of "
-            "them. So its delta is a sum, with a term for each neuron above: the delta of that neuron, times the weight that "
-            "leads to it. For ",
+            "The out of a hidden neuron goes to every neuron of the layer above, and changes the error through each of them. "
+            "So its slope is a sum over the neurons above: the delta of each, times the weight between the two. Times the "
+            "derivative of its own activation, the sum is its delta. For ",
             neuron,
             f"{self._of_sample()}:",
         )
@@ -542,24 +544,25 @@ class _Chapters:
         for number in reversed(range(len(self.layers))):
             layer, below = self.layers[number], self.worked.outs_below[number]
             weight, delta = Symbol("W", layer.letter), Symbol("delta", layer.letter)
-            yield formula(
+            yield from self._result(
                 Derivative(ERROR, weight),
                 (delta, "*", self._out(number - 1, transposed=True)),
                 (self._matrix(layer.delta), "*", self._matrix(below.T)),
-                self._matrix(layer.weight_gradient),
+                result=layer.weight_gradient,
             )
             if layer.bias_gradient is not None:
-                sides: list[Parts] = [(delta,)] if self.samples == 1 else [(Spelled("sum of", r"\sum"), delta)]
-                yield formula(Derivative(ERROR, Symbol("bias", layer.letter)), *sides, self._matrix(layer.bias_gradient))
-            yield from self._statistics([(Derivative(ERROR, weight), layer.weight_gradient)])
+                summed_delta = (delta,) if self.samples == 1 else (Spelled("sum of", r"\sum"), delta)
+                yield from self._result(
+                    Derivative(ERROR, Symbol("bias", layer.letter)), summed_delta, result=layer.bias_gradient
+                )
 
     def _update(self) -> Iterator[Heading | Paragraph | Formula]:
         worked = self.worked
-        rate = f"{worked.learning_rate:g}"
+        rate = repr(worked.learning_rate)
         yield Heading(2, "The update")
         yield paragraph(
-            f"A step down the gradient lowers the error. With a learning rate of {rate}, every weight changes by minus {rate} "
-            "times its gradient:"
+            f"A small enough step down the gradient lowers the error. With a learning rate of {rate}, every weight changes by "
+            f"-{rate} times its gradient:"
         )
         for layer in self.layers:
             for name, old, slope, new in (
@@ -569,11 +572,11 @@ class _Chapters:
                 if old is None or slope is None or new is None:
                     continue
                 symbol = Symbol(name, layer.letter)
-                yield formula(
+                yield from self._result(
                     Spelled(f"new {name}_{layer.letter}", f"{print_parts((symbol,))}^{{new}}"),
                     (symbol, "-", rate, "*", Derivative(ERROR, symbol)),
                     (self._matrix(old), "-", rate, "*", self._matrix(slope)),
-                    self._matrix(new),
+                    result=new,
                 )
         before, after = self._numbers(np.array([worked.error, worked.error_after]))
         rose = (
@@ -581,12 +584,19 @@ class _Chapters:
             if worked.error_after > worked.error
             else ""
         )
-        yield paragraph(f"With the new weights, the same inputs give an error of {after}, and it was {before}.{rose}")
+        yield paragraph(
+            f"With the new weights, the same inputs give an error of {after}; before the step it was {before}.{rose}"
+        )
 
 
 def _enclosed(shown: str) -> str:
     """Return a number in parentheses if it is negative."""
     return f"({shown})" if shown.startswith("-") else shown
+
+
+def _apart(term: Spelled) -> Spelled:
+    """Return a term of a sum in parentheses if it begins with a sign."""
+    return Spelled(f"({term.text})", f"({term.latex})") if term.text.startswith("-") else term
 
 
 def _joined(terms: Sequence[Parts], between: str) -> Parts:
@@ -600,10 +610,6 @@ def _spelled(parts: Parts) -> tuple[str, str]:
 
 def _one(part: Part) -> Spelled:
     return Spelled(*_spelled((part,)))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -90,12 +90,13 @@ def paragraph(*parts: Part) -> Paragraph:
 def numbers(array: np.ndarray, decimals: int, exact: bool = False) -> list[str]:
     """Return numbers as they are shown, all alike: with no more decimals than they need.
 
-    Where all of them would lose their digits, and rounding is not exact, they have exponents.
+    They have exponents where nearly all digits would be lost, unless they are rounded results, which are exact.
     """
     finite = array[np.isfinite(array)]
     largest = float(np.max(np.abs(finite), initial=0.0))
-    needed = next((few for few in range(decimals) if np.array_equal(np.round(finite, few), finite)), decimals)
-    is_tiny = 0.0 < largest < 10.0 ** (1 - decimals) and needed == decimals and not exact
+    needed = next((few for few in range(decimals + 1) if np.array_equal(np.round(finite, few), finite)), None)
+    is_tiny = needed is None and decimals > 1 and largest < 10.0 ** (1 - decimals) and not exact
+    needed = decimals if needed is None else needed
     if is_tiny or largest >= 1e7:
         return [f"{number:.{max(decimals - 1, 0)}e}" for number in array.ravel()]
     return [f"{0.0 if abs(number) < 0.5 * 10.0**-needed else number:.{needed}f}" for number in array.ravel()]

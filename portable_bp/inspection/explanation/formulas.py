@@ -59,8 +59,8 @@ ACTIVATION_FORMULAS: dict[type, ActivationFormula] = {
             r"{x} \cdot \Phi({x}) \text{{, where }} \Phi \text{{ is the standard normal distribution function}}",
         ),
         Spelled(
-            "Phi({net}) + {net} * phi({net}), where phi is its density",
-            r"\Phi({net}) + {net} \cdot \phi({net}) \text{{, where }} \phi \text{{ is its density}}",
+            "Phi({net}) + {net} * phi({net}), where phi is the standard normal density",
+            r"\Phi({net}) + {net} \cdot \phi({net}) \text{{, where }} \phi \text{{ is the standard normal density}}",
         ),
     ),
     activations.GELUTanh: ActivationFormula(
@@ -102,7 +102,7 @@ LOSS_FORMULAS: dict[type, LossFormula] = {
             r"d (m - \tfrac{{d}}{{2}}), \quad m = \left|{target} - {out}\right|, \; d = \min(m, {threshold})",
         ),
         Spelled(
-            "{out} - {target}, between -{threshold} and {threshold}",
+            "{out} - {target}, clipped to [-{threshold}, {threshold}]",
             r"\min(\max({out} - {target}, -{threshold}), {threshold})",
         ),
     ),
@@ -118,7 +118,8 @@ LOSS_FORMULAS: dict[type, LossFormula] = {
     ),
     losses.Poisson: LossFormula(
         Spelled(
-            "{target} * log({target} / {out}) - {target} + {out}", r"{target} \log\frac{{{target}}}{{{out}}} - {target} + {out}"
+            "{target} * log({target} / {out}) - {target} + {out}, where 0 * log(0) = 0",
+            r"{target} \log\frac{{{target}}}{{{out}}} - {target} + {out}, \quad 0 \log 0 = 0",
         ),
         Spelled("1 - {target} / {out}", r"1 - \frac{{{target}}}{{{out}}}"),
     ),
@@ -137,7 +138,7 @@ LOSS_FORMULAS: dict[type, LossFormula] = {
 
 def filled(pattern: Spelled, piece: Any, **spellings: Spelled) -> Spelled:
     """Return a formula with symbols or numbers in the places of its names, and the settings of its piece."""
-    settings = {field.name: f"{getattr(piece, field.name):g}" for field in dataclasses.fields(piece)}
+    settings = {field.name: repr(getattr(piece, field.name)) for field in dataclasses.fields(piece)}
     return Spelled(
         pattern.text.format(**settings, **{name: each.text for name, each in spellings.items()}),
         pattern.latex.format(**settings, **{name: each.latex for name, each in spellings.items()}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Sequence
 
 from portable_bp.inspection.explanation.document import (
@@ -33,7 +34,6 @@ ESCAPED = {character: f"\\{character}" for character in "#$%&_{}"} | {
 HEADINGS = {2: "section", 3: "subsection"}
 PREAMBLE = r"""\documentclass{article}
 \usepackage[a4paper,landscape,margin=2cm]{geometry}
-\usepackage[utf8]{inputenc}
 \usepackage{amsmath}
 \setcounter{MaxMatrixCols}{20}
 \setcounter{secnumdepth}{0}
@@ -61,8 +61,9 @@ def print_latex(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text in which no character is a command of LaTeX."""
-    return "".join(ESCAPED.get(character, character) for character in text)
+    """Return text in ASCII in which no character is a command of LaTeX."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()  # pdflatex has few other letters
+    return "".join(ESCAPED.get(character, character) for character in plain)
 
 
 def print_formula(formula: Formula) -> str:
@@ -107,9 +108,7 @@ def _print(part: Part) -> str:
     match part:
         case Symbol(name, layer, place, transposed):
             written = NAMES.get(name, name)  # without \\mathit: GitHub takes an underscore after a brace for emphasis
-            below = (
-                f"{layer}{place}" if name == "w" else f"{layer}_{{{place}}}" if layer and place else layer or str(place or "")
-            )
+            below = f"{layer}{place or ''}"
             return written + (f"_{{{below}}}" if below else "") + ("^{T}" if transposed else "")
         case Derivative(of, by):
             return f"\\frac{{\\partial {_print(of)}}}{{\\partial {_print(by)}}}"

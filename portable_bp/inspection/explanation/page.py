@@ -1,4 +1,4 @@
-"""The interactive page of a worked example: one HTML file that needs no network.
+"""The interactive page of a worked example: one HTML file that works offline.
 
 The page computes every number again in JavaScript, from the data that `page_data` describes. Matrices are lists of rows, with a
 row for each neuron and a column for each sample. A number that JSON cannot hold is ``{"float": "NaN"}``, or "Infinity", or
@@ -37,12 +37,19 @@ from portable_bp.common.lookup import require
 from portable_bp.inspection.explanation.worked import Worked, WorkedLayer
 from portable_bp.inspection.names import layer_letter, piece_name
 
+MAX_NUMBERS = 200_000  # of which each takes some 40 characters of the page, with what Python computed
 # The template, and what is put into it. The scripts are one module, in this order.
 FILES = ("page.html.jinja", "page.css", "arithmetic.js", "formulas.js", "steps.js", "drawing.js", "page.js")
 
 
 def render_page(worked: Worked, shown_decimals: int) -> str:
     """Return the interactive page of a worked example as HTML."""
+    held = sum(layer.weight.size + layer.net.size for layer in worked.layers)
+    if held > MAX_NUMBERS:
+        raise ValueError(
+            f"the trace has {held:,} weights and nets, and a page holds {MAX_NUMBERS:,}: trace fewer samples or a smaller "
+            "network, or use to_text, which abbreviates large matrices."
+        )
     jinja2 = require("jinja2", "explain")
     folder = importlib.resources.files("portable_bp.inspection.explanation") / "page"
     template, style, *scripts = [(folder / name).read_text(encoding="utf-8") for name in FILES]

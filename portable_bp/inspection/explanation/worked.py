@@ -70,24 +70,22 @@ def work(trace: Trace, learning_rate: float) -> Worked:
     passed = [trace[letter] for letter in trace]
     inputs, target = (array[None, ...] if trace.inputs.ndim == 1 else array for array in (trace.inputs, trace.target))
     rows = [LayerTrace(_rows(layer.net), _rows(layer.out), _rows(layer.delta), layer.gradient) for layer in passed]
+    generator = np.random.default_rng(0)
+    probes = [backend.asarray(generator.uniform(0.5, 1.5, size=tuple(layer.net.shape))) for layer in rows]
     follow = compiled(backend, _follow, pieces, learning_rate)
-    target, slopes, derivatives, updated, error_after = follow(parameters, inputs, target, rows)
+    target, slopes, factors, updated, error_after = follow(parameters, inputs, target, rows, probes)
 
     def columns(array: Array | None) -> Any:
         return None if array is None else np.atleast_2d(np.asarray(backend.to_numpy(array), np.float64)).T
 
     layers = []
-    tolerance = 1e-5 if pieces.decimals is None else 10.0**-pieces.decimals
     for number, letter in enumerate(trace):
-        net, out, slope, delta, derivative = map(
-            columns, (*rows[number][:2], slopes[number], rows[number].delta, derivatives[number])
-        )
-        parts = parameters[number], rows[number].gradient, updated[number]
+        layer, factor = rows[number], factors[number]
+        net, out, slope, delta, derivative = map(columns, (*layer[:2], slopes[number], layer.delta, factor.derivative))
+        parts = parameters[number], layer.gradient, updated[number]
         (weight, bias), (weight_gradient, bias_gradient), (new_weight, new_bias) = [map(columns, part) for part in parts]
         activation = pieces.activations[number]
-        with np.errstate(all="ignore"):
-            near = tolerance * (1.0 + np.abs(slope))
-            is_factor = bool(np.all((np.abs(slope * derivative - delta) <= near) | ~np.isfinite(delta)))
+        is_product = _is_product(*map(columns, (probes[number], factor.exact, factor.probed)))
         layers.append(
             WorkedLayer(
                 letter=letter,
@@ -98,7 +96,7 @@ def work(trace: Trace, learning_rate: float) -> Worked:
                 net=net,
                 out=out,
                 slope=slope,
-                derivative=derivative if is_factor and not isinstance(activation, Softmax) else None,
+                derivative=derivative if is_product and not isinstance(activation, Softmax) else None,
                 delta=delta,
                 weight_gradient=weight_gradient.T,
                 bias_gradient=bias_gradient,
@@ -110,10 +108,24 @@ def work(trace: Trace, learning_rate: float) -> Worked:
     return Worked(columns(inputs), columns(target), pieces.loss, error, layers, learning_rate, after, pieces.decimals)
 
 
+class _Factor(NamedTuple):
+    """What an activation makes of slopes: its derivative, rounded and not, and its delta for slopes that differ."""
+
+    derivative: Array
+    exact: Array
+    probed: Array
+
+
 def _follow(
-    pieces: Pieces, rate: float, parameters: Sequence[Layer], inputs: Array, target: Array, passed: Sequence[LayerTrace]
-) -> tuple[Array, list[Array], list[Array], list[Layer], Array]:
-    """Return the target, the slopes and derivatives of all layers, the updated parameters, and the error that they give."""
+    pieces: Pieces,
+    rate: float,
+    parameters: Sequence[Layer],
+    inputs: Array,
+    target: Array,
+    passed: Sequence[LayerTrace],
+    probes: Sequence[Array],
+) -> tuple[Array, list[Array], list[_Factor], list[Layer], Array]:
+    """Return the target, the slope and the factor of every layer, the updated parameters, and the error that they give."""
 
     def by_hand(array: Array) -> Array:
         return array if pieces.decimals is None else round_to(array, pieces.decimals)
@@ -126,11 +138,19 @@ def _follow(
     target = one_hot(target, measured)
     slopes = [by_hand(each.delta @ above.weight) for each, above in zip(passed[1:], parameters[1:], strict=True)]
     slopes.append(by_hand(mean_slope(pieces.loss, measured, target)))
-    derivatives = [
-        by_hand(activation.delta(namespace(each.net).ones_like(each.net), Signal(each.net, each.out)))
-        for activation, each in zip(pieces.activations, passed, strict=True)
-    ]
-    return target, slopes, derivatives, updated, error_after
+    factors = []
+    for activation, each, probe in zip(pieces.activations, passed, probes, strict=True):
+        signal = Signal(each.net, each.out)
+        exact = activation.delta(namespace(each.net).ones_like(each.net), signal)
+        factors.append(_Factor(by_hand(exact), exact, activation.delta(probe, signal)))
+    return target, slopes, factors, updated, error_after
+
+
+def _is_product(probe: np.ndarray, derivative: np.ndarray, probed: np.ndarray) -> bool:
+    """Return whether an activation multiplies each slope by a number, as all do whose outs depend on one net each."""
+    size = np.max(np.abs(derivative), where=np.isfinite(derivative), initial=0.0)
+    with np.errstate(all="ignore"):
+        return np.allclose(probe * derivative, probed, rtol=1e-4, atol=1e-6 * size, equal_nan=True)
 
 
 def _rows(array: Array) -> Array:

@@ -260,8 +260,8 @@ function renderLegend() {
     sample("positive", "positive weight"),
     " · ",
     sample("negative", "negative weight, dashed"),
-    " · a larger weight is a thicker line, a larger out a darker neuron.",
-    element("span", { class: "screen-only" }, " Point at a weight to see its paths; click to keep it, Escape to let it go.")
+    " · a larger weight is a thicker line, a larger out a stronger color.",
+    element("span", { class: "screen-only" }, " Point at a weight to see its paths; click to pin it, Escape to unpin it.")
   );
 }
 
@@ -360,7 +360,7 @@ function renderPaths() {
     ]),
     isSplit &&
       network.decimals !== null &&
-      element("p", { class: "quiet" }, "The two differ in their last digits because every delta was rounded on the way."),
+      element("p", { class: "quiet" }, "The last digits may differ, because every delta was rounded on the way."),
     p(
       t`${deltaName(l, row)}${total > 1 ? " already holds the sum over all paths above " : " holds all that happens above "}${neuronName(l, row)}. It was computed once, and all ${count(sizeOf(l - 1), "weight")} into ${neuronName(l, row)} use it.`
     ),

@@ -69,7 +69,7 @@ function replace(place, ...children) {
   markScrollable();
 }
 
-/** Let the keyboard reach what is larger than its place. */
+/** Make containers whose content overflows focusable. */
 function markScrollable() {
   for (const each of document.querySelectorAll(".scrolls")) {
     if (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
@@ -172,7 +172,7 @@ const ACTIVATION_FORMULAS = {
   silu: [(net) => t`${net} · sigmoid(${net})`, (net) => t`s · (1 + ${factor(net)} · (1 − s)), s = sigmoid(${net})`],
   softplus: [(net) => t`log(1 + e${sup(net)})`, (net) => t`sigmoid(${net})`],
   exp: [(net) => ["e", sup(net)], (net, out) => [out]],
-  softmax: [(net) => t`e${sup(net)} / (sum of e${sup("net")} over the layer)`, () => ["—"]],
+  softmax: [(net) => t`e${sup(net)} / (sum of e${sup("net")} over the layer)`, () => ["no single factor"]],
 };
 const isOwn = (piece) => piece.own;
 const valueFormula = (piece, net) =>
@@ -202,7 +202,7 @@ const LOSS_FORMULAS = {
     (net, target, settings, probability) => t`${probability} − ${target}`,
   ],
   cross_entropy: [
-    (net, target) => t`${target} · (log(sum of e${sup("net")}) − ${net})`,
+    (net, target) => t`${target} · (log(sum of e${sup(state.network.loss.from_net ? "net" : "out")}) − ${net})`,
     (net, target, settings, probability) => t`${probability} − ${target}`,
   ],
 };

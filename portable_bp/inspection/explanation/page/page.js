@@ -5,32 +5,36 @@
 const fields = []; // of every number that can be changed: its input, and how to read and write the number
 const invalid = new Map(); // an input, and what is wrong with it
 
-function numberField(label, read, write, bounds = null) {
+/** A field of a number; ``allowed.test`` tells whether a finite number will do, and ``allowed.text`` says which ones do. */
+function numberField(label, read, write, allowed = { test: () => true, text: ", such as 0.25" }) {
   const input = element("input", {
-    type: "number",
-    step: "0.1",
+    type: "text", // a field of type number drops a comma, and 1,5 would be 15
+    inputmode: "decimal",
     "aria-label": label,
     "aria-describedby": "invalid",
     autocomplete: "off",
   });
   input.addEventListener("input", () => {
     const value = input.value.trim() === "" ? NaN : Number(input.value);
-    const inside = !bounds || (value >= bounds[0] && value <= bounds[1]);
-    if (Number.isFinite(value) && inside) {
+    if (Number.isFinite(value) && allowed.test(value)) {
       invalid.delete(input);
       write(value);
       changed(`${label} is now ${plain(value)}.`);
     } else {
-      const range = bounds && (Number.isFinite(bounds[1]) ? `from ${bounds[0]} to ${bounds[1]}` : `not less than ${bounds[0]}`);
-      invalid.set(
-        input,
-        `${label} should be a number${range ? ` ${range}` : ", such as 0.25"}. Until then, the page computes with ${plain(read())}.`
-      );
+      invalid.set(input, `${label} should be a number${allowed.text}. Until then, the page computes with ${plain(read())}.`);
     }
     showInvalid();
   });
   fields.push({ input, read });
   return input;
+}
+
+/** The numbers between bounds, of which the second may be infinite; without bounds, all numbers. */
+function between(bounds) {
+  if (!bounds) return undefined;
+  const [lowest, highest] = bounds;
+  const text = Number.isFinite(highest) ? ` from ${lowest} to ${highest}` : ` not less than ${lowest}`;
+  return { test: (value) => value >= lowest && value <= highest, text };
 }
 
 function showInvalid() {
@@ -62,7 +66,7 @@ function fieldTable(caption, rows, columns, cell) {
         "tr",
         {},
         element("td", {}),
-        columns.map((each) => element("th", { scope: "col" }, each === null ? "…" : each.label))
+        columns.map((each) => element("th", { scope: "col" }, each.label))
       )
     );
   const body = rows.map((row) =>
@@ -96,7 +100,7 @@ function buildFields() {
       `target of ${neuronText(last, i)}`,
       () => state.network.target[i][state.sample],
       (value) => (state.network.target[i][state.sample] = value),
-      data.loss.target_bounds
+      between(data.loss.target_bounds)
     )
   );
   const tables = state.network.layers.map((_, l) => {
@@ -130,7 +134,8 @@ function buildFields() {
       numberField(
         "learning rate",
         () => state.rate,
-        (value) => (state.rate = value)
+        (value) => (state.rate = value),
+        { test: (value) => value > 0, text: " above 0" }
       )
     )
   );
@@ -196,6 +201,7 @@ function setBusy(busy) {
   state.busy = busy;
   for (const each of document.querySelectorAll("[data-train], #reset, #rounding"))
     each.setAttribute("aria-disabled", String(busy));
+  for (const each of document.querySelectorAll("#fields input, #fields select, #rate-field input")) each.disabled = busy;
 }
 
 function reset() {
@@ -204,7 +210,7 @@ function reset() {
   byId("rounding").checked = data.decimals !== null;
   syncFields();
   syncActivations();
-  changed("Everything is as it was traced.");
+  changed("The network is back to its traced numbers.");
 }
 
 function renderTraining() {
@@ -255,8 +261,9 @@ function drawChart(history, text) {
 
 let checks = 0; // a check that is still running when the next one begins stops
 
-const [AGREES, VANISHES, DIFFERS] = ["✓ agrees", "– too small to compare", "✗ differs"];
+const [AGREES, VANISHES, DIFFERS, INFINITE] = ["✓ agrees", "– too small to compare", "✗ differs", "– not finite"];
 const verdict = ({ difference, relative }) => {
+  if (!Number.isFinite(difference)) return INFINITE;
   const lastDigits = 1e-9 * Math.max(1, Math.abs(state.pass.error));
   return relative < 1e-6 ? AGREES : difference < lastDigits ? VANISHES : DIFFERS;
 };

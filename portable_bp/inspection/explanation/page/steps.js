@@ -34,7 +34,7 @@ function startStep() {
     title: ["The network and its inputs"],
     render: () => [
       p(
-        t`Numbers enter in layer ${name("a")} and flow to the right. Every line is a weight. Every neuron adds up what arrives, its ${name("net")}, and passes on its ${name("out")}.`
+        t`Numbers enter in layer ${name("a")} and flow to the right. Every line is a weight. Every neuron adds up its inputs, each times its weight, which gives its ${name("net")}, and passes on its ${name("out")}.`
       ),
       p(
         t`First the network is computed forward, layer by layer, up to the error ${errorName()}. Then the error's derivative is carried back, from the right to the left. In the end every weight knows its gradient: how much ${errorName()} changes when this weight changes.`
@@ -166,13 +166,14 @@ function errorStep() {
   };
 }
 
+// The probability that a cross-entropy compares with the target: out, or computed from what the loss takes.
 const probabilityName = (i) =>
-  ["softmax", "sigmoid"].includes(activationOf(last).name)
+  usesNet() && ["softmax", "sigmoid"].includes(activationOf(last).name)
     ? outName(last, i)
-    : t`${state.network.loss.name === "cross_entropy" ? "softmax" : "sigmoid"}(${netName(last, i)})`;
+    : t`${state.network.loss.name === "cross_entropy" ? "softmax" : "sigmoid"}(${lossInput(i)})`;
 function probabilityNumber(i) {
-  const nets = state.pass.net[last].map((row) => row[state.sample]);
-  return show(state.network.loss.name === "cross_entropy" ? softmax(nets)[i] : sigmoid(nets[i]));
+  const taken = (usesNet() ? state.pass.net : state.pass.out)[last].map((row) => row[state.sample]);
+  return show(state.network.loss.name === "cross_entropy" ? softmax(taken)[i] : sigmoid(taken[i]));
 }
 
 function slopeLines(result) {
@@ -322,7 +323,7 @@ function hiddenDeltaStep(l) {
       const slopeNumbers = (k) =>
         added(sizeOf(above), (j) => t`${inProduct(plain(weight[j][k]))} · ${inProduct(show(column(delta[above], j)))}`);
       const intro = p(
-        t`No loss is attached to a hidden neuron. It changes the error only through the ${count(sizeOf(above), "neuron")} of layer ${name(letterOf(above))} that it feeds. Their deltas are known. So what each of them passes back, weight times delta, is added up, and multiplied by the neuron's own ${name("f′")}.${thisSample()}`
+        t`No loss is attached to a hidden neuron. It changes the error only through the ${count(sizeOf(above), "neuron")} of layer ${name(letterOf(above))} that it feeds. Their deltas are known. So what each of them passes back, weight times delta, is added up${derivative[l] && t`, and multiplied by the neuron's own ${name("f′")}`}.${thisSample()}`
       );
       if (!derivative[l]) {
         return [
@@ -358,7 +359,7 @@ function hiddenDeltaStep(l) {
           result: show(column(delta[l], k)),
         })),
         roundedNote(),
-        neuronChooser(l, "Look at"),
+        neuronChooser(l, "Show neuron"),
         whySum(l, i),
         p(
           t`Nothing above layer ${name(letterOf(above))} is looked at again: its deltas already hold all that happens there. That is why the recursion is cheap.`
@@ -385,7 +386,7 @@ function whySum(l, i) {
     { class: "why" },
     element("h4", {}, "Why is ", deltaName(l, i), " a sum?"),
     p(
-      t`Raise ${netName(l, i)} by ${String(amount)} and watch. ${outName(l, i)} changes by ${name("f′")} times that, ${element("b", {}, brief(reached))}. It feeds ${count(sizeOf(above), "neuron")}, so the change reaches the error in ${count(sizeOf(above), "way")}:`
+      t`Suppose ${netName(l, i)} rises by ${String(amount)}. ${outName(l, i)} changes by ${name("f′")} times that, ${element("b", {}, brief(reached))}. It feeds ${count(sizeOf(above), "neuron")}, so the change reaches the error in ${count(sizeOf(above), "way")}:`
     ),
     lines([
       ...shownIndices(sizeOf(above), 6).map((j) =>
