@@ -150,8 +150,8 @@ class _Chapters:
             given = [worked.inputs, worked.target, *(part for layer in self.layers for part in (layer.weight, layer.bias))]
             are_exact = all(part is None or np.array_equal(np.round(part, self.decimals), part) for part in given)
             yield paragraph(
-                f"Each net, out, slope, delta and gradient is rounded to {worked.decimals} decimals, and the rounded value is used "
-                "from then on. What is multiplied on the way to it is rounded only where it is shown",
+                f"Each net, out, slope, delta and gradient is rounded to {worked.decimals} decimals, and the rounded value is "
+                "used from then on. What is multiplied on the way to it is rounded only where it is shown",
                 "." if are_exact else ", and so are the given numbers.",
             )
 
