@@ -408,38 +408,40 @@ def _explain(options: argparse.Namespace) -> int:
     form = _explained_format(options)
     network, decimals = _explained_network(options)
     loss = resolve_loss(options.loss or network.loss_function or "squared_error")
+    inputs, targets = _explained_samples(options, network.sizes, loss)
+    text = explain_trace(network.trace(inputs, targets, loss, decimals), form, options.learning_rate, None)
+    path = options.output
+    if path is None and not options.open:
+        print(text, end="", flush=True)
+        return 0
+    if path is None:
+        with tempfile.NamedTemporaryFile(prefix="backpropagation-", suffix=".html", delete=False) as file:
+            path = file.name
+    replace_file(path, text.encode())
+    print(f"Written: {path}.")
+    if options.open:
+        webbrowser.open(Path(path).absolute().as_uri())
+    return 0
+
+
+def _explained_samples(options: argparse.Namespace, sizes: Sequence[int], loss: Any) -> tuple[list[Any], list[Any]]:
+    """Return the inputs and the targets that were given, or simple ones, which are told."""
     inputs, targets = options.inputs, options.targets
     if inputs is None:
-        inputs = [[float(1 - place % 2) for place in range(network.sizes[0])]]
+        inputs = [[float(1 - place % 2) for place in range(sizes[0])]]
         _print_assumed("--input", inputs[0], options)
     if targets is None:
-        places = [1 % network.sizes[-1]] if getattr(loss, "takes_classes", False) else range(1, network.sizes[-1], 2)
-        targets = [[float(place in places) for place in range(network.sizes[-1])]] * len(inputs)
+        places = [1 % sizes[-1]] if getattr(loss, "takes_classes", False) else range(1, sizes[-1], 2)
+        targets = [[float(place in places) for place in range(sizes[-1])]] * len(inputs)
         _print_assumed("--target", targets[0], options)
-    for name, rows, size, unit in (
-        ("--input", inputs, network.sizes[0], "input"),
-        ("--target", targets, network.sizes[-1], "output"),
-    ):
+    for name, rows, size, unit in (("--input", inputs, sizes[0], "input"), ("--target", targets, sizes[-1], "output")):
         if wrong := next((row for row in rows if len(row) != size), None):
             given, expected = counted(len(wrong), "number"), counted(size, unit)
             raise ValueError(f"{name} {_listed(wrong)} has {given}, and the network has {expected}: give {size}.")
     if len(targets) != len(inputs):
         times = ["once" if len(rows) == 1 else f"{len(rows)} times" for rows in (inputs, targets)]
         raise ValueError(f"--input is given {times[0]}, and --target {times[1]}: give one target for each input.")
-    trace = network.trace(inputs, targets, loss, decimals)
-    text = explain_trace(trace, form, options.learning_rate, None)
-    path = options.output
-    if path is None and options.open:
-        with tempfile.NamedTemporaryFile(prefix="backpropagation-", suffix=".html", delete=False) as file:
-            path = file.name
-    if path is None:
-        print(text, end="", flush=True)
-        return 0
-    replace_file(path, text.encode())
-    print(f"Written: {path}.")
-    if options.open:
-        webbrowser.open(Path(path).absolute().as_uri())
-    return 0
+    return inputs, targets
 
 
 def _explained_format(options: argparse.Namespace) -> str:

@@ -474,7 +474,7 @@ class _Chapters:
         distinct = {repr(each): each for each in used if type(each) in ACTIVATION_FORMULAS and not isinstance(each, Identity)}
         if distinct:
             product = Spelled(".*", r"\odot")
-            yield paragraph("The prime denotes the derivative, and ", product, " multiplies element by element:")
+            yield paragraph("The prime denotes the derivative of out by net, and ", product, " multiplies element by element:")
         for activation in distinct.values():
             net, out = Symbol("net"), Symbol("out")
             derivative = ACTIVATION_FORMULAS[type(activation)].derivative
