@@ -4,7 +4,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,33 +15,10 @@ RED, BLUE = "#b2182b", "#2166ac"
 
 
 def draw_example(axes: Any) -> None:
-    """Draw the article's network: each neuron with its net, out and delta, each weight with its gradient."""
+    """Draw the article's network with its nets, outs and deltas."""
     network = bp.Network.from_weights(article.WEIGHTS, backend="numpy", dtype="float64")
-    trace = network.trace(article.INPUTS, article.TARGET)
-    positions = [[(3.0 * layer, (size - 1) / 2.0 - row) for row in range(size)] for layer, size in enumerate(network.sizes)]
-    largest = max(float(np.abs(trace[letter].gradient.weight).max()) for letter in trace)
-    for below, above, letter in zip(positions, positions[1:], trace, strict=False):
-        for (row, column), slope in np.ndenumerate(trace[letter].gradient.weight):
-            (x_below, y_below), (x_above, y_above) = below[column], above[row]
-            width = 0.6 + 5.0 * math.sqrt(abs(slope) / largest)
-            axes.plot([x_below, x_above], [y_below, y_above], color=BLUE if slope < 0 else RED, linewidth=width, alpha=0.45)
-    for (x, y), number, value in zip(positions[0], (1, 2), article.INPUTS, strict=True):
-        draw_neuron(axes, (x, y), value, f"$a_{number}$")
-    for layer, letter in zip(positions[1:], trace, strict=True):
-        for number, ((x, y), net, out, delta) in enumerate(zip(layer, *trace[letter][:3], strict=True), start=1):
-            draw_neuron(axes, (x, y), out, f"${letter}_{number}$ net {net:.4f}, δ {delta:+.4f}")
-    axes.set(xlim=(-0.6, 10.1), ylim=(-2.1, 1.9))
-    finish(axes, "The article's example: out in each neuron, ∂E/∂w as the width of each line (red +, blue −)")
-
-
-def draw_neuron(axes: Any, position: tuple[float, float], out: float, label: str) -> None:
-    """Draw a circle with a neuron's out, and its other numbers below."""
-    x, y = position
-    color = matplotlib.colormaps["YlGn"](0.15 + 0.6 * out)
-    axes.plot(x, y, "o", markersize=34, markerfacecolor=color, markeredgecolor="0.25", zorder=3)
-    axes.text(x, y, f"{out:.4f}" if out % 1 else f"{out:.0f}", ha="center", va="center", fontsize=8.5, zorder=4)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
-    axes.text(x, y - 0.45, label, ha="center", va="center", fontsize=8, zorder=4, bbox=box)
+    bp.draw(network, network.trace(article.INPUTS, article.TARGET), axes)
+    finish(axes, "The article's example: the net, out and delta of each neuron")
 
 
 def draw_spirals(axes: Any) -> None:
@@ -71,7 +47,7 @@ def finish(axes: Any, title: str) -> None:
 
 
 if __name__ == "__main__":
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.85, 1.0])
     draw_example(left)
     draw_spirals(right)
