@@ -558,7 +558,7 @@ class _Chapters:
 
     def _update(self) -> Iterator[Heading | Paragraph | Formula]:
         worked = self.worked
-        rate = repr(worked.learning_rate)
+        rate = repr(worked.learning_rate).removesuffix(".0")
         yield Heading(2, "The update")
         yield paragraph(
             f"A small enough step down the gradient lowers the error. With a learning rate of {rate}, every weight changes by "

@@ -136,10 +136,19 @@ LOSS_FORMULAS: dict[type, LossFormula] = {
 }
 
 
+FORMULAS: dict[type, ActivationFormula | LossFormula] = {**ACTIVATION_FORMULAS, **LOSS_FORMULAS}
+
+
 def filled(pattern: Spelled, piece: Any, **spellings: Spelled) -> Spelled:
-    """Return a formula with symbols or numbers in the places of its names, and the settings of its piece."""
-    settings = {field.name: repr(getattr(piece, field.name)) for field in dataclasses.fields(piece)}
-    return Spelled(
-        pattern.text.format(**settings, **{name: each.text for name, each in spellings.items()}),
-        pattern.latex.format(**settings, **{name: each.latex for name, each in spellings.items()}),
-    )
+    """Return a formula with the settings of its piece, and symbols or numbers in the places of the names that are given."""
+    settings = {field.name: repr(getattr(piece, field.name)).removesuffix(".0") for field in dataclasses.fields(piece)}
+    texts = settings | {name: each.text for name, each in spellings.items()}
+    latex = settings | {name: each.latex for name, each in spellings.items()}
+    return Spelled(pattern.text.format_map(_Names(texts)), pattern.latex.format_map(_Names(latex)))
+
+
+class _Names(dict[str, str]):
+    """What names stand for; others stay as they are."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"

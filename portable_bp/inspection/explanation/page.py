@@ -17,7 +17,9 @@ row for each neuron and a column for each sample. A number that JSON cannot hold
     python               what Python computed: error, error_after, and for each layer net, out, slope, delta, weight_gradient,
                          bias_gradient and derivative (null if an out depends on several nets)
 
-An activation or a loss is its name and settings; where own is true it was written by the user, and only Python can compute it.
+An activation or a loss is its name, its settings, and its formulas as text, of its value and of its derivative, in which {x},
+{net}, {out} and {target} stand for names or numbers. Where own is true it was written by the user, and only Python can compute
+it.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS, smallest_rate
 from portable_bp.algorithm.choices import resolve_measured_activations
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.common.lookup import require
+from portable_bp.inspection.explanation.formulas import FORMULAS, filled
 from portable_bp.inspection.explanation.worked import Worked, WorkedLayer
 from portable_bp.inspection.names import layer_letter, piece_name
 
@@ -102,7 +105,8 @@ def _piece(piece: Any) -> dict[str, Any]:
     """Return the name and the settings of an activation or a loss."""
     own = type(piece) not in (*ACTIVATIONS.values(), *LOSSES.values())
     settings = {} if own else {field.name: _plain(getattr(piece, field.name)) for field in dataclasses.fields(piece)}
-    return {"name": piece_name(piece), "settings": settings, "own": own}
+    formulas = None if own else [filled(each, piece).text for each in FORMULAS[type(piece)]]
+    return {"name": piece_name(piece), "settings": settings, "own": own, "formulas": formulas}
 
 
 def _target_bounds(loss: Any) -> Any:

@@ -149,63 +149,18 @@ const layerOut = (l, power = "") => (isInput(l) ? name("a", "", power) : name("o
 const weightsName = (l, power = "") => name("W", letterOf(l), power);
 const titleOf = (piece) => piece.name.replaceAll("_", " ");
 
-// How an activation is written: its value and its derivative, with names or numbers put in for net and out.
-const factor = (part) => (typeof part === "string" ? inProduct(part) : part);
-const ACTIVATION_FORMULAS = {
-  identity: [(net) => [net], () => ["1"]],
-  sigmoid: [(net) => t`1 / (1 + e${sup("−", factor(net))})`, (net, out) => t`${out} · (1 − ${out})`],
-  tanh: [(net) => t`tanh(${net})`, (net, out) => t`1 − ${factor(out)}${sup("2")}`],
-  relu: [(net) => t`max(0, ${net})`, (net) => t`1 if ${net} > 0, else 0`],
-  leaky_relu: [
-    (net, settings) => t`${net} if ${net} > 0, else ${plain(settings.negative_slope)} · ${factor(net)}`,
-    (net, out, settings) => t`1 if ${net} > 0, else ${plain(settings.negative_slope)}`,
-  ],
-  elu: [
-    (net, settings) => t`${net} if ${net} > 0, else ${plain(settings.alpha)} · (e${sup(net)} − 1)`,
-    (net, out, settings) => t`1 if ${net} > 0, else ${plain(settings.alpha)} · e${sup(net)}`,
-  ],
-  gelu: [(net) => t`${net} · Φ(${net})`, (net) => t`Φ(${net}) + ${factor(net)} · φ(${net})`],
-  gelu_tanh: [
-    (net) => t`½ · ${factor(net)} · (1 + tanh(√(2/π) · (${net} + 0.044715 · ${factor(net)}${sup("3")})))`,
-    (net) => t`the derivative of gelu tanh at ${net}`,
-  ],
-  silu: [(net) => t`${net} · sigmoid(${net})`, (net) => t`s · (1 + ${factor(net)} · (1 − s)), s = sigmoid(${net})`],
-  softplus: [(net) => t`log(1 + e${sup(net)})`, (net) => t`sigmoid(${net})`],
-  exp: [(net) => ["e", sup(net)], (net, out) => [out]],
-  softmax: [(net) => t`e${sup(net)} / (sum of e${sup("net")} over the layer)`, () => ["no single factor"]],
-};
+/** A formula as Python writes it in text: {name} stands for one of the values, and ^ begins an exponent. */
+function filled(pattern, values) {
+  return pattern.split(/(\^\([^()]*\)|\^\{\w+\}|\^\w+|\{\w+\})/).map((part) => {
+    if (part.startsWith("^")) return sup(filled(part.slice(1).replace(/^\((.*)\)$/, "$1"), values));
+    if (part.startsWith("{")) return values[part.slice(1, -1)];
+    return part.replaceAll(" * ", " · ").replaceAll("-", "−").replaceAll("1/2", "½");
+  });
+}
 const isOwn = (piece) => piece.own;
-const valueFormula = (piece, net) =>
-  isOwn(piece) ? t`${piece.name}(${net})` : ACTIVATION_FORMULAS[piece.name][0](net, piece.settings);
+const valueFormula = (piece, x) => (isOwn(piece) ? t`${piece.name}(${x})` : filled(piece.formulas[0], { x }));
 const derivativeFormula = (piece, net, out) =>
-  isOwn(piece) ? t`${piece.name}′(${net})` : ACTIVATION_FORMULAS[piece.name][1](net, out, piece.settings);
-
-// How a loss is written for one output: its term and its slope. The last two take the net, and the probability that it gives.
-const LOSS_FORMULAS = {
-  squared_error: [(out, target) => t`½ (${target} − ${out})${sup("2")}`, (out, target) => t`${out} − ${target}`],
-  absolute_error: [(out, target) => t`|${target} − ${out}|`, (out, target) => t`the sign of ${out} − ${target}`],
-  huber: [
-    (out, target, { threshold }) => t`½ m${sup("2")} for m = |${out} − ${target}| up to ${plain(threshold)}, straight beyond`,
-    (out, target, { threshold }) => t`${out} − ${target}, at most ±${plain(threshold)}`,
-  ],
-  quantile: [
-    (out, target, { quantile }) =>
-      t`${plain(quantile)} · (${target} − ${out}) if positive, else ${plain(1 - quantile)} · (${out} − ${target})`,
-    (out, target, { quantile }) => t`−${plain(quantile)} if ${out} < ${target}, ${plain(1 - quantile)} if ${out} > ${target}`,
-  ],
-  poisson: [
-    (out, target) => t`${target} · log(${target} / ${out}) − ${target} + ${out}`,
-    (out, target) => t`1 − ${target} / ${out}`,
-  ],
-  binary_cross_entropy: [
-    (net, target) => t`log(1 + e${sup(net)}) − ${target} · ${net}`,
-    (net, target, settings, probability) => t`${probability} − ${target}`,
-  ],
-  cross_entropy: [
-    (net, target) => t`${target} · (log(sum of e${sup(state.network.loss.from_net ? "net" : "out")}) − ${net})`,
-    (net, target, settings, probability) => t`${probability} − ${target}`,
-  ],
-};
+  isOwn(piece) ? t`${piece.name}′(${net})` : filled(piece.formulas[1], { net, out });
 const targetName = (i) => name("target", indexOf(last, i));
 
 /** Lines of formula = numbers = result; the one of the chosen neuron is marked. */

@@ -111,7 +111,7 @@ function outStep(l) {
         ]),
         neuronLines(l, (i) => ({
           formula: t`${name("out", indexOf(l, i))} = ${valueFormula(activation, netName(l, i))}`,
-          numbers: valueFormula(activation, show(column(state.pass.net[l], i))),
+          numbers: valueFormula(activation, inProduct(show(column(state.pass.net[l], i)))),
           result: show(column(state.pass.out[l], i)),
         })),
       ];
@@ -133,7 +133,7 @@ function errorStep() {
     atError: true,
     render: () => {
       const { loss, target } = state.network;
-      const formula = isOwn(loss) ? null : LOSS_FORMULAS[loss.name][0];
+      const formula = isOwn(loss) ? null : loss.formulas[0];
       const sampleTarget = target.map((row) => row[state.sample]);
       const measured = (usesNet() ? state.pass.net : state.pass.out)[last].map((row) => row[state.sample]);
       const terms = formula && LOSSES[loss.name].terms(measured, sampleTarget, loss.settings);
@@ -147,8 +147,8 @@ function errorStep() {
           ),
         formula
           ? neuronLines(last, (i) => ({
-              formula: formula(lossInput(i), targetName(i), loss.settings),
-              numbers: formula(inProduct(lossInputNumber(i)), inProduct(targetNumber(i)), loss.settings),
+              formula: filled(formula, comparedNames(i)),
+              numbers: filled(formula, comparedNumbers(i)),
               result: show(terms[i]),
             }))
           : p("The loss is written in Python: this page shows the error that Python computed."),
@@ -176,15 +176,23 @@ function probabilityNumber(i) {
   return show(state.network.loss.name === "cross_entropy" ? softmax(taken)[i] : sigmoid(taken[i]));
 }
 
+const isCrossEntropy = (loss) => loss.name.endsWith("cross_entropy");
+const comparedNames = (i) => ({
+  out: isCrossEntropy(state.network.loss) ? probabilityName(i) : lossInput(i),
+  target: targetName(i),
+});
+const comparedNumbers = (i) => ({
+  out: inProduct(isCrossEntropy(state.network.loss) ? probabilityNumber(i) : lossInputNumber(i)),
+  target: inProduct(targetNumber(i)),
+});
+
 function slopeLines(result) {
   const { loss } = state.network;
-  const formula = isOwn(loss) ? null : LOSS_FORMULAS[loss.name][1];
+  const formula = isOwn(loss) ? null : loss.formulas[1];
   const divided = (parts) => (samples > 1 ? t`(${parts})${perSample()}` : parts);
   return neuronLines(last, (i) => ({
-    formula: [result(i), formula && t` = ${divided(formula(lossInput(i), targetName(i), loss.settings, probabilityName(i)))}`],
-    numbers:
-      formula &&
-      divided(formula(inProduct(lossInputNumber(i)), inProduct(targetNumber(i)), loss.settings, probabilityNumber(i))),
+    formula: [result(i), formula && t` = ${divided(filled(formula, comparedNames(i)))}`],
+    numbers: formula && divided(filled(formula, comparedNumbers(i))),
     result: show(column(state.pass.slope[last], i)),
   }));
 }
@@ -223,7 +231,11 @@ function derivativeStep() {
 const derivativeLines = (l) =>
   neuronLines(l, (i) => ({
     formula: t`${derivativeName(l, i)} = ${derivativeFormula(activationOf(l), netName(l, i), outName(l, i))}`,
-    numbers: derivativeFormula(activationOf(l), show(column(state.pass.net[l], i)), show(column(state.pass.out[l], i))),
+    numbers: derivativeFormula(
+      activationOf(l),
+      inProduct(show(column(state.pass.net[l], i))),
+      inProduct(show(column(state.pass.out[l], i)))
+    ),
     result: show(derivativeAt(l, i)),
   }));
 
