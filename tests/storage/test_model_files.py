@@ -114,7 +114,7 @@ def test_custom_activations_are_passed_to_load(tmp_path):
     network = bp.Network([2, 3, 1], own, "identity", backend="numpy", seed=0)
     network.save(path)
     with pytest.raises(
-        bp.ModelFileError, match=r"custom activations \(.*\.square/.*\.square_delta\).*: give them as activation"
+        bp.ModelFileError, match=r"custom activations \(.*\.square/.*\.square_delta\).*: .*give them to bp.load as activation"
     ):
         bp.load(path, "numpy")
     for given in ({"activation": own}, {"activation": own, "output_activation": "identity"}, {"activation": [own, "identity"]}):
