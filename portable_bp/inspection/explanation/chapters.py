@@ -57,7 +57,9 @@ class _Chapters:
         self.last = worked.layers[-1]
         self.samples = worked.inputs.shape[1]
         self.is_from_net = worked.is_from_net
-        self.share: Parts = () if self.samples == 1 else (Spelled(f"1/{self.samples}", f"\\tfrac{{1}}{{{self.samples}}}"), "*")
+        self.mean_factor: Parts = (
+            () if self.samples == 1 else (Spelled(f"1/{self.samples}", f"\\tfrac{{1}}{{{self.samples}}}"), "*")
+        )
 
     def write(self) -> Iterator[Heading | Paragraph | Formula]:
         sizes = "-".join(map(str, self.worked.sizes))
@@ -110,6 +112,10 @@ class _Chapters:
     def _weight(self, layer: WorkedLayer, row: int, column: int) -> Symbol:
         return Symbol("w", layer.letter, row * layer.weight.shape[1] + column + 1)
 
+    def _weight_names(self, layer: WorkedLayer) -> Matrix:
+        rows, columns = layer.weight.shape
+        return matrix([[self._weight(layer, row, column) for column in range(columns)] for row in range(rows)])
+
     def _example(self, number: int) -> tuple[int, int]:
         """Return the row and column of a layer's first weight whose gradient is not zero for the first sample, or zeros."""
         products = np.outer(self.layers[number].delta[:, 0], self.worked.outs_below[number][:, 0])
@@ -133,10 +139,8 @@ class _Chapters:
             ".",
         )
         for layer in self.layers:
-            rows, columns = layer.weight.shape
-            names = [[self._weight(layer, row, column) for column in range(columns)] for row in range(rows)]
-            named = [] if is_abbreviated(layer.weight) else [matrix(names)]
-            yield from self._result(Symbol("W", layer.letter), *named, result=layer.weight)
+            names = [] if is_abbreviated(layer.weight) else [self._weight_names(layer)]
+            yield from self._result(Symbol("W", layer.letter), *names, result=layer.weight)
         for layer in self.layers:
             if layer.bias is not None:
                 yield from self._result(Symbol("bias", layer.letter), result=layer.bias)
@@ -241,16 +245,16 @@ class _Chapters:
         if known is None:
             yield formula(
                 ERROR,
-                Call(name, (Spelled(*(f"{a}, {b}" for a, b in zip(_one(out), _one(target), strict=True))),)),
+                Call(name, (Spelled(*(f"{a}, {b}" for a, b in zip(_spell(out), _spell(target), strict=True))),)),
                 self._number(worked.error),
             )
         else:
-            fill = {"out": _one(out), "target": _one(target)}
-            sides: list[Parts] = [(*self.share, Spelled("sum of", r"\sum"), filled(known.value, loss, **fill))]
+            fill = {"out": _spell(out), "target": _spell(target)}
+            sides: list[Parts] = [(*self.mean_factor, Spelled("sum of", r"\sum"), filled(known.value, loss, **fill))]
             explains = "where" in known.value.text
             if self.samples == 1 and len(outs) <= MAX_WRITTEN and not explains:
                 terms = [
-                    (_apart(filled(known.value, loss, out=_one(self._factor(o)), target=_one(self._factor(t)))),)
+                    (_apart(filled(known.value, loss, out=_spell(self._factor(o)), target=_spell(self._factor(t)))),)
                     for o, t in zip(outs[:, 0], worked.target[:, 0], strict=True)
                 ]
                 sides.append(_joined(terms, "+"))
@@ -272,11 +276,11 @@ class _Chapters:
         if known is None:
             yield from self._result(Derivative(ERROR, by), result=last.slope)
             return
-        slope = filled(known.slope, loss, out=_one(out), target=_one(target))
-        sides = [(*self.share, *(("(", slope, ")") if self.share else (slope,)))]
+        slope = filled(known.slope, loss, out=_spell(out), target=_spell(target))
+        sides = [(*self.mean_factor, *(("(", slope, ")") if self.mean_factor else (slope,)))]
         if known.slope.text == "{out} - {target}":
             difference: Parts = (self._matrix(outs), "-", self._matrix(worked.target))
-            sides.append((*self.share, "(", *difference, ")") if self.share else difference)
+            sides.append((*self.mean_factor, "(", *difference, ")") if self.mean_factor else difference)
         yield from self._result(Derivative(ERROR, by), *sides, result=last.slope)
 
     def _out_of_loss(self, place: int = 0) -> Symbol:
@@ -336,15 +340,15 @@ class _Chapters:
         known = LOSS_FORMULAS.get(type(self.worked.loss))
         if known is None:
             return (Derivative(ERROR, Symbol("out", self.last.letter, place)),)
-        out, target = _one(self._out_of_loss(place)), _one(Symbol("target", self.last.letter, place))
-        return (*self.share, "(", filled(known.slope, self.worked.loss, out=out, target=target), ")")
+        out, target = _spell(self._out_of_loss(place)), _spell(Symbol("target", self.last.letter, place))
+        return (*self.mean_factor, "(", filled(known.slope, self.worked.loss, out=out, target=target), ")")
 
     def _derivative_formula(self, layer: WorkedLayer, place: int) -> Parts:
         known = ACTIVATION_FORMULAS.get(type(layer.activation))
         net, out = Symbol("net", layer.letter, place), Symbol("out", layer.letter, place)
         if known is None:
             return (Derivative(out, net),)
-        written = filled(known.derivative, layer.activation, net=_one(net), out=_one(out))
+        written = filled(known.derivative, layer.activation, net=_spell(net), out=_spell(out))
         return (written,) if written.text == "1" else ("(", written, ")")
 
     def _sum_of_samples(self, by: Derivative, each: np.ndarray, total: float) -> Iterator[Paragraph | Formula]:
@@ -460,7 +464,7 @@ class _Chapters:
         if layer.derivative is None:
             known = ACTIVATION_FORMULAS.get(type(layer.activation))
             out = self._out(number)
-            fill = {"out": _one(out), "slope": _one(Derivative(ERROR, out))}
+            fill = {"out": _spell(out), "slope": _spell(Derivative(ERROR, out))}
             rule = filled(known.derivative, layer.activation, **fill) if known else Call(piece_name(layer.activation), (net,))
             yield from self._result(delta, rule, result=layer.delta)
             return
@@ -479,7 +483,7 @@ class _Chapters:
             net, out = Symbol("net"), Symbol("out")
             derivative = ACTIVATION_FORMULAS[type(activation)].derivative
             yield formula(
-                Call(f"{piece_name(activation)}'", (net,)), filled(derivative, activation, net=_one(net), out=_one(out))
+                Call(f"{piece_name(activation)}'", (net,)), filled(derivative, activation, net=_spell(net), out=_spell(out))
             )
 
     def _sum_above(self) -> Iterator[Paragraph | Formula]:
@@ -608,7 +612,7 @@ def _spelled(parts: Parts) -> tuple[str, str]:
     return print_inline(parts), print_parts(parts)
 
 
-def _one(part: Part) -> Spelled:
+def _spell(part: Part) -> Spelled:
     return Spelled(*_spelled((part,)))
 
 
