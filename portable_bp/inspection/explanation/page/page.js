@@ -229,7 +229,7 @@ function renderTraining() {
 }
 
 function drawChart(history, text) {
-  const [width, height, left, bottom, top] = [480, 200, 64, 30, 12];
+  const [width, height, bottom, top] = [480, 200, 30, 12];
   const every = Math.ceil(history.length / 400);
   const points = history
     .map((error, step) => [step, error])
@@ -237,6 +237,8 @@ function drawChart(history, text) {
   const highest = Math.max(...points.map(([, error]) => error), 0) || 1;
   const lowest = Math.min(...points.map(([, error]) => error), 0);
   const furthest = Math.max(history.length - 1, 1);
+  const ticks = [lowest, (lowest + highest) / 2, highest];
+  const left = 16 + 9 * Math.max(...ticks.map((error) => brief(error, 3).length));
   const x = (step) => left + ((width - left - 12) * step) / furthest;
   const y = (error) => top + (height - top - bottom) * (1 - (error - lowest) / (highest - lowest));
   const tick = (error) => [
@@ -246,9 +248,7 @@ function drawChart(history, text) {
   return svg(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `The error by step. ${text}` },
-    tick(lowest),
-    tick((lowest + highest) / 2),
-    tick(highest),
+    ticks.map(tick),
     svg("text", { x: left, y: height - 8, "text-anchor": "middle" }, "0"),
     svg("text", { x: width - 12, y: height - 8, "text-anchor": "end" }, `step ${furthest}`),
     svg("polyline", {
