@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from portable_bp.algorithm import activations, initializers, losses, optimizers, schedules
     from portable_bp.algorithm.arrays import Layer
     from portable_bp.backends import Backend, BackendUnavailableError, available_backends, select_backend
-    from portable_bp.inspection import draw
+    from portable_bp.inspection.drawing import draw
     from portable_bp.network import Network, check_gradient, load
     from portable_bp.storage import ModelFileError
     from portable_bp.training import DivergenceError, EarlyStopping, History
@@ -42,7 +42,7 @@ _HOMES = {
     **dict.fromkeys(("activations", "initializers", "losses", "optimizers", "schedules"), "portable_bp.algorithm"),
     "Layer": "portable_bp.algorithm.arrays",
     **dict.fromkeys(("Backend", "BackendUnavailableError", "available_backends", "select_backend"), "portable_bp.backends"),
-    "draw": "portable_bp.inspection",
+    "draw": "portable_bp.inspection.drawing",
     **dict.fromkeys(("Network", "check_gradient", "load"), "portable_bp.network"),
     "ModelFileError": "portable_bp.storage",
     **dict.fromkeys(("DivergenceError", "EarlyStopping", "History"), "portable_bp.training"),

@@ -23,8 +23,8 @@ from portable_bp.algorithm.losses import LOSSES
 from portable_bp.backends import BackendUnavailableError, available_backends, compilation_state
 from portable_bp.common.words import counted
 from portable_bp.guide import PAGES, read_page
-from portable_bp.inspection import article, article_table, named_numbers
-from portable_bp.inspection.explanation import FORMATS, explain_trace
+from portable_bp.inspection import article
+from portable_bp.inspection.example import article_table, named_numbers
 from portable_bp.inspection.names import piece_name
 from portable_bp.network import Network, check_gradient, load
 from portable_bp.storage import replace_file
@@ -40,6 +40,9 @@ from portable_bp.tables import (
 )
 from portable_bp.training import DivergenceError
 from portable_bp.version import __version__
+
+# The formats of an explanation, with the extensions of their files; a trace has a method for each.
+EXTENSIONS = {"text": ".txt", "markdown": ".md", "latex": ".tex", "html": ".html"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -275,7 +278,7 @@ def _add_explain(commands: Any) -> None:
     )
     add("--seed", type=_whole, metavar="NUMBER", help="seed of the weights of a new network (default: 0)")
     add("--backend", default="numpy", help="backend to compute on (default: numpy)")
-    add("--format", choices=list(FORMATS), dest="form", help="output format (default: by file extension, else text)")
+    add("--format", choices=list(EXTENSIONS), dest="form", help="output format (default: by file extension, else text)")
     add("-o", "--output", metavar="FILE", help="the file to write: a .txt, .md, .tex or .html file (default: print it)")
     add("--open", action="store_true", help="open the page, on which everything can be changed, in the browser")
     explain.set_defaults(run=_explain)
@@ -409,7 +412,7 @@ def _explain(options: argparse.Namespace) -> int:
     network, decimals = _explained_network(options)
     loss = resolve_loss(options.loss or network.loss_function or "squared_error")
     inputs, targets = _explained_samples(options, network.sizes, loss)
-    text = explain_trace(network.trace(inputs, targets, loss, decimals), form, options.learning_rate, None)
+    text = getattr(network.trace(inputs, targets, loss, decimals), f"to_{form}")(options.learning_rate)
     path = options.output
     if path is None and not options.open:
         print(text, end="", flush=True)
@@ -446,12 +449,11 @@ def _explained_samples(options: argparse.Namespace, sizes: Sequence[int], loss: 
 
 def _explained_format(options: argparse.Namespace) -> str:
     """Return the format of an explanation, or raise a ValueError if the options do not agree."""
-    extensions = {"text": ".txt", "markdown": ".md", "latex": ".tex", "html": ".html"}
     form = options.form or ("html" if options.open else None)
     if options.output:
-        known = [extensions[form]] if form else list(extensions.values())
+        known = [EXTENSIONS[form]] if form else list(EXTENSIONS.values())
         check_output(options.output, known, [options.model] if options.model else [])
-        form = form or next(name for name, extension in extensions.items() if options.output.lower().endswith(extension))
+        form = form or next(name for name, extension in EXTENSIONS.items() if options.output.lower().endswith(extension))
     if options.open and form != "html":
         raise ValueError(
             f"--open shows a page, and the format is {form}: leave --format out, or give -o a name that ends in .html."

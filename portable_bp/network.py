@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ from portable_bp.exchange.describe import (
 )
 from portable_bp.exchange.onnx import write_onnx
 from portable_bp.exchange.sklearn import read_perceptron
-from portable_bp.inspection import CheckedNetwork, GradientCheck, LayerTrace, Trace, compare_gradient, trace_network
+from portable_bp.inspection import LayerTrace, Trace, trace_network
 from portable_bp.inspection.summary import summary_table
 from portable_bp.inspection.trace import Pieces, Subject
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
@@ -64,6 +64,9 @@ from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, Setting
 from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
+
+if TYPE_CHECKING:
+    from portable_bp.inspection.gradient_check import GradientCheck
 
 
 class Network:
@@ -848,6 +851,8 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     >>> bp.check_gradient(network, [[0.0, 1.0], [1.0, 1.0]], [1.0, 0.0]).passed
     True
     """
+    from portable_bp.inspection.gradient_check import CheckedNetwork, compare_gradient  # here, since training does not need it
+
     double = network.to(network.backend, dtype="float64")
     pieces, data, _ = double._check_batch(x, target, loss, None)
     passed = double._run("the gradient of", need_of_gradient, propagation.propagate, pieces, data)

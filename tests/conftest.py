@@ -57,6 +57,19 @@ def torch():
     return torch
 
 
+@pytest.fixture
+def no_windows():
+    """Draw without a display, and close what was drawn."""
+    import matplotlib
+    from matplotlib import pyplot
+
+    backend = matplotlib.get_backend()
+    matplotlib.use("Agg")
+    yield
+    pyplot.close("all")
+    matplotlib.use(backend)
+
+
 def pytest_generate_tests(metafunc):
     marked = (mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "on_target" in metafunc.fixturenames and not any("on_target" in names for names in marked):

@@ -3,7 +3,6 @@
 import re
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -14,15 +13,7 @@ import portable_bp as bp
 from portable_bp.inspection import article
 from portable_bp.inspection.drawing import NEGATIVE, POSITIVE
 
-
-@pytest.fixture(autouse=True)
-def no_windows():
-    """Draw without a display, and close what was drawn."""
-    backend = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    yield
-    pyplot.close("all")
-    matplotlib.use(backend)
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def texts(ax):

@@ -2,7 +2,6 @@
 
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -10,15 +9,7 @@ from matplotlib.figure import Figure
 
 import portable_bp as bp
 
-
-@pytest.fixture(autouse=True)
-def no_windows():
-    """Draw without a display, and close what was drawn."""
-    backend = matplotlib.get_backend()
-    matplotlib.use("Agg")
-    yield
-    pyplot.close("all")
-    matplotlib.use(backend)
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def curves(ax):
