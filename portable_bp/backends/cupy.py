@@ -19,7 +19,7 @@ cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_comp
 
 import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
-from portable_bp.backends.graph.printers.cuda import CupyLibrary  # noqa: E402
+from portable_bp.backends.graph.printers.cuda import BlockLibrary, CupyLibrary  # noqa: E402
 
 
 def version() -> str:
@@ -78,9 +78,10 @@ class CupyBackend(BaseBackend):
         return self._on_device(self.precision)(function)
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
-        """Return the loop that records the function's calls and replays them fused, and as a CUDA graph if possible."""
+        """Return the loop that records the function's calls and replays them, as one kernel or as a CUDA graph if possible."""
         # Steps that are called instead of replayed use full precision: CuPy's own products have no bfloat16.
-        return RecordedLoop(CupyLibrary(self.precision), self.to_numpy, function, lambda: self._on_device("float32"))
+        libraries = CupyLibrary(self.precision), BlockLibrary(self.precision)
+        return RecordedLoop(libraries[0], self.to_numpy, function, lambda: self._on_device("float32"), compiled=libraries[1])
 
     @contextlib.contextmanager
     def _on_device(self, precision: str) -> Iterator[None]:

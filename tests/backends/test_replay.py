@@ -18,14 +18,16 @@ from portable_bp.backends import cache
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.graph import loop as recorded_loop
 from portable_bp.backends.graph import passes
+from portable_bp.backends.graph.printers import block_source, source
 from portable_bp.backends.graph.printers import calls as executable
 from portable_bp.backends.graph.printers import numba as numba_printer
-from portable_bp.backends.graph.printers import source
+from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.backends.graph.trace import record
 from portable_bp.backends.loops import plain_loop
 from portable_bp.common.trees import leaves
+from tests.support.cuda_on_cpu import HAS_COMPILER, BlockOnTheHost, need_compiler
 from tests.support.kernels_in_python import FusedOnTheHost
 from tests.support.networks import bits, parameters
 from tests.support.source_in_python import interpreted
@@ -37,9 +39,9 @@ POSITIVE_OUTPUT = {"poisson": "exp"}
 class Replayed(list):
     """The numbers of steps that were replayed instead of called, run by run, and the backend."""
 
-    def __init__(self, flag, is_compiled=False):
+    def __init__(self, flag, kind=executable.Executable):
         self.flag = flag
-        self.is_compiled = is_compiled
+        self.kind = kind  # of executables that should run
         self.kinds = set()  # of executables that ran
 
     @property
@@ -57,21 +59,32 @@ class Replayed(list):
         return 3
 
 
-@pytest.fixture(params=["fused", "source", *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])])
+# Ways to run compiled steps without a compiler or a GPU: the library, and the kind of executable.
+EMULATED = {
+    "source": (numba_printer.CompiledLibrary, numba_printer.CompiledExecutable),
+    "block": (BlockOnTheHost, BlockExecutable),
+}
+
+
+@pytest.fixture(params=["fused", *EMULATED, *usable(["numpy", "torch", "cupy-pretended", "cupy", "torch-cuda"])])
 def replayed(request, monkeypatch):
-    """Count the steps that are replayed instead of called, also with kernels fused on NumPy, and from source run as Python."""
-    name = "numpy" if request.param in ("fused", "source") else request.param
+    """Count the steps that are replayed instead of called, also by kernels of a GPU and by source, both on the host."""
+    name = "numpy" if request.param in ("fused", *EMULATED) else request.param
     monkeypatch.setenv("PORTABLE_BP_COMPILE", "0")
-    if request.param == "source":
+    library, kind = EMULATED.get(request.param, (None, executable.Executable))
+    if library:
+        if request.param == "block":
+            need_compiler()
         monkeypatch.setattr(numba_printer, "compiled", interpreted)
-        monkeypatch.setattr(numba_printer.CompiledLibrary, "pays", lambda *_: True)
+        monkeypatch.setattr(library, "pays", lambda *_: True)
+        monkeypatch.setattr(numpy_backend, "CompiledLibrary", library)
         cache.clear()
         request.addfinalizer(cache.clear)
     if request.param == "fused":
         monkeypatch.setattr(numpy_backend, "NumpyLibrary", FusedOnTheHost)
         cache.clear()
         request.addfinalizer(cache.clear)
-    steps = Replayed(TARGETS[name], request.param == "source")
+    steps = Replayed(TARGETS[name], kind)
     run = executable.Executable.run
 
     def counted(self, carry, items, numbers):
@@ -102,7 +115,7 @@ def assert_replays_as_called(replayed, sizes, fit, dtype="float64", **options):
     called, losses, none = trained(replayed, 10**9, sizes, fit, dtype, **options)
     mine, my_losses, steps = trained(replayed, 2, sizes, fit, dtype, **options)
     assert none == 0 and steps > 20
-    assert replayed.kinds == {numba_printer.CompiledExecutable if replayed.is_compiled else executable.Executable}
+    assert replayed.kinds == {replayed.kind}
     tolerance = 1e-11 if dtype == "float64" else 1e-4
     for one, other in zip(mine, called, strict=True):
         assert one.dtype == dtype
@@ -163,6 +176,20 @@ def test_every_optimizer_is_replayed(replayed, optimizer, dtype):
 def test_networks_of_any_size_are_replayed(replayed, sizes, optimizer, activation, bias, dropout):
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     assert_replays_as_called(replayed, sizes, fit, activation=activation, bias=bias)
+
+
+@hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    sizes=st.lists(st.sampled_from([1, 3, 8, 24, 40, 64]), min_size=2, max_size=4),
+    optimizer=st.sampled_from(["sgd", "momentum", "adam"]),
+    dropout=st.sampled_from([0.0, 0.3]),
+    busy=st.sampled_from([1, 8, 96]),
+)
+@pytest.mark.parametrize("replayed", ["block"], indirect=True)
+def test_networks_of_any_size_are_replayed_in_one_block(replayed, monkeypatch, sizes, optimizer, dropout, busy):
+    monkeypatch.setattr(block_source, "MIN_TILES", busy)
+    fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
+    assert_replays_as_called(replayed, sizes, fit, activation="softplus")
 
 
 def test_arguments_are_not_changed(replayed):
@@ -232,7 +259,9 @@ def test_a_piece_that_counts_its_calls_is_called(replayed, dtype):
     counting = Counting()
     expected, losses, _ = trained(replayed, 10**9, [4, 5, 2], {"optimizer": Counting()}, dtype, samples=40, activation="tanh")
     mine, my_losses, steps = trained(replayed, 2, [4, 5, 2], {"optimizer": counting}, dtype, samples=40, activation="tanh")
-    assert steps == 1 + replayed.is_compiled and counting.count == 3 * 10, "recording is not seen by the piece"
+    assert steps == 1 + (replayed.kind is not executable.Executable) and counting.count == 3 * 10, (
+        "recording is not seen by the piece"
+    )
     assert my_losses == losses
     for one, other in zip(mine, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -421,7 +450,8 @@ def draw_program(generator, carry, constants, item):
 
 @hypothesis.settings(max_examples=600, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
-    seed=st.integers(0, 2**32), library=st.sampled_from([NumpyLibrary, FusedOnTheHost, numba_printer.CompiledLibrary])
+    seed=st.integers(0, 2**32),
+    library=st.sampled_from([NumpyLibrary, FusedOnTheHost, numba_printer.CompiledLibrary, *[BlockOnTheHost] * HAS_COMPILER]),
 )
 def test_programs_drawn_at_random_are_replayed_as_they_are_called(monkeypatch, seed, library):
     """Without a rehearsal, which would hide a result that is overwritten too early."""

@@ -19,6 +19,17 @@ EXPRESSIONS = {
     **{"logical_not": "{} == 0", "astype": "to_{dtype}({})", "copy": "{}", "abs": "absolute({})"},
 }
 C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
+# The functions that expressions call and CUDA does not have.
+PREAMBLE = """
+template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
+template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
+template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
+template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
+template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
+""" + "".join(
+    f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
+    for dtype, c_type in C_TYPES.items()
+)
 
 
 class Line(NamedTuple):

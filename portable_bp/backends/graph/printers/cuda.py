@@ -1,4 +1,4 @@
-"""CuPy: fused kernels, matrix products by cuBLAS, and the whole step as one CUDA graph where possible.
+"""CuPy: many steps as one kernel, or fused kernels and products by cuBLAS, a step of which is one CUDA graph where possible.
 
 CuPy refuses to call cuBLAS during stream capture (its issue 6290). The bindings of nvmath-python do not, so a step becomes one
 launch where they are installed.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,24 +17,19 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
-from portable_bp.backends.graph.kernels import C_TYPES, Kernel
-from portable_bp.backends.graph.printers.calls import Call
+from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, Kernel
+from portable_bp.backends.graph.printers.block import BlockExecutable
+from portable_bp.backends.graph.printers.block_source import BlockSource
+from portable_bp.backends.graph.printers.calls import Call, Executable
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
+from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
 
 WORKSPACE_SIZE = 2**25  # bytes; what cuBLAS recommends for Hopper
-PREAMBLE = """
-template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
-template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
-template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
-template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
-template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
-""" + "".join(
-    f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
-    for dtype, c_type in C_TYPES.items()
-)
+# Steps, of all shapes and of one, from which a kernel of a whole step pays off: it saves some 40 us in each.
+MIN_TOTAL, MIN_STEPS = 1000, 100
 
 _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that it has computed before
 
@@ -97,6 +94,64 @@ class CupyLibrary(FusedLibrary):
                 stacklevel=2,
             )
             return calls
+
+
+class BlockLibrary(CupyLibrary):
+    """CuPy, for replay of many steps of a small network by one kernel, in full precision."""
+
+    max_fused = math.inf
+    captures = False
+
+    @property
+    def exact(self) -> BlockLibrary:
+        """The library itself."""
+        return self
+
+    @property
+    def shared_memory(self) -> int:
+        """The bytes that a block may use."""
+        return cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+
+    def pays(self, steps: float, total: float, size: int) -> bool:
+        """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
+        switch = os.environ.get("PORTABLE_BP_COMPILE")
+        return switch == "1" or (switch != "0" and total >= MIN_TOTAL and steps >= MIN_STEPS)
+
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return the schedule as one kernel."""
+        return BlockExecutable(schedule, self, data)
+
+    def launcher(self, source: BlockSource) -> Callable[..., None]:
+        """Return the compiled kernel, which takes the arguments of its source."""
+        kernel = _compiled(str(source), source.memory, cupy.cuda.runtime.getDevice())
+        if kernel is None:
+            raise TypeError("a kernel that CuPy could not compile")
+        return lambda *arguments: kernel((1,), (source.threads,), arguments, shared_mem=source.memory)
+
+    def asarray(self, array: Any) -> Any:
+        """Return an array on the device."""
+        return cupy.asarray(array)
+
+    def contiguous(self, array: Any) -> Any:
+        """Return an array with its numbers one after the other in memory."""
+        return cupy.ascontiguousarray(array)
+
+
+@functools.cache
+def _compiled(source: str, memory: int, device: int) -> Any:
+    """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
+    try:
+        kernel = cupy.RawModule(code=source, options=("-std=c++17",)).get_function("run")
+        kernel.max_dynamic_shared_size_bytes = memory
+    except Exception as error:  # the step runs as several kernels instead
+        warnings.warn(
+            f"CuPy could not compile a training step as one CUDA kernel ({error}): it runs as several, which is slower. "
+            "Report this error if it persists with a current version of CuPy.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return kernel
 
 
 class Gemm:

@@ -1,0 +1,51 @@
+"""Run a schedule as one CUDA kernel: a launch trains a small network for many steps in one block of threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.graph.printers.block_source import BlockSource
+from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.common.trees import leaves
+
+MAX_PRODUCTS = 2**19  # multiplications of a step; for more, many blocks are faster, although they are launched more often
+
+
+class BlockExecutable(Executable):
+    """A schedule as one kernel, which its library compiles: ``library.launcher(source)`` takes a `BlockSource`."""
+
+    def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
+        if _products(schedule) > MAX_PRODUCTS:
+            raise TypeError("products that are too large for one block")
+        source = BlockSource(schedule)
+        if source.memory > library.shared_memory:
+            raise TypeError(f"{source.memory} bytes do not fit into the shared memory of a block")
+        self.schedule, self.library, self.buffers = schedule, library, source.buffers
+        self._launch = library.launcher(source)
+        self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]
+        self._item = [None] * len(schedule.graph.item)
+        self._numbers = library.asarray(np.array(source.numbers, np.float64))
+        self._constants = [library.asarray(node.attributes["value"]) for node in source.constants]
+        self.calls = []
+        self.bind(data)
+
+    def bind(self, data: Any) -> None:
+        """Take the loop's data."""
+        self._data = [self.library.contiguous(array) for array in leaves(data)]
+
+    def release(self) -> None:
+        """Keep no reference to the data."""
+        self._data = []
+
+    def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
+        """Run some steps in one launch."""
+        given = [self.library.contiguous(new) for _, new in items]
+        self._launch(np.int64(len(indices)), self._numbers, *self._carry, *self._data, *given, *self._constants)
+
+
+def _products(schedule: Schedule) -> int:
+    """Return how many multiplications the matrix products of a step make."""
+    return sum(node.size * node.inputs[0].shape[-1] for node in schedule.graph.nodes if node.operation == "matmul")

@@ -1,0 +1,358 @@
+"""CUDA source of a whole program for one block of threads, which trains a small network for many steps in one launch.
+
+The carry and all results stay in the block's shared memory; data, items and constants are read from the device's memory. Each
+stage is a loop over numbers, of which a thread computes every ``threads``-th. A barrier is printed only where a thread would
+read what another one wrote, or write what another one may still read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from portable_bp.backends.graph.buffers import Buffers, Instruction
+from portable_bp.backends.graph.ir import Node
+from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, write_kernel
+from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.schedule import Schedule, Stage
+
+MAX_THREADS = 256
+ALIGNMENT = 16  # bytes
+WARP = 32  # threads that run in lockstep, and banks of shared memory
+NUMBERS_OF_THREAD = 4  # of the largest stage
+MIN_TILES = 96  # threads that keep the products busy; fewer compute larger tiles, which read each factor less often
+FUNCTIONS = """
+// A product of matrices with constant strides. A thread computes a tile of TR x TC numbers, which are far apart: neighbors in a
+// warp then read neighbors in memory. If ROTATED, each column starts its sum at another place: otherwise, all threads of a
+// warp would read the same bank of shared memory.
+template <int ROWS, int SHARED, int COLUMNS, int AR, int AK, int BK, int BC, int TR, int TC, bool ROTATED, typename T>
+__device__ inline void multiply(const int thread, const int threads, const T* a, const T* b, T* out) {
+    const int height = ROWS / TR, width = COLUMNS / TC;
+    for (int i = thread; i < height * width; i += threads) {
+        const int row = i / width, column = i % width;
+        T total[TR][TC] = {};
+        int k = ROTATED ? column % SHARED : 0;
+        #pragma unroll 8
+        for (int n = 0; n < SHARED; ++n) {
+            T left[TR], right[TC];
+            #pragma unroll
+            for (int r = 0; r < TR; ++r) left[r] = a[(row + r * height) * AR + k * AK];
+            #pragma unroll
+            for (int c = 0; c < TC; ++c) right[c] = b[k * BK + (column + c * width) * BC];
+            #pragma unroll
+            for (int r = 0; r < TR; ++r)
+                #pragma unroll
+                for (int c = 0; c < TC; ++c) total[r][c] += left[r] * right[c];
+            k = ROTATED && k + 1 == SHARED ? 0 : k + 1;
+        }
+        #pragma unroll
+        for (int r = 0; r < TR; ++r)
+            #pragma unroll
+            for (int c = 0; c < TC; ++c) out[(row + r * height) * COLUMNS + column + c * width] = total[r][c];
+    }
+}
+template <typename T> __device__ inline T sum(T a, T b) { return a + b; }
+template <typename T> __device__ inline T wrapped(T index, T size) { return (index % size + size) % size; }
+"""
+
+
+class Access(NamedTuple):
+    """What a stage reads or writes between two barriers."""
+
+    array: np.ndarray
+    writes: bool
+    flat: bool  # whether a thread touches only the numbers whose places it computes in every flat stage
+
+    def conflicts(self, other: Access) -> bool:
+        """Return whether two threads may touch the same number, one of them to write it."""
+        if not (self.writes or other.writes) or not np.may_share_memory(self.array, other.array):
+            return False
+        return not (self.flat and other.flat and _address(self.array) == _address(other.array))
+
+
+class Layout(NumpyLibrary):
+    """Makes NumPy arrays that stand for those on the device: only their shapes, strides and places count."""
+
+    def __init__(self) -> None:
+        self.allocated: list[np.ndarray] = []
+
+    def empty(self, shape: Sequence[int], dtype: str) -> np.ndarray:
+        """Return a new array."""
+        self.allocated.append(np.empty(shape, dtype))
+        return self.allocated[-1]
+
+    def as_array(self, node: Node) -> np.ndarray:
+        """Return what stands for a constant."""
+        return stand_in(node.shape, node.dtype)
+
+
+def stand_in(shape: Sequence[int], dtype: str) -> np.ndarray:
+    """Return an array that takes no memory, however large it says that it is, with the strides of a contiguous one."""
+    strides = [math.prod(shape[axis + 1 :]) * np.dtype(dtype).itemsize for axis in range(len(shape))]
+    return np.lib.stride_tricks.as_strided(np.zeros((), dtype), shape, strides)
+
+
+class BlockSource:
+    """The source of a program, and what its function ``run`` takes, in this order.
+
+    The count of steps, the constant numbers as float64, and pointers to the carry, the data, the items and the constants. The
+    items of the steps lie one after the other. Sizes are part of the source.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.graph = schedule.graph
+        layout = Layout()
+        self.buffers = Buffers(schedule, layout)
+        self.buffers.bind(stand_in(node.shape, node.dtype) for node in self.graph.data)
+        self.numbers: list[float] = []
+        self.constants: list[Node] = []
+        self._numbers: dict[Node, str] = {}  # their names
+        self._outside = {id(self.buffers.array(node)): node for node in self._given()}
+        shared = [each for each in layout.allocated if id(each) not in self._outside]
+        largest = max((each.size for each in shared), default=1)
+        self.threads = min(MAX_THREADS, WARP * 2 ** math.ceil(math.log2(max(1.0, largest / NUMBERS_OF_THREAD / WARP))))
+        self._scratch = layout.empty((self.threads,), "float64")
+        self._offsets: dict[int, int] = {}  # of arrays in shared memory, in bytes
+        self._shared = [*shared, self._scratch]
+        self.memory = 0  # bytes of shared memory
+        for array in self._shared:
+            self._offsets[id(array)] = self.memory
+            self.memory += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        self._pending: list[Access] = []  # since the last barrier
+        self._lines: list[str] = []
+        for stage in schedule.stages:
+            self._print(stage)
+        for old, result in zip(self.graph.carry, self.graph.results, strict=True):
+            if not self.buffers.in_place(old, result):
+                self._print_copy(self.buffers.array(result), self.buffers.array(old))
+
+    def __str__(self) -> str:
+        graph, carried = self.graph, [(f"carry{number}", node) for number, node in enumerate(self.graph.carry)]
+        inputs = [("data", graph.data), ("items", graph.item), ("constant", self.constants)]
+        pointers = [f"const {C_TYPES[n.dtype]}* __restrict__ {name}{k}" for name, nodes in inputs for k, n in enumerate(nodes)]
+        pointers = [*(f"{C_TYPES[node.dtype]}* __restrict__ {name}" for name, node in carried), *pointers]
+        dtypes = [(f"f{number}", node.dtype) for number, node in enumerate(self._numbers)]
+        kept = [(name, node, self._pointer(self.buffers.array(node))) for name, node in carried]
+        lines = [
+            *(
+                f"{C_TYPES[each.dtype.name]}* const s{self._offsets[id(each)]} = "
+                f"({C_TYPES[each.dtype.name]}*)(memory + {self._offsets[id(each)]});"
+                for each in self._shared
+            ),
+            *(f"const {C_TYPES[dtype]} {name} = ({C_TYPES[dtype]})numbers[{name[1:]}];" for name, dtype in dtypes),
+            *(f"{_loop(node.size)} ({inside})[i] = {name}[i];" for name, node, inside in kept),
+            "__syncthreads();",
+            "for (long long step = 0; step < steps; ++step) {",
+            *(
+                f"    const {C_TYPES[node.dtype]}* const item{number} = items{number} + step * {node.size};"
+                for number, node in enumerate(graph.item)
+            ),
+            *(f"    {line}" for line in self._lines),
+            "    __syncthreads();",
+            "}",
+            *(f"{_loop(node.size)} {name}[i] = ({inside})[i];" for name, node, inside in kept),
+        ]
+        return "\n".join(
+            [
+                PREAMBLE + FUNCTIONS,
+                f'extern "C" __global__ void __launch_bounds__({self.threads})',
+                f"run(const long long steps, {', '.join(['const double* __restrict__ numbers', *pointers])}) {{",
+                "    extern __shared__ __align__(16) unsigned char memory[];",
+                f"    const int thread = threadIdx.x, threads = {self.threads};",
+                *(f"    {line}" for line in lines),
+                "}",
+            ]
+        )
+
+    # Where arrays are.
+
+    def _given(self) -> list[Node]:
+        """Return the nodes whose arrays are in the device's memory: data, items, constants, and views of them."""
+        nodes = dict.fromkeys([*self.graph.data, *self.graph.item, *self.graph.nodes])
+        nodes |= dict.fromkeys(each for node in self.graph.nodes for each in node.inputs)
+        outside = {*self.graph.data, *self.graph.item}
+        return [node for node in nodes if node.root in outside or node.root.operation == "constant"]
+
+    def _pointer(self, array: np.ndarray) -> str:
+        """Return the expression of a pointer to an array's first number."""
+        if node := self._outside.get(id(array)):
+            name, root = self._name(node.root), self.buffers.array(node.root)
+        else:
+            start = _address(array)
+            root = next(each for each in self._shared if 0 <= start - _address(each) < max(1, each.nbytes))
+            name = f"s{self._offsets[id(root)]}"
+        offset = (_address(array) - _address(root)) // array.itemsize
+        return f"{name} + {offset}" if offset else name
+
+    def _name(self, root: Node) -> str:
+        if root in self.graph.item:
+            return f"item{self.graph.item.index(root)}"
+        if root in self.graph.data:
+            return f"data{self.graph.data.index(root)}"
+        if root not in self.constants:
+            self.constants.append(root)
+        return f"constant{self.constants.index(root)}"
+
+    def _at(self, array: np.ndarray, shape: Sequence[int]) -> str:
+        """Return the expression of the number at index i of a shape that an array is broadcast to."""
+        if _is_flat(array, shape):
+            return f"({self._pointer(array)})[i]"
+        strides = np.broadcast_to(array, shape).strides
+        return f"({self._pointer(array)})[{_index([stride // array.itemsize for stride in strides], shape)}]"
+
+    def _number(self, node: Node) -> str:
+        """Return the name of a constant number."""
+        if node not in self._numbers:
+            value = node.attributes["value"].item()
+            if isinstance(value, int) and int(float(value)) != value:
+                raise TypeError(f"{value} is not compiled, since it is no float64")
+            self._numbers[node] = f"f{len(self.numbers)}"
+            self.numbers.append(float(value))
+        return self._numbers[node]
+
+    # Stages.
+
+    def _begin(self, reads: Iterable[Access], writes: Iterable[Access]) -> None:
+        """Print a barrier if a stage with these accesses needs one."""
+        accesses = [each for each in (*reads, *writes) if id(each.array) not in self._outside]
+        if any(new.conflicts(old) for new in accesses for old in self._pending):
+            self._lines.append("__syncthreads();")
+            self._pending = []
+        self._pending += accesses
+
+    def _print(self, stage: Stage) -> None:
+        instructions = [self.buffers.instruction(group) for group in stage.groups]
+        if stage.elementwise:
+            self._print_elementwise(instructions)
+            return
+        node = instructions[0].node
+        printer = getattr(self, f"_print_{node.operation}", None)
+        if printer is None:
+            raise TypeError(f"{node.operation} is not compiled for one block")
+        printer(instructions[0])
+
+    def _print_elementwise(self, instructions: list[Instruction]) -> None:
+        kernel, arrays = write_kernel(instructions)
+        operands = [pair for each in instructions for pair in zip(each.operands, each.node.inputs, strict=True)]
+        numbers = {id(array): node for array, node in operands if node.operation == "constant" and node.shape == ()}
+        reads, writes = arrays[: len(kernel.inputs)], arrays[len(kernel.inputs) :]
+        shape = writes[0].shape
+        self._begin(
+            [Access(each, False, _is_flat(each, shape)) for each in reads], [Access(each, True, True) for each in writes]
+        )
+        given = {}
+        for number, array in enumerate(reads):
+            given[f"in{number}"] = self._number(numbers[id(array)]) if id(array) in numbers else self._at(array, shape)
+        lines = [f"const {C_TYPES[dtype]} {name} = {given.get(text, text)};" for dtype, name, text in kernel.lines]
+        lines += [f"{self._at(array, shape)} = {name};" for name, array in zip(kernel.results, writes, strict=True)]
+        self._print_loop(writes[0].size, lines)
+
+    def _print_loop(self, size: int, lines: list[str]) -> None:
+        self._lines += [f"{_loop(size)} {{", *(f"    {line}" for line in lines), "}"]
+
+    def _print_copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        self._begin([Access(source, False, _is_flat(source, target.shape))], [Access(target, True, True)])
+        self._print_loop(target.size, [f"{self._at(target, target.shape)} = {self._at(source, target.shape)};"])
+
+    def _print_matmul(self, instruction: Instruction) -> None:
+        (first, second), out = instruction.operands, instruction.out
+        if first.ndim != 2 or second.ndim != 2:
+            raise TypeError("a product of other than two axes is not compiled for one block")
+        (rows, shared), columns = first.shape, second.shape[1]
+        tile = _tile(rows, columns)
+        strides = [stride // out.itemsize for stride in (*first.strides, *second.strides)]
+        is_rotated = strides[3] % 8 == 0 and strides[3] > 0
+        sizes = ", ".join(map(str, (rows, shared, columns, *strides, *tile, str(is_rotated).lower())))
+        self._begin([Access(first, False, False), Access(second, False, False)], [Access(out, True, tile == (1, 1))])
+        pointers = ", ".join(map(self._pointer, (first, second, out)))
+        self._lines.append(f"multiply<{sizes}>(thread, threads, {pointers});")
+
+    def _print_take(self, instruction: Instruction) -> None:
+        (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
+        if not instruction.node.inputs[1].root.is_given:
+            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+        length, total, count = math.prod(array.shape[axis + 1 :]), array.shape[axis], indices.size
+        self._begin([Access(array, False, False), Access(indices, False, False)], [Access(out, True, True)])
+        outer = out.size // max(1, count * length)
+        place = _index([0, indices.strides[0] // indices.itemsize], [outer, count], length)
+        index_type = C_TYPES[indices.dtype.name]
+        row = f"wrapped<{index_type}>(({self._pointer(indices)})[{place}], {total})"
+        start = f"(i / {count * length} * {total} + {row}) * {length}"
+        if not array.flags.c_contiguous:
+            raise TypeError("rows of an array that is not contiguous are not compiled for one block")
+        self._print_loop(out.size, [f"{self._at(out, out.shape)} = ({self._pointer(array)})[{start} + i % {length}];"])
+
+    def _print_sum(self, instruction: Instruction) -> None:
+        self._print_reduction(instruction, "sum")
+
+    def _print_max(self, instruction: Instruction) -> None:
+        self._print_reduction(instruction, "maximum")
+
+    def _print_min(self, instruction: Instruction) -> None:
+        self._print_reduction(instruction, "minimum")
+
+    def _print_reduction(self, instruction: Instruction, combine: str) -> None:
+        """Print one loop, of a thread for each result, or two: where results are few, several threads combine parts of each."""
+        node, (array,), out = instruction.node, instruction.operands, instruction.out
+        axes = node.attributes["axis"]
+        kept = [axis for axis in range(array.ndim) if axis not in axes]
+        results, terms = out.size, array.size // max(1, out.size)
+        if not array.size:
+            raise TypeError("a reduction of no numbers is not compiled for one block")
+        strides = [stride // array.itemsize for stride in array.strides]
+        places = [
+            _index([strides[axis] for axis in which], [array.shape[axis] for axis in which], 1, index)
+            for which, index in ((kept, f"(i % {results})"), (axes, "n"))
+        ]
+        number, c_type = f"({self._pointer(array)})[{places[0]} + {places[1]}]", C_TYPES[node.dtype]
+        parts = max(1, min(self.threads // results, terms // 4))
+        total = [
+            f"int n = i / {results};",
+            f"{c_type} total = {number};",
+            f"for (n += {parts}; n < {terms}; n += {parts}) total = {combine}(total, {number});",
+        ]
+        reads, writes = [Access(array, False, False)], [Access(out, True, True)]
+        target = self._at(out, out.shape)
+        if parts == 1:
+            self._begin(reads, writes)
+            self._print_loop(results, [*total, f"{target} = total;"])
+            return
+        scratch = f"(({c_type}*){self._pointer(self._scratch)})"
+        self._begin(reads, [Access(self._scratch, True, False)])
+        self._print_loop(results * parts, [*total, f"{scratch}[i] = total;"])
+        self._begin([Access(self._scratch, False, False)], writes)
+        combined = f"for (int n = 1; n < {parts}; ++n) total = {combine}(total, {scratch}[n * {results} + i]);"
+        self._print_loop(results, [f"{c_type} total = {scratch}[i];", combined, f"{target} = total;"])
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _loop(size: int) -> str:
+    return f"for (int i = thread; i < {size}; i += threads)"
+
+
+def _is_flat(array: np.ndarray, shape: Sequence[int]) -> bool:
+    """Return whether the number at index i of a shape is the array's i-th in memory."""
+    return array.shape == tuple(shape) and array.flags.c_contiguous
+
+
+def _index(strides: Sequence[int], shape: Sequence[int], within: int = 1, index: str = "i") -> str:
+    """Return the expression of a place, given strides in numbers and an index into a shape, each of ``within`` numbers."""
+    terms = []
+    for axis, (stride, length) in enumerate(zip(strides, shape, strict=True)):
+        if stride and length > 1:
+            after = math.prod(shape[axis + 1 :]) * within
+            digit = (f" / {after}" if after > 1 else "") + (f" % {length}" if axis else "")
+            terms.append((f"{index}{digit}" if digit else index) + (f" * {stride}" if stride != 1 else ""))
+    return " + ".join(terms) or "0"
+
+
+def _tile(rows: int, columns: int) -> tuple[int, int]:
+    """Return the size of the tiles that a thread computes: the largest that leave enough threads something to do."""
+    tiles = [(r, c) for r in (4, 2, 1) for c in (4, 2, 1) if rows % r == columns % c == 0]
+    return next((t for t in tiles if rows * columns // (t[0] * t[1]) >= MIN_TILES), (1, 1))
