@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ int emulate(void (*function)(void**), int threads, unsigned seed, void** given) 
 """
 )
 _seeds = itertools.count()
+_running = threading.Lock()
 
 
 def need_compiler():
@@ -119,7 +121,7 @@ def _scheduler():
 
 @functools.lru_cache(maxsize=512)
 def emulated(source, threads):
-    """Return the kernel ``run`` of a source, which takes numbers of NumPy and arrays in main memory."""
+    """Return the kernel ``run`` of a source, which takes a count of steps and arrays in main memory."""
     scheduler = _scheduler()
     parameters = re.search(r"\nrun\((.*)\) {\n", source)[1].split(", ")
     types = [parameter.replace("__restrict__", "").rpartition(" ")[0] for parameter in parameters]
@@ -128,9 +130,10 @@ def emulated(source, threads):
 
     def run(*given):
         assert len(given) == len(types)
-        values = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) else np.ctypeslib.as_ctypes(x) for x in given]
+        values = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) else ctypes.c_int64(int(x)) for x in given]
         addresses = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
-        reached = scheduler.emulate(library.call, threads, next(_seeds), addresses)
+        with _running:
+            reached = scheduler.emulate(library.call, threads, next(_seeds), addresses)
         assert reached, "some threads wait at a barrier that others do not reach"
 
     return run

@@ -2,7 +2,8 @@
 
 NumPy computes, behind CuPy's names and as strict as CuPy: arrays are never transferred implicitly, computing with an array on
 another device is an error, and only launches are captured. Kernels run as Python code, and matrix products use SciPy's BLAS
-with the same pointers and leading dimensions as cuBLAS would take.
+with the same pointers and leading dimensions as cuBLAS would take. CUDA source is compiled for the processor, where there is a
+C++ compiler.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from portable_bp.backends import cache, selector
+from tests.support.cuda_on_cpu import HAS_COMPILER, MEMORY, emulated
 from tests.support.kernels_in_python import IN_PYTHON
 
 current_device = [0]
@@ -31,6 +33,7 @@ class CUDARuntimeError(RuntimeError):
 class Device:
     compute_capability = "90"
     mem_info = 2**34, 2**36
+    attributes = {"MaxSharedMemoryPerBlockOptin": MEMORY if HAS_COMPILER else 0}
 
     def __init__(self, device=None):
         self.id = current_device[-1] if device is None else getattr(device, "id", device)
@@ -249,6 +252,20 @@ class ElementwiseKernel:
                 targets[name][...] = variables[name]
 
 
+class RawKernel:
+    """Compiles CUDA source for the processor."""
+
+    max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __init__(self, code, name, options):
+        assert name == "run"
+        self.code = code
+
+    def __call__(self, grid, block, arguments, shared_mem):
+        assert grid == (1,) and shared_mem <= self.max_dynamic_shared_size_bytes <= MEMORY
+        launch(emulated(self.code, *block), *map(unwrap, arguments))
+
+
 class Graph:
     def __init__(self, launches):
         self.launches = launches
@@ -406,6 +423,7 @@ def pretended_modules(devices=2):
         array=array,
         asnumpy=asnumpy,
         ElementwiseKernel=ElementwiseKernel,
+        RawKernel=RawKernel,
         get_default_memory_pool=functools.cache(MemoryPool),
         cuda=cuda,
         linalg=_like("cupy.linalg", np.linalg),

@@ -12,6 +12,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends import selector
+from tests.support import nvrtc
 from tests.support.pretended_cupy import pretending
 
 # Names of targets, with the flag of the backend that each runs on.
@@ -30,7 +31,7 @@ TARGETS = {
 # The pretended CuPy is always there: requiring it would say nothing about a backend.
 FLAGS = {name: flag.removesuffix(":device1") for name, flag in TARGETS.items() if name != "cupy-pretended"}
 # Programs that some tests run, and skip without.
-PROGRAMS = ("chromium", "pdflatex")
+PROGRAMS = ("chromium", "pdflatex", "c++")
 # The targets whose devices differ: whether JAX compiles is tested with the algorithm.
 ON_DEVICES = pytest.mark.parametrize("on_target", [name for name in TARGETS if name != "jax-eager"], indirect=True)
 
@@ -48,7 +49,7 @@ def check_environment():
     required = names_in("PORTABLE_BP_REQUIRE")
     for variable, given, known in (
         ("PORTABLE_BP_TARGETS", SELECTED, list(TARGETS)),
-        ("PORTABLE_BP_REQUIRE", required, sorted({*FLAGS.values(), "numba", *PROGRAMS})),
+        ("PORTABLE_BP_REQUIRE", required, sorted({*FLAGS.values(), "numba", "nvrtc", *PROGRAMS})),
     ):
         if unknown := given - set(known):
             raise pytest.UsageError(f"{variable} names {', '.join(sorted(unknown))}: use some of {', '.join(known)}.")
@@ -57,6 +58,8 @@ def check_environment():
             raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {flag}, which is not usable: {reason}")
     if "numba" in required and importlib.util.find_spec("numba") is None:
         raise pytest.UsageError("PORTABLE_BP_REQUIRE names numba, which is not installed: pip install 'portable-bp[numba]'")
+    if "nvrtc" in required and nvrtc.find() is None:
+        raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names nvrtc: {nvrtc.MISSING}")
     for program in required & set(PROGRAMS):
         if shutil.which(program) is None:
             raise pytest.UsageError(f"PORTABLE_BP_REQUIRE names {program}, which is not on the PATH.")

@@ -17,21 +17,26 @@ from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, write_kernel
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.printers.source import address_of, as_float
 from portable_bp.backends.graph.schedule import Schedule, Stage
 
 MAX_THREADS = 256
 ALIGNMENT = 16  # bytes
+INT_MAX = 2**31 - 1
 WARP = 32  # threads that run in lockstep, and banks of shared memory
 NUMBERS_OF_THREAD = 4  # of the largest stage
 MIN_TILES = 96  # threads that keep the products busy; fewer compute larger tiles, which read each factor less often
 FUNCTIONS = """
+// Unrolled loops would take four times as long to compile.
+#define EACH(size) _Pragma("unroll 1") for (int i = thread; i < size; i += threads)
+
 // A product of matrices with constant strides. A thread computes a tile of TR x TC numbers, which are far apart: neighbors in a
 // warp then read neighbors in memory. If ROTATED, each column starts its sum at another place: otherwise, all threads of a
 // warp would read the same bank of shared memory.
 template <int ROWS, int SHARED, int COLUMNS, int AR, int AK, int BK, int BC, int TR, int TC, bool ROTATED, typename T>
 __device__ inline void multiply(const int thread, const int threads, const T* a, const T* b, T* out) {
     const int height = ROWS / TR, width = COLUMNS / TC;
-    for (int i = thread; i < height * width; i += threads) {
+    EACH(height * width) {
         const int row = i / width, column = i % width;
         T total[TR][TC] = {};
         int k = ROTATED ? column % SHARED : 0;
@@ -70,7 +75,7 @@ class Access(NamedTuple):
         """Return whether two threads may touch the same number, one of them to write it."""
         if not (self.writes or other.writes) or not np.may_share_memory(self.array, other.array):
             return False
-        return not (self.flat and other.flat and _address(self.array) == _address(other.array))
+        return not (self.flat and other.flat and address_of(self.array) == address_of(other.array))
 
 
 class Layout(NumpyLibrary):
@@ -130,42 +135,45 @@ class BlockSource:
                 self._print_copy(self.buffers.array(result), self.buffers.array(old))
 
     def __str__(self) -> str:
-        graph, carried = self.graph, [(f"carry{number}", node) for number, node in enumerate(self.graph.carry)]
-        inputs = [("data", graph.data), ("items", graph.item), ("constant", self.constants)]
-        pointers = [f"const {C_TYPES[n.dtype]}* __restrict__ {name}{k}" for name, nodes in inputs for k, n in enumerate(nodes)]
-        pointers = [*(f"{C_TYPES[node.dtype]}* __restrict__ {name}" for name, node in carried), *pointers]
-        dtypes = [(f"f{number}", node.dtype) for number, node in enumerate(self._numbers)]
-        kept = [(name, node, self._pointer(self.buffers.array(node))) for name, node in carried]
         lines = [
+            "extern __shared__ __align__(16) unsigned char memory[];",
+            f"const int thread = threadIdx.x, threads = {self.threads};",
             *(
-                f"{C_TYPES[each.dtype.name]}* const s{self._offsets[id(each)]} = "
-                f"({C_TYPES[each.dtype.name]}*)(memory + {self._offsets[id(each)]});"
+                f"{_c_type(each)}* const {self._shared_name(each)} = ({_c_type(each)}*)(memory + {self._offsets[id(each)]});"
                 for each in self._shared
             ),
-            *(f"const {C_TYPES[dtype]} {name} = ({C_TYPES[dtype]})numbers[{name[1:]}];" for name, dtype in dtypes),
-            *(f"{_loop(node.size)} ({inside})[i] = {name}[i];" for name, node, inside in kept),
+            *(
+                f"const {C_TYPES[node.dtype]} {name} = numbers[{place}];"
+                for place, (node, name) in enumerate(self._numbers.items())
+            ),
+            *self._copy_carry("({inside})[i] = {outside}[i];"),
             "__syncthreads();",
             "for (long long step = 0; step < steps; ++step) {",
             *(
                 f"    const {C_TYPES[node.dtype]}* const item{number} = items{number} + step * {node.size};"
-                for number, node in enumerate(graph.item)
+                for number, node in enumerate(self.graph.item)
             ),
             *(f"    {line}" for line in self._lines),
             "    __syncthreads();",
             "}",
-            *(f"{_loop(node.size)} {name}[i] = ({inside})[i];" for name, node, inside in kept),
+            *self._copy_carry("{outside}[i] = ({inside})[i];"),
         ]
-        return "\n".join(
-            [
-                PREAMBLE + FUNCTIONS,
-                f'extern "C" __global__ void __launch_bounds__({self.threads})',
-                f"run(const long long steps, {', '.join(['const double* __restrict__ numbers', *pointers])}) {{",
-                "    extern __shared__ __align__(16) unsigned char memory[];",
-                f"    const int thread = threadIdx.x, threads = {self.threads};",
-                *(f"    {line}" for line in lines),
-                "}",
-            ]
-        )
+        kernel = f'extern "C" __global__ void __launch_bounds__({self.threads})\nrun({self._parameters()}) {{'
+        return "\n".join([PREAMBLE + FUNCTIONS, kernel, *(f"    {line}" for line in lines), "}"])
+
+    def _parameters(self) -> str:
+        kinds = {"carry": self.graph.carry, "data": self.graph.data, "items": self.graph.item, "constant": self.constants}
+        pointers = [
+            f"{'const ' * (kind != 'carry')}{C_TYPES[node.dtype]}* __restrict__ {kind}{number}"
+            for kind, nodes in kinds.items()
+            for number, node in enumerate(nodes)
+        ]
+        return ", ".join(["const long long steps", "const double* __restrict__ numbers", *pointers])
+
+    def _copy_carry(self, line: str) -> list[str]:
+        """Return the lines that copy the carry into the shared memory, or out of it."""
+        carry = [(node, self._pointer(self.buffers.array(node)), f"carry{n}") for n, node in enumerate(self.graph.carry)]
+        return [f"{self._each(node.size)} {line.format(inside=inside, outside=outside)}" for node, inside, outside in carry]
 
     # Where arrays are.
 
@@ -181,11 +189,14 @@ class BlockSource:
         if node := self._outside.get(id(array)):
             name, root = self._name(node.root), self.buffers.array(node.root)
         else:
-            start = _address(array)
-            root = next(each for each in self._shared if 0 <= start - _address(each) < max(1, each.nbytes))
-            name = f"s{self._offsets[id(root)]}"
-        offset = (_address(array) - _address(root)) // array.itemsize
+            start = address_of(array)
+            root = next(each for each in self._shared if 0 <= start - address_of(each) < max(1, each.nbytes))
+            name = self._shared_name(root)
+        offset = (address_of(array) - address_of(root)) // array.itemsize
         return f"{name} + {offset}" if offset else name
+
+    def _shared_name(self, array: np.ndarray) -> str:
+        return f"s{self._offsets[id(array)]}"
 
     def _name(self, root: Node) -> str:
         if root in self.graph.item:
@@ -206,11 +217,8 @@ class BlockSource:
     def _number(self, node: Node) -> str:
         """Return the name of a constant number."""
         if node not in self._numbers:
-            value = node.attributes["value"].item()
-            if isinstance(value, int) and int(float(value)) != value:
-                raise TypeError(f"{value} is not compiled, since it is no float64")
             self._numbers[node] = f"f{len(self.numbers)}"
-            self.numbers.append(float(value))
+            self.numbers.append(as_float(node))
         return self._numbers[node]
 
     # Stages.
@@ -250,8 +258,12 @@ class BlockSource:
         lines += [f"{self._at(array, shape)} = {name};" for name, array in zip(kernel.results, writes, strict=True)]
         self._print_loop(writes[0].size, lines)
 
+    def _each(self, size: int) -> str:
+        """Return the head of a loop over numbers, which are divided among the threads."""
+        return f"if (const int i = thread; i < {size})" if size <= self.threads else f"EACH({size})"
+
     def _print_loop(self, size: int, lines: list[str]) -> None:
-        self._lines += [f"{_loop(size)} {{", *(f"    {line}" for line in lines), "}"]
+        self._lines += [f"{self._each(size)} {{", *(f"    {line}" for line in lines), "}"]
 
     def _print_copy(self, source: np.ndarray, target: np.ndarray) -> None:
         self._begin([Access(source, False, _is_flat(source, target.shape))], [Access(target, True, True)])
@@ -278,9 +290,9 @@ class BlockSource:
         self._begin([Access(array, False, False), Access(indices, False, False)], [Access(out, True, True)])
         outer = out.size // max(1, count * length)
         place = _index([0, indices.strides[0] // indices.itemsize], [outer, count], length)
-        index_type = C_TYPES[indices.dtype.name]
-        row = f"wrapped<{index_type}>(({self._pointer(indices)})[{place}], {total})"
-        start = f"(i / {count * length} * {total} + {row}) * {length}"
+        row = f"wrapped<{_c_type(indices)}>(({self._pointer(indices)})[{place}], {total})"
+        widened = "(long long)" * (array.size > INT_MAX)
+        start = f"{widened}(i / {count * length} * {total} + {row}) * {length}"
         if not array.flags.c_contiguous:
             raise TypeError("rows of an array that is not contiguous are not compiled for one block")
         self._print_loop(out.size, [f"{self._at(out, out.shape)} = ({self._pointer(array)})[{start} + i % {length}];"])
@@ -328,12 +340,8 @@ class BlockSource:
         self._print_loop(results, [f"{c_type} total = {scratch}[i];", combined, f"{target} = total;"])
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _loop(size: int) -> str:
-    return f"for (int i = thread; i < {size}; i += threads)"
+def _c_type(array: np.ndarray) -> str:
+    return C_TYPES[array.dtype.name]
 
 
 def _is_flat(array: np.ndarray, shape: Sequence[int]) -> bool:

@@ -141,8 +141,8 @@ class BlockLibrary(CupyLibrary):
 def _compiled(source: str, memory: int, device: int) -> Any:
     """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
     try:
-        kernel = cupy.RawModule(code=source, options=("-std=c++17",)).get_function("run")
-        kernel.max_dynamic_shared_size_bytes = memory
+        kernel = cupy.RawKernel(source, "run", options=("-std=c++17",))
+        kernel.max_dynamic_shared_size_bytes = memory  # compiles it, too
     except Exception as error:  # the step runs as several kernels instead
         warnings.warn(
             f"CuPy could not compile a training step as one CUDA kernel ({error}): it runs as several, which is slower. "

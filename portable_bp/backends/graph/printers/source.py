@@ -28,6 +28,14 @@ def address_of(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
+def as_float(node: Node) -> float:
+    """Return the value of a constant number, which compiled code takes as float64."""
+    value = node.attributes["value"].item()
+    if isinstance(value, int) and int(float(value)) != value:
+        raise TypeError(f"{value} is not compiled, since it is no float64")
+    return float(value)
+
+
 class Source:
     """The source of a program, and what it takes: arrays, sizes and numbers."""
 
@@ -92,10 +100,7 @@ class Source:
     def _number(self, node: Node) -> str:
         """Return the name of a constant number."""
         if node not in self._names:
-            value = node.attributes["value"].item()
-            if isinstance(value, int) and int(float(value)) != value:
-                raise TypeError(f"{value} is not compiled, since it is no float64")
-            self.numbers.append(float(value))
+            self.numbers.append(as_float(node))
             self._names[node] = name = f"f{len(self.numbers) - 1}"
             self._loads.append(f"{name} = to_{node.dtype}(f[{len(self.numbers) - 1}])")
             self._dtypes.add(node.dtype)

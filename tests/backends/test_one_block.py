@@ -1,0 +1,261 @@
+"""A small network on CuPy: one kernel for many steps, compiled for real GPUs and run on the processor."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.algorithm.activations import ACTIVATIONS
+from portable_bp.algorithm.arrays import Signal
+from portable_bp.algorithm.losses import LOSSES
+from portable_bp.algorithm.optimizers import OPTIMIZERS
+from portable_bp.backends import cache
+from portable_bp.backends import numpy as numpy_backend
+from portable_bp.backends.graph.printers import block
+from portable_bp.backends.graph.printers.block_source import BlockSource
+from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.backends.graph.trace import record
+from tests.support import nvrtc
+from tests.support.cuda_on_cpu import BlockOnTheHost, emulated, need_compiler
+from tests.support.networks import parameters
+from tests.support.pretended_cupy import pretending
+
+ARCHITECTURES = ["compute_75", "compute_80", "compute_90", "compute_100"]
+
+
+@pytest.fixture
+def cupy():
+    """A pretended CuPy, which runs kernels on the processor."""
+    need_compiler()
+    with pretending():
+        import cupy
+
+        yield cupy
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """Return how many steps each launch of a kernel took, and zeros for other executables."""
+    noted, run, run_steps = [], Executable.run_steps, block.BlockExecutable.run_steps
+    monkeypatch.setattr(Executable, "run_steps", lambda self, *given: (noted.append(0), run(self, *given)))
+
+    def counted(self, items, indices):
+        noted.append(len(indices))
+        run_steps(self, items, indices)
+
+    monkeypatch.setattr(block.BlockExecutable, "run_steps", counted)
+    return noted
+
+
+def train(backend="cupy", sizes=(3, 5, 2), epochs=200, dtype="float64", classes=False, **fit):
+    network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3)
+    generator = np.random.default_rng(5)
+    x, target = generator.normal(size=(41, sizes[0])), generator.random((41, sizes[-1]))
+    if classes:
+        fit["loss"], target = "cross_entropy", generator.integers(0, sizes[-1], 41)
+    network.fit(x, target, epochs=epochs, batch_size=8, **fit)
+    return network
+
+
+def assert_trained_as_by_numpy(network, **options):
+    expected = train("numpy", **options)
+    for mine, theirs in zip(parameters(network), parameters(expected), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("fit", [{"optimizer": "adam"}, {"dropout": 0.3, "classes": True}, {"optimizer": "nesterov"}], ids=str)
+def test_the_batches_of_an_epoch_are_one_launch(cupy, launches, fit):
+    """And the last batch, which is smaller, another one; the first launch of each size is a rehearsal."""
+    network = train(**fit)
+    assert launches == [1, 5, 1, 1] + [5, 1] * 199
+    assert_trained_as_by_numpy(network, **fit)
+
+
+def test_another_gpu_than_the_first(cupy, launches):
+    assert_trained_as_by_numpy(train("cupy:1"))
+    assert 5 in launches
+
+
+def test_few_steps_do_not_pay_off(cupy, launches):
+    train(epochs=20)
+    assert set(launches) == {0}
+
+
+@pytest.mark.parametrize("sizes", [(3, 3000, 60, 2), (300, 300, 2)], ids=["products", "memory"])
+def test_a_larger_network_is_trained_by_many_blocks(cupy, launches, monkeypatch, sizes):
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "1")
+    network = train(sizes=sizes, epochs=2, learning_rate=0.01)
+    assert set(launches) == {0}
+    assert_trained_as_by_numpy(network, sizes=sizes, epochs=2, learning_rate=0.01)
+
+
+def test_kernels_are_turned_off_and_on_by_a_variable(cupy, launches, monkeypatch):
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "0")
+    train()
+    assert set(launches) == {0}
+    launches.clear()
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "1")
+    train(epochs=2)
+    assert 5 in launches
+
+
+def test_a_kernel_that_cannot_be_compiled_is_said_once(cupy, launches, monkeypatch):
+    def refuse(*given, **options):
+        raise RuntimeError("NVRTC_ERROR_COMPILATION")
+
+    monkeypatch.setattr(cupy, "RawKernel", refuse)
+    with pytest.warns(RuntimeWarning, match="as one CUDA kernel .*NVRTC_ERROR_COMPILATION.*Report this"):
+        network = train(sizes=(3, 6, 2))
+    train(sizes=(3, 6, 2))  # a second warning would be an error
+    assert set(launches) == {0}
+    assert_trained_as_by_numpy(network, sizes=(3, 6, 2))
+
+
+def test_a_piece_that_only_its_library_can_run_is_trained_by_many_kernels(cupy, launches):
+    pair = (lambda net: cupy.cumsum(net, axis=-1), lambda slope, signal: slope)
+    network = bp.Network([3, 4, 2], activation=[pair, "identity"], backend="cupy", seed=0)
+    network.fit(np.eye(3), np.ones((3, 2)), epochs=1200)
+    assert set(launches) <= {0}
+
+
+def test_pieces_written_with_cupy_are_part_of_the_kernel(cupy, launches):
+    def value(net):
+        return cupy.where(net > 0, net, cupy.expm1(net))
+
+    def delta(slope, signal):
+        return slope * cupy.minimum(signal.out + 1.0, 1.0)
+
+    def weights(activation, backend):
+        network = bp.Network([3, 4, 2], activation=[activation, "identity"], backend=backend, seed=0, dtype="float64")
+        network.fit(np.eye(3), np.ones((3, 2)), epochs=1200)
+        return parameters(network)
+
+    for mine, theirs in zip(weights((value, delta), "cupy"), weights("elu", "numpy"), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+    assert max(launches) == 1, "one batch an epoch"
+
+
+def test_two_threads_train_on_one_gpu(cupy):
+    expected = [parameters(train(sizes=(3, width, 2))) for width in (4, 5)]
+    found = [None, None]
+
+    def run(number):
+        found[number] = parameters(train(sizes=(3, 4 + number, 2)))
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, theirs in zip(found, expected, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def sources(monkeypatch, **options):
+    """Return the sources of the kernels of a training."""
+    found = []
+
+    def launcher(self, source):
+        found.append(source)
+        raise TypeError("it is not run")
+
+    monkeypatch.setattr(BlockOnTheHost, "launcher", launcher)
+    monkeypatch.setattr(numpy_backend, "CompiledLibrary", BlockOnTheHost)
+    cache.clear()
+    train("numpy", epochs=2, **options)
+    cache.clear()
+    return found
+
+
+NVRTC = pytest.mark.skipif(nvrtc.find() is None, reason=nvrtc.MISSING)
+
+
+@NVRTC
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_compile_for_gpus(monkeypatch, architecture, dtype):
+    fit = {"dropout": 0.3, "classes": True, "optimizer": "adamw", "sizes": (6, 40, 24, 5)}
+    first, last = sources(monkeypatch, dtype=dtype, **fit)
+    assert ".entry run(" in nvrtc.compiled(str(first), architecture)
+    assert first.threads == 256 and last.memory < first.memory
+
+
+@NVRTC
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_compiles_for_a_gpu(monkeypatch, optimizer):
+    assert nvrtc.compiled(str(sources(monkeypatch, optimizer=optimizer)[0]), "compute_90")
+
+
+@NVRTC
+def test_every_activation_and_loss_compiles_for_a_gpu(monkeypatch):
+    """In one kernel, since each compilation takes a while."""
+    activations = [make() for make in ACTIVATIONS.values()]
+    losses = [make() for name, make in LOSSES.items() if name != "cross_entropy"]  # which takes classes
+
+    def step(net, target):
+        for activation in activations:
+            out = activation.value(net)
+            net = net + activation.delta(net, Signal(net, out))
+        for loss in losses:
+            net = net + loss.slope(out, target) + loss.value(out, target)[:, None]
+        return net
+
+    assert nvrtc.compiled(str(kernel(step, (4, 3), (4, 3))), "compute_90")
+
+
+def kernel(function, *shapes):
+    """Return the source of a step that changes one array, given others."""
+    carry, *data = (np.ones(shape) for shape in shapes)
+    graph = record(NumpyLibrary(), lambda carry, data, item: (function(carry[0], *data),), (carry,), tuple(data), ())
+    return BlockSource(Schedule(graph, np.inf))
+
+
+def test_a_kernel_has_a_barrier_only_where_threads_read_what_others_wrote():
+    text = str(kernel(lambda a, b, c: np.tanh(a @ b + c), (4, 3), (3, 3), (3,)))
+    step = text.partition("++step) {\n")[2].partition("\n    }\n")[0]
+    assert [line.strip() for line in step.splitlines()] == [
+        "multiply<4, 3, 3, 3, 1, 3, 1, 1, 1, false>(thread, threads, s0, data0, s96);",
+        "__syncthreads();",
+        "if (const int i = thread; i < 12) {",
+        "const double v0 = (s96)[i];",
+        "const double v1 = (data1)[i % 3];",
+        "const double v2 = v0 + v1;",
+        "const double v3 = tanh(v2);",
+        "(s0)[i] = v3;",
+        "}",
+        "__syncthreads();",
+    ]
+
+
+RACE = """
+extern "C" __global__ void __launch_bounds__(32)
+run(const long long steps, int* out) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    const int thread = threadIdx.x;
+    int* const shared = (int*)memory;
+    for (long long step = 0; step < steps; ++step) {
+        shared[thread] = thread;
+        BARRIER
+        out[thread] = shared[(thread + 1) % 32];
+        __syncthreads();
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("barrier, is_right", [("__syncthreads();", True), ("", False)])
+def test_a_missing_barrier_shows(barrier, is_right):
+    need_compiler()
+    out = np.empty(32, np.int32)
+    emulated(RACE.replace("BARRIER", barrier), 32)(np.int64(1), out)
+    assert np.array_equal(out, (np.arange(32) + 1) % 32) == is_right
+
+
+def test_a_barrier_that_not_all_threads_reach_shows():
+    need_compiler()
+    with pytest.raises(AssertionError, match="wait at a barrier"):
+        emulated(RACE.replace("BARRIER", "if (thread < 7) __syncthreads();"), 32)(np.int64(1), np.empty(32, np.int32))
