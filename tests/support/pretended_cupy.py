@@ -9,8 +9,10 @@ C++ compiler.
 import contextlib
 import ctypes
 import functools
+import itertools
 import re
 import sys
+import threading
 import types
 
 import numpy as np
@@ -20,9 +22,15 @@ from portable_bp.backends import cache, selector
 from tests.support.cuda_on_cpu import HAS_COMPILER, MEMORY, emulated
 from tests.support.kernels_in_python import IN_PYTHON
 
-current_device = [0]
-current_stream = ["null"]
-capturing = []
+
+class Current(threading.local):
+    """What CuPy has for each thread: its devices and streams, the current one last, and what its streams capture."""
+
+    def __init__(self):
+        self.devices, self.streams, self.captured = [0], ["null"], []
+
+
+current = Current()
 quiet = functools.partial(np.errstate, all="ignore")  # a GPU does not warn
 
 
@@ -36,13 +44,13 @@ class Device:
     attributes = {"MaxSharedMemoryPerBlockOptin": MEMORY if HAS_COMPILER else 0}
 
     def __init__(self, device=None):
-        self.id = current_device[-1] if device is None else getattr(device, "id", device)
+        self.id = current.devices[-1] if device is None else getattr(device, "id", device)
 
     def __enter__(self):
-        current_device.append(self.id)
+        current.devices.append(self.id)
 
     def __exit__(self, *_):
-        current_device.pop()
+        current.devices.pop()
 
     def __eq__(self, other):
         return self.id == other.id
@@ -169,7 +177,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # CuPy's name
 
 
 def refuse_while_capturing():
-    if capturing:
+    if current.captured:
         raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
 
 
@@ -190,13 +198,13 @@ def unwrap(given, devices=None):
 
 def refuse_elsewhere(devices):
     for device in devices:
-        assert device.id == current_device[-1], f"an array of {device} is computed with on device {current_device[-1]}"
+        assert device.id == current.devices[-1], f"an array of {device} is computed with on device {current.devices[-1]}"
 
 
 def launch(function, *given):
     """Call a function, or record it while a stream is capturing."""
-    if capturing:
-        capturing[-1].append(functools.partial(function, *given))
+    if current.captured:
+        current.captured[-1].append(functools.partial(function, *given))
     else:
         with quiet():
             function(*given)
@@ -218,8 +226,8 @@ def wrapped(function):
             if devices and isinstance(given[0], np.ndarray) and np.may_share_memory(host, given[0]):
                 return ndarray(host, devices[0])  # a view needs no work on the device
             refuse_elsewhere(devices)
-            if capturing:
-                capturing[-1].append(lambda: host.__setitem__(..., function(*given, **options)))
+            if current.captured:
+                current.captured[-1].append(lambda: host.__setitem__(..., function(*given, **options)))
             return ndarray(host)
         if isinstance(result, list | tuple) and any(isinstance(each, np.ndarray) for each in result):
             return type(result)(map(ndarray, result))
@@ -276,22 +284,25 @@ class Graph:
             each()
 
 
+_pointers = itertools.count(4711)
+
+
 class Stream:
     def __init__(self, non_blocking):
-        self.ptr = 4711
+        self.ptr = next(_pointers)
 
     def __enter__(self):
-        current_stream.append(self)
+        current.streams.append(self)
 
     def __exit__(self, *_):
-        current_stream.pop()
+        current.streams.pop()
 
     def begin_capture(self):
-        assert current_stream[-1] is self
-        capturing.append([])
+        assert current.streams[-1] is self
+        current.captured.append([])
 
     def end_capture(self):
-        return Graph(capturing.pop())
+        return Graph(current.captured.pop())
 
 
 class OutOfMemoryError(MemoryError):
@@ -326,8 +337,17 @@ def gemm(handle, *arguments):
     launch(functools.partial(_multiply, *arguments))
 
 
+streams = {}  # the pointer of the stream that a handle of cuBLAS works in
+
+
+def gemm_in_a_stream(handle, *arguments):
+    if current.captured and streams[handle] != current.streams[-1].ptr:
+        raise CUDARuntimeError("a product is captured that belongs to another stream")
+    gemm(handle, *arguments)
+
+
 def gemm_outside_of_graphs(handle, *arguments):
-    if capturing:
+    if current.captured:
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
     gemm(handle, *arguments)
 
@@ -401,7 +421,7 @@ def pretended_modules(devices=2):
     runtime = types.SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=lambda: devices,
-        getDevice=lambda: current_device[-1],
+        getDevice=lambda: current.devices[-1],
         CUDA_R_32F=0,
         CUDA_R_64F=1,
     )
@@ -443,9 +463,9 @@ def pretended_modules(devices=2):
     bindings = _module(
         "nvmath.bindings.cublas",
         create=lambda: 816,
-        set_stream=lambda handle, stream: None,
+        set_stream=streams.__setitem__,
         set_workspace=lambda handle, place, size: None,
-        gemm_ex=gemm,
+        gemm_ex=gemm_in_a_stream,
     )
     return {
         "cupy": cupy,

@@ -1,0 +1,129 @@
+"""What goes wrong on a GPU, on a pretended CuPy: too little memory, interrupts, and threads that train at the same time."""
+
+import gc
+import re
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import portable_bp as bp
+from portable_bp.backends.graph.printers import block
+from portable_bp.backends.graph.printers.calls import Executable
+from tests.support import pretended_cupy
+from tests.support.cuda_on_cpu import need_compiler
+from tests.support.networks import bits, parameters
+from tests.support.pretended_cupy import pretending
+
+GENERATOR = np.random.default_rng(0)
+X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.random((3000, 2))
+
+
+@pytest.fixture(params=["one block", "many blocks"])
+def cupy(request, monkeypatch):
+    """A pretended CuPy, which trains by one kernel for many steps or by CUDA graphs."""
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "0" if request.param == "many blocks" else "1")
+    if request.param == "one block":
+        need_compiler()
+    with pretending():
+        import cupy
+
+        yield cupy
+
+
+def make(seed=0, width=30):
+    return bp.Network([20, width, 2], "tanh", backend="cupy", seed=seed)
+
+
+@pytest.fixture
+def memory(cupy, monkeypatch):
+    """Return the memory of a GPU, which counts every array for as long as something refers to it."""
+    memory, held = {"capacity": 2**40, "used": 0}, {}
+    begin = pretended_cupy.ndarray.__init__
+
+    def release(key):
+        memory["used"] -= held.pop(key)
+
+    def counted(self, host, device=None):
+        owner = host
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        if id(owner) not in held:
+            if memory["used"] + owner.nbytes > memory["capacity"]:
+                raise cupy.cuda.memory.OutOfMemoryError(owner.nbytes, memory["used"])
+            held[id(owner)] = owner.nbytes
+            memory["used"] += owner.nbytes
+            weakref.finalize(owner, release, id(owner)).atexit = False
+        begin(self, host, device)
+
+    monkeypatch.setattr(pretended_cupy.ndarray, "__init__", counted)
+    info = property(lambda _: (memory["capacity"] - memory["used"], memory["capacity"]))
+    monkeypatch.setattr(pretended_cupy.Device, "mem_info", info)
+    monkeypatch.setattr(pretended_cupy.MemoryPool, "free_bytes", lambda _: 0)
+    return memory
+
+
+def test_the_batch_size_that_an_error_advises_fits(cupy, memory):
+    network = make()
+    layers = network.layers
+    memory["capacity"] = memory["used"] + 900_000
+    with pytest.raises(MemoryError, match="^training on batches of 3,000 samples ran out of memory on cupy:0") as told:
+        network.fit(X, TARGET, epochs=3)
+    size = int(re.search(r"is free, enough for [\d,]+: give batch_size=(\d+)\.$", str(told.value))[1])
+    assert network.layers == layers and size >= 32
+    del told
+    gc.collect()
+    network.fit(X, TARGET, epochs=3, batch_size=size)
+
+
+def test_ctrl_c_between_launches_leaves_the_last_complete_epoch(cupy, monkeypatch):
+    network, seen, launches = make(), [], []
+
+    def interrupted(run_steps):
+        def run(self, *given):
+            launches.append(len(seen))
+            if launches.count(3) == 2:
+                raise KeyboardInterrupt
+            return run_steps(self, *given)
+
+        return run
+
+    fit = {"epochs": 6, "batch_size": 500, "optimizer": "adam", "callbacks": [lambda training: seen.append(training.layers)]}
+    with monkeypatch.context() as patch:
+        patch.setattr("portable_bp.training.batches.DRAWN", 2, raising=False)
+        for kind in (Executable, block.BlockExecutable):
+            patch.setattr(kind, "run_steps", interrupted(vars(kind)["run_steps"]))
+        with pytest.raises(KeyboardInterrupt):
+            network.fit(X[:2600], TARGET[:2600], **fit, seed=1)
+    assert len(seen) == 3 and len(network.history.loss) == 3
+    for kept, epoch in zip(network.layers, seen[-1], strict=True):
+        np.testing.assert_array_equal(kept.weight.get(), epoch.weight.get())
+    # What was prepared is not left half-done: a new training gives what it gives otherwise.
+    again, expected = make(seed=5), make(seed=5)
+    again.fit(X[:2600], TARGET[:2600], **fit, seed=1)
+    pretended_cupy.clear_caches()
+    expected.fit(X[:2600], TARGET[:2600], **fit, seed=1)
+    assert bits(again) == bits(expected)
+
+
+def test_threads_that_train_at_the_same_time_do_what_they_do_one_after_the_other(cupy):
+    def train(seed, width):
+        network = make(seed, width)
+        network.fit(X[:100], TARGET[:100], optimizer="adam", epochs=30, batch_size=32, seed=seed)
+        return parameters(network)
+
+    cases = [(0, 30), (1, 30), (2, 7), (0, 30)]
+    expected, found = [train(*case) for case in cases], [None] * len(cases)
+
+    def run(number):
+        found[number] = train(*cases[number])
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(len(cases))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for mine, theirs in zip(found, expected, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
