@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_comp
 import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
 from portable_bp.backends.graph.printers.cuda import BlockLibrary, CupyLibrary  # noqa: E402
+
+_precision = threading.RLock()  # held while a precision is set: CuPy has one for all threads
 
 
 def version() -> str:
@@ -87,9 +90,9 @@ class CupyBackend(BaseBackend):
     def _on_device(self, precision: str) -> Iterator[None]:
         """Make this GPU CuPy's current device, and set the precision of products, for the duration of the block."""
         products = cupy._core._routines_linalg  # CuPy has no public way to set the precision of products
-        before = products.get_compute_type(self.dtype)
         wanted = products.COMPUTE_TYPE_TF32 if precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
-        with self.device:
+        with self.device, _precision:
+            before = products.get_compute_type(self.dtype)
             products.set_compute_type(self.dtype, wanted)
             try:
                 yield

@@ -1,7 +1,9 @@
 """What goes wrong on a GPU, on a pretended CuPy: too little memory, interrupts, and threads that train at the same time."""
 
+import functools
 import gc
 import re
+import sys
 import threading
 import weakref
 
@@ -64,6 +66,23 @@ def memory(cupy, monkeypatch):
     return memory
 
 
+@pytest.fixture
+def switching():
+    """Let Python's threads take turns as often as possible."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def run_together(tasks):
+    threads = [threading.Thread(target=task) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def test_the_batch_size_that_an_error_advises_fits(cupy, memory):
     network = make()
     layers = network.layers
@@ -107,23 +126,33 @@ def test_ctrl_c_between_launches_leaves_the_last_complete_epoch(cupy, monkeypatc
     assert bits(again) == bits(expected)
 
 
-def test_threads_that_train_at_the_same_time_do_what_they_do_one_after_the_other(cupy):
+def test_threads_that_train_at_the_same_time_do_what_they_do_one_after_the_other(cupy, switching, monkeypatch):
     def train(seed, width):
         network = make(seed, width)
         network.fit(X[:100], TARGET[:100], optimizer="adam", epochs=30, batch_size=32, seed=seed)
         return parameters(network)
 
     cases = [(0, 30), (1, 30), (2, 7), (0, 30)]
-    expected, found = [train(*case) for case in cases], [None] * len(cases)
-
-    def run(number):
-        found[number] = train(*cases[number])
-
-    threads = [threading.Thread(target=run, args=[number]) for number in range(len(cases))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for mine, theirs in zip(found, expected, strict=True):
-        for one, other in zip(mine, theirs, strict=True):
+    expected, found = [train(*case) for case in cases], {}
+    run_together(
+        [functools.partial(lambda number: found.update({number: train(*cases[number])}), n) for n in range(len(cases))]
+    )
+    for number, theirs in enumerate(expected):
+        for one, other in zip(found[number], theirs, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_threads_of_different_precisions_do_not_disturb_each_other(switching):
+    with pretending():
+        backends = [bp.select_backend("cupy", precision=precision) for precision in (None, "tf32")]
+        networks = [bp.Network([20, 30, 2], backend=backend, seed=0) for backend in backends]
+        expected, wrong = [network.predict(X[:50]).get() for network in networks], []
+        assert not np.array_equal(*expected)
+
+        def predict(which):
+            for _ in range(200):
+                wrong.append(not np.array_equal(networks[which].predict(X[:50]).get(), expected[which]))
+
+        run_together([functools.partial(predict, which) for which in (0, 1, 0, 1)])
+        assert len(wrong) == 800 and not any(wrong)
+        assert set(pretended_cupy.compute_types.values()) == {0}, "other code on CuPy has its precision"
