@@ -10,6 +10,7 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.graph.passes import (
+    row_sums_as_products,
     scale_factors,
     sums_as_products,
     sums_into_products,
@@ -234,6 +235,43 @@ def test_a_sum_over_an_axis_is_a_product_with_ones():
     )
     whole = graph_of(lambda bias, count: (bias - np.sum(count), count), np.zeros(3), np.zeros((2, 3), "int32"))
     assert str(sums_as_products(whole)) == str(whole), "a sum of whole numbers, and one over all axes"
+
+
+def test_rows_are_added_up_by_a_product_with_ones():
+    """Sums along the rows, over all axes, of views and of what is given stay: their ones would save nothing, or need a copy."""
+
+    def step(bias, delta):
+        slope = np.tanh(delta)
+        rows = np.sum(slope, axis=0, keepdims=True) + np.sum(slope.mT, axis=0) + np.sum(slope, axis=1)
+        return (bias - rows - np.sum(2.0 * slope, axis=0) - np.sum(slope) - np.sum(delta, axis=0),)
+
+    graph = graph_of(step, np.zeros((1, 3), "float32"), data=(np.zeros((3, 3), "float32"),))
+    improved = row_sums_as_products(graph)
+    assert_is(
+        improved,
+        """
+        carry0: float32[1, 3]
+        data0: float32[3, 3]
+        v0 = tanh(data0)  float32[3, 3]
+        v1 = matmul(<float32[3]>, v0)  float32[1, 3]
+        v2 = permute_dims(v0, axes=(1, 0))  float32[3, 3]
+        v3 = sum(v2, axis=(0,), keepdims=False)  float32[3]
+        v4 = add(v1, v3)  float32[1, 3]
+        v5 = sum(v0, axis=(1,), keepdims=False)  float32[3]
+        v6 = add(v4, v5)  float32[1, 3]
+        v7 = subtract(carry0, v6)  float32[1, 3]
+        v8 = multiply(2.0, v0)  float32[3, 3]
+        v9 = matmul(<float32[3]>, v8)  float32[3]
+        v10 = subtract(v7, v9)  float32[1, 3]
+        v11 = sum(v0, axis=(0, 1), keepdims=False)  float32[]
+        v12 = subtract(v10, v11)  float32[1, 3]
+        v13 = sum(data0, axis=(0,), keepdims=False)  float32[3]
+        v14 = subtract(v12, v13)  float32[1, 3]
+        return v14
+        """,
+    )
+    first, second = (node.inputs[0] for node in improved.nodes if node.operation == "matmul")
+    assert first is second, "the ones are one array"
 
 
 def test_sums_are_made_by_the_products_that_they_follow():

@@ -89,6 +89,21 @@ def test_errors_of_rounded_products(cupy, monkeypatch, activation, optimizer):
         assert launches.count(["CudaGraph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
 
 
+@pytest.mark.parametrize("precision", ["float32", "tf32", "mixed"])
+def test_sums_are_not_rounded(cupy, precision):
+    """They are products with ones, which have full precision whatever that of the products of matrices is."""
+    import cupy
+
+    from portable_bp.backends.graph.printers.cuda import Gemm
+
+    numbers = np.random.default_rng(0).normal(size=(50, 7)).astype("float32")
+    matrix, rows, columns = cupy.asarray(numbers), cupy.empty(7, "float32"), cupy.empty((50, 1), "float32")
+    Gemm(cupy.ones(50, "float32"), matrix, rows, precision)()
+    Gemm(matrix, cupy.ones(7, "float32"), columns, precision)()
+    np.testing.assert_allclose(rows.get(), numbers.sum(axis=0, dtype="float64"), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(columns.get()[:, 0], numbers.sum(axis=1, dtype="float64"), rtol=1e-5, atol=1e-5)
+
+
 def test_cupy_s_setting_is_restored(cupy):
     import cupy
 

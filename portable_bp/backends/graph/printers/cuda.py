@@ -16,6 +16,7 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
+from portable_bp.backends.graph.passes import row_sums_as_products
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 from portable_bp.common.lookup import require
@@ -42,6 +43,7 @@ class CupyLibrary(FusedLibrary):
 
     library = cupy
     captures = True
+    passes = (row_sums_as_products,)
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
@@ -100,24 +102,32 @@ class CupyLibrary(FusedLibrary):
 
 
 class Gemm:
-    """A product of two matrices into a third by cuBLAS, bound to their memory.
+    """A product of two matrices, or of a vector and a matrix, by cuBLAS, bound to their memory.
 
     The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all.
-    Raises a TypeError for others.
+    Raises a TypeError for others. Products with a vector are sums, and are computed in full precision.
     """
 
     def __init__(self, first: Any, second: Any, out: Any, precision: str) -> None:
         # Imported here since this module must be importable without CUDA's libraries.
         from cupy_backends.cuda.libs import cublas
 
+        if first.ndim == 1 or second.ndim == 1:
+            precision = ""
+            first = first[None, :] if first.ndim == 1 else first
+            second = second[:, None] if second.ndim == 1 else second
         if not first.ndim == second.ndim == 2:
-            raise TypeError("arrays that are not matrices")
-        if not (first.dtype == second.dtype == out.dtype) or out.dtype.kind != "f" or not out.flags.c_contiguous:
+            raise TypeError("arrays that are neither matrices nor vectors")
+        if not (first.dtype == second.dtype == out.dtype) or not out.flags.c_contiguous:
             raise TypeError("matrices of several dtypes, or a result that is not contiguous")
-        double = out.dtype == "float64"
-        dtype = cupy.cuda.runtime.CUDA_R_64F if double else cupy.cuda.runtime.CUDA_R_32F
         single = {"tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32, "mixed": cublas.CUBLAS_COMPUTE_32F_FAST_16BF}
-        compute_type = cublas.CUBLAS_COMPUTE_64F if double else single.get(precision, cublas.CUBLAS_COMPUTE_32F)
+        kinds = {
+            "float32": (cupy.cuda.runtime.CUDA_R_32F, single.get(precision, cublas.CUBLAS_COMPUTE_32F)),
+            "float64": (cupy.cuda.runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
+        }
+        if out.dtype.name not in kinds:
+            raise TypeError("matrices of a dtype that cuBLAS does not multiply")
+        dtype, compute_type = kinds[out.dtype.name]
         alpha, beta = np.ones((), out.dtype), np.zeros((), out.dtype)
         self.kept = first, second, out, alpha, beta  # the pointers below are valid only as long as these exist
         # cuBLAS is column-major: it sees our matrices transposed, and computes out^T = second^T first^T.
