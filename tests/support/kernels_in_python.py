@@ -16,6 +16,14 @@ IN_PYTHON = {
 }
 
 
+def take_rows(grid, block, source, numbers, out, height, width, count):
+    rows = np.arange(min(count, grid[0] * block[1]))
+    out.reshape(count, width)[rows] = source.reshape(height, width)[numbers[rows] % height]
+
+
+RAW_KERNELS = {"take_rows": take_rows}
+
+
 class FusedOnTheHost(FusedLibrary):
     """Replays recorded steps in main memory with the same fused kernels as on a GPU."""
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from portable_bp.backends import cache, selector
-from tests.support.kernels_in_python import IN_PYTHON
+from tests.support.kernels_in_python import IN_PYTHON, RAW_KERNELS
 
 current_device = [0]
 current_stream = ["null"]
@@ -249,6 +249,37 @@ class ElementwiseKernel:
                 targets[name][...] = variables[name]
 
 
+C_DTYPES = {
+    **{"uint4": "V16", "uint2": "V8", "unsigned int": "u4", "unsigned short": "u2", "unsigned char": "u1"},
+    **{"int": "i4", "long long": "i8"},
+}
+
+
+class RawKernel:
+    """Runs the Python twin of a CUDA kernel on flat arrays of the types in its signature, whose addresses must be aligned."""
+
+    def __init__(self, code, name):
+        self.twin = RAW_KERNELS[name]
+        types = {new: C_DTYPES[old] for old, new in re.findall(r"typedef (.*) (\w+);", code)} | C_DTYPES
+        (signature,) = re.findall(rf"void {name}\(([^)]*)\)", code)
+        found = [re.fullmatch(r"\s*(?:const )?([\w ]+?)(\*?)(?: __restrict__)? \w+\s*", part) for part in signature.split(",")]
+        self.parameters = [(types[kind], bool(star)) for kind, star in (each.groups() for each in found)]
+
+    def __call__(self, grid, block, operands):
+        assert 0 < np.prod(block) <= 1024 and grid[0] > 0 == len(grid) - 1
+        given = zip(self.parameters, unwrap(operands), strict=True)
+        launch(self.twin, grid, block, *(self._operand(*each) for each in given))
+
+    @staticmethod
+    def _operand(parameter, given):
+        dtype, is_pointer = parameter
+        if not is_pointer:
+            assert type(given) is np.dtype(dtype).type, "a scalar is passed as the bytes of its own dtype"
+            return given
+        assert given.flags.c_contiguous and given.__array_interface__["data"][0] % np.dtype(dtype).itemsize == 0
+        return given.reshape(-1).view(dtype)
+
+
 class Graph:
     def __init__(self, launches):
         self.launches = launches
@@ -406,6 +437,7 @@ def pretended_modules(devices=2):
         array=array,
         asnumpy=asnumpy,
         ElementwiseKernel=ElementwiseKernel,
+        RawKernel=RawKernel,
         get_default_memory_pool=functools.cache(MemoryPool),
         cuda=cuda,
         linalg=_like("cupy.linalg", np.linalg),

@@ -18,6 +18,7 @@ from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
 from portable_bp.backends.graph.passes import row_sums_as_products
 from portable_bp.backends.graph.printers.calls import Call
+from portable_bp.backends.graph.printers.cuda_rows import take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 from portable_bp.common.lookup import require
 
@@ -69,11 +70,13 @@ class CupyLibrary(FusedLibrary):
         )
 
     def emit(self, instruction: Instruction) -> Call:
-        """Return a ``Gemm`` for a product that it takes, and a call of CuPy's function for any other operation."""
-        if instruction.node.operation == "matmul":
-            first, second = instruction.operands
-            with contextlib.suppress(TypeError):
-                return Gemm(first, second, instruction.out, self.precision), ()
+        """Return a call of cuBLAS or of a kernel of our own if it takes the arrays, and else of CuPy's function."""
+        node, operands, out = instruction
+        with contextlib.suppress(TypeError):
+            if node.operation == "matmul":
+                return Gemm(*operands, out, self.precision), ()
+            if node.operation == "take" and node.attributes["axis"] == 0:
+                return take_rows(*operands, out)
         return super().emit(instruction)
 
     def assign(self, target: Any, source: Any) -> None:
