@@ -1,6 +1,7 @@
 """A training step on CuPy: kernels and products, launched together as one CUDA graph if possible."""
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -37,9 +38,9 @@ def launches(monkeypatch):
     return noted
 
 
-def train(backend, sizes=(5, 7, 3), **options):
+def train(backend, sizes=(5, 7, 3), dtype="float64", **options):
     """Train in batches of 8 and a last one of 1."""
-    network = bp.Network(sizes, "tanh", backend=backend, dtype="float64", seed=3)
+    network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3)
     generator = np.random.default_rng(5)
     network.fit(generator.normal(size=(41, 5)), generator.random((41, 3)), epochs=4, batch_size=8, **options)
     return parameters(network)
@@ -67,6 +68,17 @@ def test_the_launches_of_a_step_are_counted(cupy, launches):
     rehearsed = next(calls for calls in launches if "Gemm" in calls)
     counted = {name: rehearsed.count(name) for name in ("Gemm", "ElementwiseKernel", "RawKernel", "partial")}
     assert counted == {"Gemm": 11, "ElementwiseKernel": 9, "RawKernel": 2, "partial": 2}
+
+
+def test_mixed_precision_adds_kernels_only_for_what_no_kernel_computes(cupy, launches):
+    """The inputs and three weights are rounded by kernels of their own, all else where it is computed."""
+    mixed = bp.select_backend("cupy", "float32", "mixed")
+    counts = []
+    for backend in ("cupy", mixed):
+        train(backend, sizes=(5, 7, 6, 3), dtype="float32", optimizer="adam")
+        *_, rehearsed = [calls for calls in launches if "Gemm" in calls]
+        counts.append(Counter(rehearsed))
+    assert counts[1] - counts[0] == {"ElementwiseKernel": 4} and not counts[0] - counts[1]
 
 
 def test_free_memory_includes_the_pool_s_unused_blocks_and_its_limit(monkeypatch):

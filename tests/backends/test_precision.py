@@ -1,12 +1,16 @@
 """Factors of products are rounded only on request, only in products, and the library's setting is restored."""
 
 import contextlib
+import ctypes
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 import portable_bp as bp
 from portable_bp.backends.graph.printers import calls as executable
+from tests.support.kernels_in_python import to_bfloat16
 from tests.support.pretended_cupy import pretending
 
 
@@ -55,6 +59,49 @@ def test_a_backend_keeps_its_precision_unless_another_is_requested(cupy):
     network = bp.Network([3, 4, 2], backend=backend, seed=0)
     assert network.backend is backend
     assert bp.check_gradient(network, np.eye(3), np.ones((3, 2))).max_relative_error < 1e-6
+
+
+def numbers_to_round():
+    """Return float32 numbers of every kind: any bits, ties, those next to ties, denormals, infinities and NaN."""
+    upper = np.concatenate([np.random.default_rng(0).integers(0, 2**16, 2000), [0, 1, 0x7F7F, 0x7F80, 0x8000, 0xFF7F, 0xFF80]])
+    lower = np.asarray([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])
+    return (upper[:, None].astype("uint32") << 16 | lower.astype("uint32")).reshape(-1).view("float32")
+
+
+def assert_rounds(to_bfloat16):
+    numbers = numbers_to_round()
+    bits = to_bfloat16(numbers)
+    with np.errstate(invalid="ignore"):
+        expected = numbers.astype(pytest.importorskip("ml_dtypes").bfloat16)
+    nan = np.isnan(numbers)
+    np.testing.assert_array_equal(bits[~nan], expected.view("uint16")[~nan])
+    assert nan.any() and np.isnan((bits.astype("uint32") << 16).view("float32")[nan]).all()
+
+
+def test_the_pretended_kernels_round_to_bfloat16():
+    assert_rounds(to_bfloat16)
+
+
+def test_the_kernels_text_rounds_to_bfloat16(cupy, tmp_path):
+    """It is C++, which the host's compiler takes, too."""
+    if (compiler := shutil.which("g++")) is None:
+        pytest.skip("there is no compiler of C++")
+    from portable_bp.backends.graph.printers.cuda import PREAMBLE
+
+    intrinsics = "unsigned int __float_as_uint(float a) { unsigned int bits; __builtin_memcpy(&bits, &a, 4); return bits; }"
+    loop = "for (int i = 0; i < n; i++) out[i] = to_bfloat16(a[i]);"
+    run = f'extern "C" void run(const float* a, unsigned short* out, int n) {{ {loop} }}'
+    source, library = tmp_path / "kernel.cpp", tmp_path / "kernel.so"
+    source.write_text(f"#define __device__\n{intrinsics}\n{PREAMBLE}\n{run}")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+
+    def rounded(numbers):
+        bits = np.empty(numbers.shape, "uint16")
+        pointers = (ctypes.c_void_p(array.ctypes.data) for array in (numbers, bits))
+        ctypes.CDLL(str(library)).run(*pointers, ctypes.c_int(numbers.size))
+        return bits
+
+    assert_rounds(rounded)
 
 
 def distance(precision, activation, optimizer):

@@ -8,11 +8,19 @@ from portable_bp.backends.graph.ir import FLOATING, PREDICATES
 from portable_bp.backends.graph.kernels import C_TYPES
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 
+
+def to_bfloat16(a):
+    """Return the bits of float32 numbers rounded to bfloat16."""
+    bits = np.asarray(a, "float32").view("uint32")
+    rounded = (bits.astype("uint64") + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(a), 0x7FFF, rounded).astype("uint16")
+
+
 IN_PYTHON = {
     **{name: getattr(np, {"atan": "arctan"}.get(name, name)) for name in (FLOATING | PREDICATES) - {"pow"}},
     **{name: getattr(np, name) for name in ("maximum", "minimum", "absolute", "sign", "where")},
     **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
-    "pow": np.power,
+    **{"pow": np.power, "to_bfloat16": to_bfloat16},
 }
 
 

@@ -66,7 +66,7 @@ class Pointer:
 
 
 compute_types = {"float32": 0, "float64": 0}
-BITS = {77: 10, 75: 7}  # fraction bits of TF32 and bfloat16
+BITS = {77: 10}  # fraction bits of TF32
 
 
 def rounded(array, bits):
@@ -351,11 +351,14 @@ def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, be
 
     capsule = cython_blas.__pyx_capi__["dgemm" if c_kind == 1 else "sgemm"]
     number = ctypes.c_double if c_kind == 1 else ctypes.c_float
-    assert (compute == 70) == (c_kind == 1)
+    assert (a_kind, c_kind, compute) in [(0, 0, 68), (0, 0, 77), (1, 1, 70), (14, 0, 68)] and a_kind == b_kind
     assert number.from_address(alpha).value == 1.0 and number.from_address(beta).value == 0.0
 
     def factor(address, leading, columns):
-        stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(number)), (columns, leading)).copy()
+        kind = ctypes.c_uint16 if a_kind == 14 else number
+        stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(kind)), (columns, leading)).copy()
+        if a_kind == 14:  # bfloat16: the upper half of a float32
+            return (stored.astype("uint32") << 16).view("float32")
         return rounded(stored, BITS[compute]) if compute in BITS else stored
 
     factors = factor(a, lda, m if transa else k), factor(b, ldb, k if transb else n)
@@ -418,6 +421,7 @@ def pretended_modules(devices=2):
         getDevice=lambda: current_device[-1],
         CUDA_R_32F=0,
         CUDA_R_64F=1,
+        CUDA_R_16BF=14,
     )
     cuda = _module(
         "cupy.cuda",
@@ -451,7 +455,7 @@ def pretended_modules(devices=2):
         "CUBLAS_COMPUTE_64F": 70,
         "CUBLAS_COMPUTE_32F": 68,
     }
-    constants |= {"CUBLAS_COMPUTE_32F_FAST_16BF": 75, "CUBLAS_COMPUTE_32F_FAST_TF32": 77}
+    constants |= {"CUBLAS_COMPUTE_32F_FAST_TF32": 77}
     cublas = _module("cupy_backends.cuda.libs.cublas", gemmEx=gemm_outside_of_graphs, **constants)
     libs = _module("cupy_backends.cuda.libs", cublas=cublas)
     bindings = _module(

@@ -18,7 +18,11 @@ EXPRESSIONS = {
     **{"equal": "{} == {}", "not_equal": "{} != {}", "logical_and": "{} & {}", "logical_or": "{} | {}"},
     **{"logical_not": "{} == 0", "astype": "to_{dtype}({})", "copy": "{}", "abs": "absolute({})"},
 }
-C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
+C_TYPES = {
+    **{"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"},
+    "uint16": "unsigned short",
+}
+STORED_AS = {"bfloat16": "uint16"}  # the dtypes of arrays that hold the bits of numbers for which NumPy and CuPy have no dtype
 
 
 class Line(NamedTuple):
@@ -49,8 +53,8 @@ def write_kernel(instructions: list[Instruction]) -> tuple[Kernel, tuple[Any, ..
     variables: dict[Any, str] = {}  # of a number, or of an array's current contents
 
     def define(dtype: str, expression: str) -> str:
-        lines.append(Line(dtype, f"v{len(lines)}", expression))
-        C_TYPES[dtype]  # raises a KeyError if it has no C++ type
+        lines.append(Line(STORED_AS.get(dtype, dtype), f"v{len(lines)}", expression))
+        C_TYPES[lines[-1].dtype]  # raises a KeyError if it has no C++ type
         return lines[-1].name
 
     for node, operands, out in instructions:
@@ -66,7 +70,7 @@ def write_kernel(instructions: list[Instruction]) -> tuple[Kernel, tuple[Any, ..
         expression = EXPRESSIONS.get(node.operation, f"{node.operation}({', '.join(names)})")
         variables[id(out)] = define(node.dtype, expression.format(*names, dtype=node.dtype))
         if not isinstance(out, Register):
-            outputs[id(out)] = node.dtype, out
+            outputs[id(out)] = lines[-1].dtype, out
     kernel = Kernel(
         inputs=tuple(dtype for dtype, _ in inputs),
         outputs=tuple(dtype for dtype, _ in outputs.values()),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
-from portable_bp.backends.graph.ir import Graph, Node, constant, rewritten
+from portable_bp.backends.graph.ir import Graph, Node, constant, ordered, rewritten
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 
@@ -84,6 +85,26 @@ def row_sums_as_products(node: Node, uses: dict[Node, int]) -> Node:
         return node
     (matrix,) = node.inputs
     return node if len(matrix.shape) != 2 or matrix.is_view or matrix.is_given else _product_with_ones(node)
+
+
+def factors_in_bfloat16(graph: Graph) -> Graph:
+    """Round the factors of float32 matrix products to bfloat16, each of them once; the products stay float32."""
+
+    @functools.cache
+    def rounded(node: Node) -> Node:
+        if node.operation in ("permute_dims", "reshape"):  # a view of what is rounded is as contiguous as before
+            return replace(node, inputs=(rounded(node.inputs[0]),), dtype="bfloat16")
+        return Node("astype", (node,), node.shape, "bfloat16")
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        is_matrix_product = node.operation == "matmul" and all(len(each.shape) == 2 for each in node.inputs)
+        return node.with_inputs(tuple(map(rounded, node.inputs))) if is_matrix_product and node.dtype == "float32" else node
+
+    graph = rewritten(graph, rule)
+    # A factor is rounded next to where it is computed, so that one kernel does both.
+    roundings = {node.inputs[0]: node for node in graph.nodes if node.operation == "astype" and node.dtype == "bfloat16"}
+    nodes = ordered(each for node in graph.nodes for each in (node, roundings.get(node)) if each)
+    return graph._replace(nodes=nodes)
 
 
 def _terms(node: Node) -> list[tuple[Node, ...]]:

@@ -6,7 +6,6 @@ launch where they are installed.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
-from portable_bp.backends.graph.passes import row_sums_as_products
+from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.cuda_rows import take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
@@ -30,6 +29,10 @@ template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a
 template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
 template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
 template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
+__device__ inline unsigned short to_bfloat16(float a) {  // to nearest, ties to even: its upper 16 bits; NaN stays NaN
+    const unsigned int bits = __float_as_uint(a);
+    return a != a ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
 template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
 """ + "".join(
     f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
@@ -40,14 +43,14 @@ _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that i
 
 
 class CupyLibrary(FusedLibrary):
-    """CuPy, for replay; precision is "tf32" or "mixed" for matrix products, or that of the dtype."""
+    """CuPy, for replay; precision is "tf32" or "mixed" (bfloat16) for factors of matrix products, or that of the dtype."""
 
     library = cupy
     captures = True
-    passes = (row_sums_as_products,)
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
+        self.passes = (row_sums_as_products, *([factors_in_bfloat16] if precision == "mixed" else []))
 
     @property
     def exact(self) -> CupyLibrary:
@@ -72,11 +75,14 @@ class CupyLibrary(FusedLibrary):
     def emit(self, instruction: Instruction) -> Call:
         """Return a call of cuBLAS or of a kernel of our own if it takes the arrays, and else of CuPy's function."""
         node, operands, out = instruction
-        with contextlib.suppress(TypeError):
+        try:
             if node.operation == "matmul":
                 return Gemm(*operands, out, self.precision), ()
             if node.operation == "take" and node.attributes["axis"] == 0:
                 return take_rows(*operands, out)
+        except TypeError:
+            if any(each.dtype == "bfloat16" for each in node.inputs):  # CuPy would multiply the bits as whole numbers
+                raise
         return super().emit(instruction)
 
     def assign(self, target: Any, source: Any) -> None:
@@ -107,8 +113,9 @@ class CupyLibrary(FusedLibrary):
 class Gemm:
     """A product of two matrices, or of a vector and a matrix, by cuBLAS, bound to their memory.
 
-    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all.
-    Raises a TypeError for others. Products with a vector are sums, and are computed in full precision.
+    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all, but
+    for factors in bfloat16, whose product is float32. Raises a TypeError for others.
+    Products with a vector are sums, and are computed in full precision.
     """
 
     def __init__(self, first: Any, second: Any, out: Any, precision: str) -> None:
@@ -121,16 +128,18 @@ class Gemm:
             second = second[:, None] if second.ndim == 1 else second
         if not first.ndim == second.ndim == 2:
             raise TypeError("arrays that are neither matrices nor vectors")
-        if not (first.dtype == second.dtype == out.dtype) or not out.flags.c_contiguous:
-            raise TypeError("matrices of several dtypes, or a result that is not contiguous")
-        single = {"tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32, "mixed": cublas.CUBLAS_COMPUTE_32F_FAST_16BF}
+        runtime = cupy.cuda.runtime
+        single = cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if precision == "tf32" else cublas.CUBLAS_COMPUTE_32F
+        # The types of the factors, of the result and of the sums, by the dtypes of the arrays.
         kinds = {
-            "float32": (cupy.cuda.runtime.CUDA_R_32F, single.get(precision, cublas.CUBLAS_COMPUTE_32F)),
-            "float64": (cupy.cuda.runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
+            ("float32", "float32", "float32"): (runtime.CUDA_R_32F, runtime.CUDA_R_32F, single),
+            ("float64", "float64", "float64"): (runtime.CUDA_R_64F, runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
+            ("uint16", "uint16", "float32"): (runtime.CUDA_R_16BF, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
         }
-        if out.dtype.name not in kinds:
-            raise TypeError("matrices of a dtype that cuBLAS does not multiply")
-        dtype, compute_type = kinds[out.dtype.name]
+        dtypes = first.dtype.name, second.dtype.name, out.dtype.name
+        if dtypes not in kinds or not out.flags.c_contiguous:
+            raise TypeError("matrices of other dtypes, or a result that is not contiguous")
+        factor, result, compute_type = kinds[dtypes]
         alpha, beta = np.ones((), out.dtype), np.zeros((), out.dtype)
         self.kept = first, second, out, alpha, beta  # the pointers below are valid only as long as these exist
         # cuBLAS is column-major: it sees our matrices transposed, and computes out^T = second^T first^T.
@@ -139,11 +148,11 @@ class Gemm:
         self.arguments = (
             *(cublas.CUBLAS_OP_T if each else cublas.CUBLAS_OP_N for each in (second_is_transposed, first_is_transposed)),
             *(columns, rows, shared, alpha.ctypes.data),
-            *(second.data.ptr, dtype, second_distance, first.data.ptr, dtype, first_distance),
-            *(beta.ctypes.data, out.data.ptr, dtype, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
+            *(second.data.ptr, factor, second_distance, first.data.ptr, factor, first_distance),
+            *(beta.ctypes.data, out.data.ptr, result, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
         )
         # Products of one kind use the same cuBLAS kernel.
-        self.kind = (*self.arguments[:5], dtype, compute_type)
+        self.kind = (*self.arguments[:5], factor, compute_type)
         self.gemm = cublas.gemmEx
 
     def __call__(self) -> None:
