@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 
+import array_api_compat
 import numpy as np
 import pytest
 
@@ -57,6 +58,61 @@ def test_a_step_is_one_launch(cupy, launches):
     # For each batch size two rehearsals, call by call: one compared with a called step, one with the graph.
     assert sum("Gemm" in calls for calls in on_cupy) == 2 * 2
     assert sum(calls == ["CudaGraph"] for calls in on_cupy) == 2 + 4 * 2
+
+
+@pytest.mark.parametrize(("width", "copies"), [(3, 0), (2**13, 1)], ids=["small", "large"])
+def test_a_step_reads_small_items_itself(cupy, monkeypatch, width, copies):
+    """Each run has other items, in other memory; what is too large for one block is copied for every step."""
+    copied = []
+    generator = np.random.default_rng(0)
+    data, target = generator.normal(size=(20, 3)), generator.normal(size=(3, width))
+
+    def step(carry, data, item):
+        rows, masks = item
+        xp = array_api_compat.array_namespace(data[0])
+        return (0.9 * carry[0] + xp.take(data[0], rows, axis=0) @ data[1] * masks,)
+
+    def run_all(flag):
+        backend = bp.select_backend(flag, "float64")
+        run = backend.loop(step)((backend.asarray(data), backend.asarray(target)))
+        carry = (backend.asarray(np.zeros((4, width))),)
+        generator = np.random.default_rng(1)
+        for steps in (5, 1, 3, 5):
+            items = generator.integers(0, 20, (steps, 4)), generator.random((steps, 4, width))
+            before = len(copied)
+            carry = run(carry, (backend.asarray(items[0], "int32"), backend.asarray(items[1])), steps, expected=5)
+        if flag == "cupy":
+            assert copied[before:] == [(4, width)] * (1 + copies * steps), "the carry once, and large items for every step"
+        return backend.to_numpy(carry[0])
+
+    expected = run_all("numpy")
+    from portable_bp.backends.graph.printers.cuda import CupyLibrary
+
+    assign = CupyLibrary.assign
+
+    def counted(self, target, source):
+        copied.append(target.shape)
+        assign(self, target, source)
+
+    monkeypatch.setattr(CupyLibrary, "assign", counted)
+    np.testing.assert_allclose(run_all("cupy"), expected, rtol=1e-12)
+
+
+def test_two_runs_of_one_step_have_their_own_items(cupy):
+    backend = bp.select_backend("cupy", "float64")
+    loop = backend.loop(lambda carry, data, item: (2.0 * carry[0] + item,))
+    first, second = loop(()), loop(())
+    carries = [(backend.asarray(np.zeros(3)),)] * 2
+    for number in (0.0, 10.0, 20.0):
+        for place, run in enumerate((first, second)):
+            items = backend.asarray(number + place + np.arange(6.0).reshape(2, 3))
+            carries[place] = run(carries[place], items, 2)
+    for place, (carry,) in enumerate(carries):
+        expected = np.zeros(3)
+        for number in (0.0, 10.0, 20.0):
+            for item in number + place + np.arange(6.0).reshape(2, 3):
+                expected = 2.0 * expected + item
+        np.testing.assert_array_equal(backend.to_numpy(carry), expected)
 
 
 def test_the_launches_of_a_step_are_counted(cupy, launches):

@@ -1,5 +1,6 @@
 """Run the fused kernels of a GPU with NumPy: the lines of a kernel are valid Python, too."""
 
+import ctypes
 import functools
 
 import numpy as np
@@ -29,7 +30,18 @@ def take_rows(grid, block, source, numbers, out, height, width, count):
     out.reshape(count, width)[rows] = source.reshape(height, width)[numbers[rows] % height]
 
 
-RAW_KERNELS = {"take_rows": take_rows}
+def set_place(grid, block, place, items):
+    assert (grid, block) == ((1,), (1,))
+    place[0] = items.ctypes.data
+
+
+def next_item(grid, block, place, item, count):
+    assert grid == (1,), "the blocks of a grid do not wait for each other"
+    ctypes.memmove(item.ctypes.data, int(place[0]), count * item.itemsize)
+    place[0] += count * item.itemsize
+
+
+RAW_KERNELS = {"take_rows": take_rows, "set_place": set_place, "next_item": next_item}
 
 
 class FusedOnTheHost(FusedLibrary):

@@ -262,8 +262,8 @@ class RawKernel:
         self.twin = RAW_KERNELS[name]
         types = {new: C_DTYPES[old] for old, new in re.findall(r"typedef (.*) (\w+);", code)} | C_DTYPES
         (signature,) = re.findall(rf"void {name}\(([^)]*)\)", code)
-        found = [re.fullmatch(r"\s*(?:const )?([\w ]+?)(\*?)(?: __restrict__)? \w+\s*", part) for part in signature.split(",")]
-        self.parameters = [(types[kind], bool(star)) for kind, star in (each.groups() for each in found)]
+        found = [re.fullmatch(r"\s*(?:const )?([\w ]+?)(\**)(?: __restrict__)? \w+\s*", part) for part in signature.split(",")]
+        self.parameters = [("i8" if "**" in stars else types[kind], bool(stars)) for kind, stars in map(re.Match.groups, found)]
 
     def __call__(self, grid, block, operands):
         assert 0 < np.prod(block) <= 1024 and grid[0] > 0 == len(grid) - 1

@@ -143,7 +143,7 @@ class _Runner:
             executable.bind(self.constants)
         else:
             executable = library.executable(schedule, self.constants)
-            executable.calls = library.capture(executable.calls)
+            executable.calls = library.capture(executable)
         return executable
 
     def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:
@@ -175,7 +175,7 @@ class _Runner:
         """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
         calls, expected = executable.calls, trial.replay(executable)
         try:
-            executable.calls = executable.library.capture(calls)
+            executable.calls = executable.library.capture(executable)
             if executable.calls is calls or trial.matches(trial.replay(executable), expected):
                 return
             _tell("captured calls do not match the same calls one by one")

@@ -16,9 +16,10 @@ import numpy as np
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
 from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products
-from portable_bp.backends.graph.printers.calls import Call
-from portable_bp.backends.graph.printers.cuda_rows import take_rows
+from portable_bp.backends.graph.printers.calls import Call, Executable
+from portable_bp.backends.graph.printers.cuda_rows import ItemReader, take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
+from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
@@ -77,9 +78,11 @@ class CupyLibrary(FusedLibrary):
         node, operands, out = instruction
         try:
             if node.operation == "matmul":
-                return Gemm(*operands, out, self.precision), ()
+                first, second = operands
+                return Gemm(first, second, out, self.precision), ()
             if node.operation == "take" and node.attributes["axis"] == 0:
-                return take_rows(*operands, out)
+                source, numbers = operands
+                return take_rows(source, numbers, out)
         except TypeError:
             if any(each.dtype == "bfloat16" for each in node.inputs):  # CuPy would multiply the bits as whole numbers
                 raise
@@ -92,14 +95,18 @@ class CupyLibrary(FusedLibrary):
         else:
             target[...] = source
 
-    def capture(self, calls: list[Call]) -> list[Call]:
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return what runs a schedule."""
+        return CupyExecutable(schedule, self, data)
+
+    def capture(self, executable: Executable) -> list[Call]:
         """Return one launch of a CUDA graph of all calls, or the calls themselves if they cannot be captured."""
         try:
             from nvmath.bindings import cublas
         except ImportError:
-            return calls
+            return executable.calls
         try:
-            return [(CudaGraph(calls, cublas), ())]
+            return [(CudaGraph(executable, cublas), ())]
         except Exception as error:  # whatever CUDA refuses to capture can be called one by one
             warnings.warn(
                 f"CuPy could not capture a training step as one CUDA graph ({error}): it runs call by call, which is slower. "
@@ -107,7 +114,18 @@ class CupyLibrary(FusedLibrary):
                 RuntimeWarning,
                 stacklevel=2,
             )
-            return calls
+            return executable.calls
+
+
+class CupyExecutable(Executable):
+    """An executable whose small items are read within its CUDA graph, if it has one: each step is one launch then."""
+
+    def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
+        """Launch some steps."""
+        for function, _ in self.calls:
+            if isinstance(function, CudaGraph):
+                items = function.begin(items, indices)
+        super().run_steps(items, indices)
 
 
 class Gemm:
@@ -172,10 +190,15 @@ def _layout(matrix: Any) -> tuple[bool, int]:
 class CudaGraph:
     """Calls captured in a CUDA graph; each was called once before, so that nothing is compiled or loaded during capture.
 
-    Matrix products go through ``cublas``, the bindings of nvmath-python.
+    Matrix products go through ``cublas``, the bindings of nvmath-python. The graph reads its items itself if they are small.
     """
 
-    def __init__(self, calls: list[Call], cublas: Any) -> None:
+    def __init__(self, executable: Executable, cublas: Any) -> None:
+        calls = executable.calls
+        self.readers = {id(item): ItemReader(item) for item in executable.items if ItemReader.takes(item)}
+        for reader in self.readers.values():
+            reader.begin(reader.item)
+            reader()
         workspace = cupy.empty(WORKSPACE_SIZE, "uint8")
         # Temporary arrays come from a pool of the graph's own: it writes to their memory at every launch.
         pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
@@ -187,6 +210,8 @@ class CudaGraph:
             _warm_up(cublas, handle, products)
             stream.begin_capture()
             try:
+                for reader in self.readers.values():
+                    reader()
                 for function, operands in calls:
                     if isinstance(function, Gemm):
                         cublas.gemm_ex(handle, *function.arguments)
@@ -195,6 +220,13 @@ class CudaGraph:
             finally:
                 self.graph = stream.end_capture()
         self.kept = calls, pool, workspace
+
+    def begin(self, items: list[tuple[Any, Any]], indices: range) -> list[tuple[Any, Any]]:
+        """Tell the graph where the items of the next steps are, and return those that it does not read itself."""
+        for array, given in items:
+            if id(array) in self.readers:
+                self.readers[id(array)].begin(given[indices.start : indices.stop])
+        return [(array, given) for array, given in items if id(array) not in self.readers]
 
     def __call__(self) -> None:
         """Launch on the current stream."""

@@ -1,4 +1,4 @@
-"""Kernels of our own that copy rows on a GPU, at the speed of its memory."""
+"""Kernels of our own that copy on a GPU: the rows of a batch, and what is new in a step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ cupy = require("cupy", "cuda13", "cuda12")
 
 WORDS = {16: "uint4", 8: "uint2", 4: "unsigned int", 2: "unsigned short", 1: "unsigned char"}  # by their bytes
 INDICES = {"int32": "int", "int64": "long long"}
-BLOCK = 256  # threads
+BLOCK, MAX_THREADS = 256, 1024  # threads of a block
+MAX_ITEM_SIZE = 2**16  # bytes that one block copies in a few microseconds
 
 # A block copies some rows, each by the threads of one ``threadIdx.y``. Row numbers out of range wrap, as in `cupy.take`.
 TAKE_ROWS = """
@@ -29,6 +30,18 @@ extern "C" __global__ void take_rows(
     if (number < 0 || number >= height) number = (number % height + height) % height;
     for (int column = threadIdx.x; column < width; column += blockDim.x)
         out[row * width + column] = source[number * width + column];
+}
+"""
+
+# `place` holds the address of the next step's item. There is one block, so that all of it is copied before the address changes.
+NEXT_ITEM = """
+extern "C" __global__ void set_place(const Word** place, const Word* items) { *place = items; }
+
+extern "C" __global__ void next_item(const Word** place, Word* item, int count) {
+    const Word* next = *place;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) item[i] = next[i];
+    __syncthreads();
+    if (threadIdx.x == 0) *place = next + count;
 }
 """
 
@@ -54,6 +67,33 @@ def _word_size(size: int, *arrays: Any) -> int:
     return next(word for word in WORDS if not any(each % word for each in (size, *(array.data.ptr for array in arrays))))
 
 
+class ItemReader:
+    """Copies the item of the next step into its array, each time it is called.
+
+    A CUDA graph repeats the same call, so the address of the next item is in the device's memory.
+    """
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+        self._place, self._items = cupy.empty(1, "int64"), item
+        word = WORDS[item.dtype.itemsize]
+        self._set_place, self._next_item = (_kernel(name, NEXT_ITEM, word) for name in ("set_place", "next_item"))
+
+    @staticmethod
+    def takes(item: Any) -> bool:
+        """Return whether a reader copies such an item."""
+        return item.nbytes <= MAX_ITEM_SIZE and item.dtype.itemsize in WORDS
+
+    def begin(self, items: Any) -> None:
+        """Take the items of some steps, along the first axis."""
+        self._items = cupy.ascontiguousarray(items)  # kept until all of them are read
+        self._set_place((1,), (1,), (self._place, self._items))
+
+    def __call__(self) -> None:
+        """Copy the next item, on the current stream."""
+        self._next_item((1,), (MAX_THREADS,), (self._place, self.item, np.int32(self.item.size)))
+
+
 @functools.cache
-def _kernel(name: str, code: str, word: str, index: str) -> Any:
+def _kernel(name: str, code: str, word: str, index: str = "int") -> Any:
     return cupy.RawKernel(f"typedef {word} Word;\ntypedef {index} Index;\n{code}", name)
