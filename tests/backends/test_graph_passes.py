@@ -16,6 +16,7 @@ from portable_bp.backends.graph.passes import (
     sums_as_products,
     sums_into_products,
     sums_of_products,
+    sums_of_sums,
     updates_into_products,
 )
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
@@ -236,6 +237,34 @@ def test_a_sum_over_an_axis_is_a_product_with_ones():
     )
     whole = graph_of(lambda bias, count: (bias - np.sum(count), count), np.zeros(3), np.zeros((2, 3), "int32"))
     assert str(sums_as_products(whole)) == str(whole), "a sum of whole numbers, and one over all axes"
+
+
+def test_a_sum_of_sums_is_one_sum():
+    """Unless the first is needed elsewhere, too."""
+
+    def step(a, total, rows):
+        error = np.sum(np.sum(0.5 * a, axis=1), axis=1)
+        kept = np.sum(np.sum(a, axis=0, keepdims=True), axis=2, keepdims=True)
+        twice = np.sum(a, axis=2)
+        return a, total + np.sum(error), np.sum(twice) * twice * kept[0, 0, 0]
+
+    graph = graph_of(step, np.zeros((4, 2, 3)), np.zeros(()), np.zeros((4, 2)))
+    assert_is(
+        sums_of_sums(graph),
+        """
+        carry0: float64[4, 2, 3], carry1: float64[], carry2: float64[4, 2]
+        v0 = multiply(0.5, carry0)  float64[4, 2, 3]
+        v1 = sum(carry0, axis=(0, 2), keepdims=True)  float64[1, 2, 1]
+        v2 = sum(carry0, axis=(2,), keepdims=False)  float64[4, 2]
+        v3 = sum(v0, axis=(0, 1, 2), keepdims=False)  float64[]
+        v4 = add(carry1, v3)  float64[]
+        v5 = sum(v2, axis=(0, 1), keepdims=False)  float64[]
+        v6 = multiply(v5, v2)  float64[4, 2]
+        v7 = getitem(v1, key=(0, 0, 0, Ellipsis))  float64[]
+        v8 = multiply(v6, v7)  float64[4, 2]
+        return carry0, v4, v8
+        """,
+    )
 
 
 def test_rows_are_added_up_by_a_product_with_ones():

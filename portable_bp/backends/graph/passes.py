@@ -54,6 +54,20 @@ def sums_of_products(node: Node, uses: dict[Node, int]) -> Node:
     return Node("matmul", products.inputs, (), node.dtype) if is_only_summed and are_vectors else node
 
 
+@applied_to_all
+def sums_of_sums(node: Node, uses: dict[Node, int]) -> Node:
+    """Compute a sum of sums, such as the error of a batch, as one sum over the axes of both."""
+    if node.operation != "sum" or node.inputs[0].operation != "sum" or uses[node.inputs[0]] > 1:
+        return node
+    (inner,), keepdims = node.inputs, node.attributes["keepdims"]
+    (array,), axes = inner.inputs, inner.attributes["axis"]
+    if inner.attributes["keepdims"] != keepdims:
+        return node
+    left = [axis for axis in range(len(array.shape)) if keepdims or axis not in axes]
+    every = {*axes, *(left[axis] for axis in node.attributes["axis"])}
+    return Node("sum", (array,), node.shape, node.dtype, {"axis": tuple(sorted(every)), "keepdims": keepdims})
+
+
 @functools.lru_cache(maxsize=8)
 def _ones(count: int, dtype: str) -> Node:
     """Return a vector of ones, as one constant for all sums of a graph."""

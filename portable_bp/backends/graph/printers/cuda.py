@@ -15,7 +15,7 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, Kernel
-from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products
+from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products, sums_of_sums
 from portable_bp.backends.graph.printers.calls import Call, Executable
 from portable_bp.backends.graph.printers.cuda_rows import ItemReader, take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
@@ -51,7 +51,7 @@ class CupyLibrary(FusedLibrary):
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
-        self.passes = (row_sums_as_products, *([factors_in_bfloat16] if precision == "mixed" else []))
+        self.passes = (sums_of_sums, row_sums_as_products, *([factors_in_bfloat16] if precision == "mixed" else []))
 
     @property
     def exact(self) -> CupyLibrary:
