@@ -12,6 +12,7 @@ import portable_bp as bp
 from portable_bp.backends.graph.printers import calls as executable
 from tests.support.kernels_in_python import to_bfloat16
 from tests.support.pretended_cupy import pretending
+from tests.support.targets import usable
 
 
 @pytest.fixture
@@ -19,6 +20,18 @@ def cupy():
     """The pretended CuPy, with empty caches before and after."""
     with pretending():
         yield
+
+
+@pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
+def any_cupy(request):
+    """CuPy, pretended or real."""
+    if request.param == "cupy":
+        yield pytest.importorskip("cupy")
+        return
+    with pretending():
+        import cupy
+
+        yield cupy
 
 
 @pytest.mark.parametrize(
@@ -136,17 +149,32 @@ def test_errors_of_rounded_products(cupy, monkeypatch, activation, optimizer):
         assert launches.count(["CudaGraph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
 
 
-@pytest.mark.parametrize("precision", ["float32", "tf32", "mixed"])
-def test_sums_are_not_rounded(cupy, precision):
-    """They are products with ones, which have full precision whatever that of the products of matrices is."""
-    import cupy
+def test_mixed_precision_has_the_error_of_bfloat16(any_cupy):
+    from portable_bp.backends.cupy import roundings
 
+    if "mixed" not in roundings("0"):
+        pytest.skip("the GPU has no bfloat16")
+    assert 2.0**-12 <= distance("mixed", "tanh", "sgd") <= 2.0**-7
+
+
+def test_a_called_step_is_compared_with_products_in_full_precision(cupy):
+    from portable_bp.backends.graph.printers.cuda import CupyLibrary
+
+    full = CupyLibrary("float32")
+    assert full.exact is full
+    for precision in ("tf32", "mixed"):
+        assert (CupyLibrary(precision).exact.precision, CupyLibrary(precision).exact.passes) == ("float32", full.passes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "mixed"])
+def test_sums_are_not_rounded(any_cupy, precision):
+    """They are products with ones, which have full precision whatever that of the products of matrices is."""
     from portable_bp.backends.graph.printers.cuda import Gemm
 
     numbers = np.random.default_rng(0).normal(size=(50, 7)).astype("float32")
-    matrix, rows, columns = cupy.asarray(numbers), cupy.empty(7, "float32"), cupy.empty((50, 1), "float32")
-    Gemm(cupy.ones(50, "float32"), matrix, rows, precision)()
-    Gemm(matrix, cupy.ones(7, "float32"), columns, precision)()
+    matrix, rows, columns = any_cupy.asarray(numbers), any_cupy.empty(7, "float32"), any_cupy.empty((50, 1), "float32")
+    Gemm(any_cupy.ones(50, "float32"), matrix, rows, precision)()
+    Gemm(matrix, any_cupy.ones(7, "float32"), columns, precision)()
     np.testing.assert_allclose(rows.get(), numbers.sum(axis=0, dtype="float64"), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(columns.get()[:, 0], numbers.sum(axis=1, dtype="float64"), rtol=1e-5, atol=1e-5)
 
