@@ -20,9 +20,11 @@ cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_comp
 
 import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
-from portable_bp.backends.graph.printers.cuda import BlockLibrary, CupyLibrary  # noqa: E402
+from portable_bp.backends.graph.printers.cuda import CupyLibrary  # noqa: E402
+from portable_bp.backends.graph.printers.cuda_block import BlockLibrary  # noqa: E402
 
-_precision = threading.RLock()  # held while a precision is set: CuPy has one for all threads
+# CuPy has one precision for all threads, and the handle of cuBLAS that captures works in one stream: threads take turns.
+_turn = threading.RLock()
 
 
 def version() -> str:
@@ -83,15 +85,15 @@ class CupyBackend(BaseBackend):
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and replays them, as one kernel or as a CUDA graph if possible."""
         # Steps that are called instead of replayed use full precision: CuPy's own products have no bfloat16.
-        libraries = CupyLibrary(self.precision), BlockLibrary(self.precision)
-        return RecordedLoop(libraries[0], self.to_numpy, function, lambda: self._on_device("float32"), compiled=libraries[1])
+        library = CupyLibrary(self.precision)
+        return RecordedLoop(library, self.to_numpy, function, lambda: self._on_device("float32"), BlockLibrary())
 
     @contextlib.contextmanager
     def _on_device(self, precision: str) -> Iterator[None]:
         """Make this GPU CuPy's current device, and set the precision of products, for the duration of the block."""
         products = cupy._core._routines_linalg  # CuPy has no public way to set the precision of products
         wanted = products.COMPUTE_TYPE_TF32 if precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
-        with self.device, _precision:
+        with self.device, _turn:
             before = products.get_compute_type(self.dtype)
             products.set_compute_type(self.dtype, wanted)
             try:

@@ -5,6 +5,7 @@ import gc
 import re
 import sys
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -127,6 +128,9 @@ def test_ctrl_c_between_launches_leaves_the_last_complete_epoch(cupy, monkeypatc
 
 
 def test_threads_that_train_at_the_same_time_do_what_they_do_one_after_the_other(cupy, switching, monkeypatch):
+    begin_capture = pretended_cupy.Stream.begin_capture
+    monkeypatch.setattr(pretended_cupy.Stream, "begin_capture", lambda self: (begin_capture(self), time.sleep(0.005)))
+
     def train(seed, width):
         network = make(seed, width)
         network.fit(X[:100], TARGET[:100], optimizer="adam", epochs=30, batch_size=32, seed=seed)

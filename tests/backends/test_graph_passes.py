@@ -10,10 +10,13 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.backends.graph.passes import (
+    factors_in_bfloat16,
+    row_sums_as_products,
     scale_factors,
     sums_as_products,
     sums_into_products,
     sums_of_products,
+    sums_of_sums,
     updates_into_products,
 )
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
@@ -234,6 +237,129 @@ def test_a_sum_over_an_axis_is_a_product_with_ones():
     )
     whole = graph_of(lambda bias, count: (bias - np.sum(count), count), np.zeros(3), np.zeros((2, 3), "int32"))
     assert str(sums_as_products(whole)) == str(whole), "a sum of whole numbers, and one over all axes"
+
+
+def test_a_sum_of_sums_is_one_sum():
+    """Unless the first is needed elsewhere, too."""
+
+    def step(a, total, rows):
+        error = np.sum(np.sum(0.5 * a, axis=1), axis=1)
+        kept = np.sum(np.sum(a, axis=0, keepdims=True), axis=2, keepdims=True)
+        twice = np.sum(a, axis=2)
+        return a, total + np.sum(error), np.sum(twice) * twice * kept[0, 0, 0]
+
+    graph = graph_of(step, np.zeros((4, 2, 3)), np.zeros(()), np.zeros((4, 2)))
+    assert_is(
+        sums_of_sums(graph),
+        """
+        carry0: float64[4, 2, 3], carry1: float64[], carry2: float64[4, 2]
+        v0 = multiply(0.5, carry0)  float64[4, 2, 3]
+        v1 = sum(carry0, axis=(0, 2), keepdims=True)  float64[1, 2, 1]
+        v2 = sum(carry0, axis=(2,), keepdims=False)  float64[4, 2]
+        v3 = sum(v0, axis=(0, 1, 2), keepdims=False)  float64[]
+        v4 = add(carry1, v3)  float64[]
+        v5 = sum(v2, axis=(0, 1), keepdims=False)  float64[]
+        v6 = multiply(v5, v2)  float64[4, 2]
+        v7 = getitem(v1, key=(0, 0, 0, Ellipsis))  float64[]
+        v8 = multiply(v6, v7)  float64[4, 2]
+        return carry0, v4, v8
+        """,
+    )
+
+
+def test_rows_are_added_up_by_a_product_with_ones():
+    """Sums along the rows, over all axes, of views and of what is given stay: their ones would save nothing, or need a copy."""
+
+    def step(bias, delta):
+        slope = np.tanh(delta)
+        rows = np.sum(slope, axis=0, keepdims=True) + np.sum(slope.mT, axis=0) + np.sum(slope, axis=1)
+        return (bias - rows - np.sum(2.0 * slope, axis=0) - np.sum(slope) - np.sum(delta, axis=0),)
+
+    graph = graph_of(step, np.zeros((1, 3), "float32"), data=(np.zeros((3, 3), "float32"),))
+    improved = row_sums_as_products(graph)
+    assert_is(
+        improved,
+        """
+        carry0: float32[1, 3]
+        data0: float32[3, 3]
+        v0 = tanh(data0)  float32[3, 3]
+        v1 = matmul(<float32[3]>, v0)  float32[1, 3]
+        v2 = permute_dims(v0, axes=(1, 0))  float32[3, 3]
+        v3 = sum(v2, axis=(0,), keepdims=False)  float32[3]
+        v4 = add(v1, v3)  float32[1, 3]
+        v5 = sum(v0, axis=(1,), keepdims=False)  float32[3]
+        v6 = add(v4, v5)  float32[1, 3]
+        v7 = subtract(carry0, v6)  float32[1, 3]
+        v8 = multiply(2.0, v0)  float32[3, 3]
+        v9 = matmul(<float32[3]>, v8)  float32[3]
+        v10 = subtract(v7, v9)  float32[1, 3]
+        v11 = sum(v0, axis=(0, 1), keepdims=False)  float32[]
+        v12 = subtract(v10, v11)  float32[1, 3]
+        v13 = sum(data0, axis=(0,), keepdims=False)  float32[3]
+        v14 = subtract(v12, v13)  float32[1, 3]
+        return v14
+        """,
+    )
+    first, second = (node.inputs[0] for node in improved.nodes if node.operation == "matmul")
+    assert first is second, "the ones are one array"
+
+
+def test_factors_are_rounded_once_where_they_are_computed():
+    """However often they are multiplied, transposed or not; a product that is a factor itself is rounded, too."""
+
+    def step(weight, x, slope):
+        net = x @ weight.mT
+        delta = np.tanh(net) * slope
+        other = np.sum(delta, axis=0, keepdims=True)
+        return (weight - (net.mT @ x + delta.mT @ (net @ weight)) * other.mT,)
+
+    data = np.zeros((5, 2), "float32"), np.zeros((5, 3), "float32")
+    graph = graph_of(step, np.zeros((3, 2), "float32"), data=data)
+    rounded = factors_in_bfloat16(row_sums_as_products(graph))
+    assert_is(
+        rounded,
+        """
+        carry0: float32[3, 2]
+        data0: float32[5, 2], data1: float32[5, 3]
+        v0 = astype(data0)  bfloat16[5, 2]
+        v1 = astype(carry0)  bfloat16[3, 2]
+        v2 = permute_dims(v1, axes=(1, 0))  bfloat16[2, 3]
+        v3 = matmul(v0, v2)  float32[5, 3]
+        v4 = astype(v3)  bfloat16[5, 3]
+        v5 = tanh(v3)  float32[5, 3]
+        v6 = multiply(v5, data1)  float32[5, 3]
+        v7 = astype(v6)  bfloat16[5, 3]
+        v8 = matmul(<float32[5]>, v6)  float32[1, 3]
+        v9 = permute_dims(v4, axes=(1, 0))  bfloat16[3, 5]
+        v10 = matmul(v9, v0)  float32[3, 2]
+        v11 = matmul(v4, v1)  float32[5, 2]
+        v12 = astype(v11)  bfloat16[5, 2]
+        v13 = permute_dims(v7, axes=(1, 0))  bfloat16[3, 5]
+        v14 = matmul(v13, v12)  float32[3, 2]
+        v15 = add(v10, v14)  float32[3, 2]
+        v16 = permute_dims(v8, axes=(1, 0))  float32[3, 1]
+        v17 = multiply(v15, v16)  float32[3, 2]
+        v18 = subtract(carry0, v17)  float32[3, 2]
+        return v18
+        """,
+    )
+    double = graph_of(lambda a, b: (a @ b, b), np.zeros((2, 2)), np.zeros((2, 2)))
+    assert str(factors_in_bfloat16(double)) == str(double)
+
+
+def test_a_part_of_a_factor_is_rounded_alone():
+    graph = graph_of(lambda a, b: (a, a[:, ::2] @ b), np.zeros((2, 4), "float32"), np.zeros((2, 2), "float32"))
+    assert_is(
+        factors_in_bfloat16(graph),
+        """
+        carry0: float32[2, 4], carry1: float32[2, 2]
+        v0 = getitem(carry0, key=(slice(None, None, None), slice(None, None, 2), Ellipsis))  float32[2, 2]
+        v1 = astype(v0)  bfloat16[2, 2]
+        v2 = astype(carry1)  bfloat16[2, 2]
+        v3 = matmul(v1, v2)  float32[2, 2]
+        return carry0, v3
+        """,
+    )
 
 
 def test_sums_are_made_by_the_products_that_they_follow():

@@ -1,7 +1,9 @@
 """A training step on CuPy: kernels and products, launched together as one CUDA graph if possible."""
 
 import sys
+from collections import Counter
 
+import array_api_compat
 import numpy as np
 import pytest
 
@@ -37,9 +39,9 @@ def launches(monkeypatch):
     return noted
 
 
-def train(backend, sizes=(5, 7, 3), **options):
+def train(backend, sizes=(5, 7, 3), dtype="float64", **options):
     """Train in batches of 8 and a last one of 1."""
-    network = bp.Network(sizes, "tanh", backend=backend, dtype="float64", seed=3)
+    network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3)
     generator = np.random.default_rng(5)
     network.fit(generator.normal(size=(41, 5)), generator.random((41, 3)), epochs=4, batch_size=8, **options)
     return parameters(network)
@@ -58,16 +60,84 @@ def test_a_step_is_one_launch(cupy, launches):
     assert sum(calls == ["CudaGraph"] for calls in on_cupy) == 2 + 4 * 2
 
 
-def test_the_launches_of_a_step_are_counted(cupy, launches):
-    """Products: three up, two down, three for the gradient.
+@pytest.mark.parametrize(("width", "copies"), [(3, 0), (2**13, 1)], ids=["small", "large"])
+def test_a_step_reads_small_items_itself(cupy, monkeypatch, width, copies):
+    """Each run has other items, in other memory; what is too large for one block is copied for every step."""
+    copied = []
+    generator = np.random.default_rng(0)
+    data, target = generator.normal(size=(20, 3)), generator.normal(size=(3, width))
 
-    Kernels: three up, two down, two of the error, two of the optimizer. The rest: two are gathered rows, two sum up the error,
-    and three the gradients of the biases.
+    def step(carry, data, item):
+        rows, masks = item
+        xp = array_api_compat.array_namespace(data[0])
+        return (0.9 * carry[0] + xp.take(data[0], rows, axis=0) @ data[1] * masks,)
+
+    def run_all(flag):
+        backend = bp.select_backend(flag, "float64")
+        run = backend.loop(step)((backend.asarray(data), backend.asarray(target)))
+        carry = (backend.asarray(np.zeros((4, width))),)
+        generator = np.random.default_rng(1)
+        for steps in (5, 1, 3, 5):
+            items = generator.integers(0, 20, (steps, 4)), generator.random((steps, 4, width))
+            before = len(copied)
+            carry = run(carry, (backend.asarray(items[0], "int32"), backend.asarray(items[1])), steps, expected=5)
+        if flag == "cupy":
+            assert copied[before:] == [(4, width)] * (1 + copies * steps), "the carry once, and large items for every step"
+        return backend.to_numpy(carry[0])
+
+    expected = run_all("numpy")
+    from portable_bp.backends.graph.printers.cuda import CupyLibrary
+
+    assign = CupyLibrary.assign
+
+    def counted(self, target, source):
+        copied.append(target.shape)
+        assign(self, target, source)
+
+    monkeypatch.setattr(CupyLibrary, "assign", counted)
+    np.testing.assert_allclose(run_all("cupy"), expected, rtol=1e-12)
+
+
+def test_two_runs_of_one_step_have_their_own_items(cupy):
+    backend = bp.select_backend("cupy", "float64")
+    loop = backend.loop(lambda carry, data, item: (2.0 * carry[0] + item,))
+    first, second = loop(()), loop(())
+    carries = [(backend.asarray(np.zeros(3)),)] * 2
+    for number in (0.0, 10.0, 20.0):
+        for place, run in enumerate((first, second)):
+            items = backend.asarray(number + place + np.arange(6.0).reshape(2, 3))
+            carries[place] = run(carries[place], items, 2)
+    for place, (carry,) in enumerate(carries):
+        expected = np.zeros(3)
+        for number in (0.0, 10.0, 20.0):
+            for item in number + place + np.arange(6.0).reshape(2, 3):
+                expected = 2.0 * expected + item
+        np.testing.assert_array_equal(backend.to_numpy(carry), expected)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "updates"), [*dict.fromkeys(["sgd", "momentum", "nesterov", "rmsprop", "adam"], 1).items(), ("adamw", 2)]
+)
+def test_the_launches_of_a_step_are_counted(cupy, launches, optimizer, updates):
+    """Products: three up, two down, three for the gradients of the weights, and three for those of the biases.
+
+    Kernels: three up, two down, one of the error, one for all numbers that are no arrays, and one to update all parameters, or
+    two, if weights decay and biases do not. Two more gather rows, and one call sums up the error.
     """
-    train("cupy", sizes=(5, 7, 6, 3), optimizer="adam")
+    train("cupy", sizes=(5, 7, 6, 3), optimizer=optimizer)
     rehearsed = next(calls for calls in launches if "Gemm" in calls)
-    counted = {name: rehearsed.count(name) for name in ("Gemm", "ElementwiseKernel", "partial")}
-    assert counted == {"Gemm": 8, "ElementwiseKernel": 9, "partial": 7}
+    assert Counter(rehearsed) == {"Gemm": 11, "ElementwiseKernel": 7 + updates, "RawKernel": 2, "partial": 1}
+
+
+def test_mixed_precision_adds_kernels_only_for_what_no_kernel_computes(cupy, launches):
+    """The inputs and three weights are rounded by kernels of their own, all else where it is computed."""
+    mixed = bp.select_backend("cupy", "float32", "mixed")
+    counts = []
+    for backend in ("cupy", mixed):
+        train(backend, sizes=(5, 7, 6, 3), dtype="float32", optimizer="adam")
+        *_, rehearsed = [calls for calls in launches if "Gemm" in calls]
+        counts.append(Counter(rehearsed))
+    assert counts[1] - counts[0] == {"ElementwiseKernel": 4} and not counts[0] - counts[1]
 
 
 def test_free_memory_includes_the_pool_s_unused_blocks_and_its_limit(monkeypatch):
@@ -98,6 +168,19 @@ def test_calls_that_cuda_cannot_capture_are_launched_one_by_one_with_a_warning(l
         with pytest.warns(RuntimeWarning, match="could not capture a training step .*cudaErrorStreamCaptureUnsupported"):
             assert_learns_as_numpy_does("sgd")
     assert any("Gemm" in calls for calls in launches) and not any("CudaGraph" in calls for calls in launches)
+
+
+def test_a_kernel_that_cannot_be_compiled_is_said_once(launches, monkeypatch):
+    with pretending():
+        import cupy
+
+        def refuse(self, *arrays):
+            raise cupy.cuda.compiler.CompileException("nvrtc: error: invalid value for --gpu-architecture")
+
+        monkeypatch.setattr(cupy.ElementwiseKernel, "__call__", refuse)
+        with pytest.warns(RuntimeWarning, match="could not compile a kernel .*gpu-architecture.* Report this error") as told:
+            assert_learns_as_numpy_does("sgd")
+    assert len(told) == 1
 
 
 def test_the_reason_why_a_step_is_not_replayed_is_logged(launches, monkeypatch, caplog):

@@ -251,11 +251,12 @@ run(const long long steps, int* out) {
 def test_a_missing_barrier_shows(barrier, is_right):
     need_compiler()
     out = np.empty(32, np.int32)
-    emulated(RACE.replace("BARRIER", barrier), 32)(np.int64(1), out)
+    emulated(RACE.replace("BARRIER", barrier))((1,), (32,), np.int64(1), out)
     assert np.array_equal(out, (np.arange(32) + 1) % 32) == is_right
 
 
 def test_a_barrier_that_not_all_threads_reach_shows():
     need_compiler()
     with pytest.raises(AssertionError, match="wait at a barrier"):
-        emulated(RACE.replace("BARRIER", "if (thread < 7) __syncthreads();"), 32)(np.int64(1), np.empty(32, np.int32))
+        source = RACE.replace("BARRIER", "if (thread < 7) __syncthreads();")
+        emulated(source)((1,), (32,), np.int64(1), np.empty(32, np.int32))

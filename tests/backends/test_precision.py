@@ -1,13 +1,18 @@
 """Factors of products are rounded only on request, only in products, and the library's setting is restored."""
 
 import contextlib
+import ctypes
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
 import portable_bp as bp
 from portable_bp.backends.graph.printers import calls as executable
+from tests.support.kernels_in_python import to_bfloat16
 from tests.support.pretended_cupy import pretending
+from tests.support.targets import usable
 
 
 @pytest.fixture
@@ -15,6 +20,18 @@ def cupy():
     """The pretended CuPy, with empty caches before and after."""
     with pretending():
         yield
+
+
+@pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
+def any_cupy(request):
+    """CuPy, pretended or real."""
+    if request.param == "cupy":
+        yield pytest.importorskip("cupy")
+        return
+    with pretending():
+        import cupy
+
+        yield cupy
 
 
 @pytest.mark.parametrize(
@@ -57,6 +74,49 @@ def test_a_backend_keeps_its_precision_unless_another_is_requested(cupy):
     assert bp.check_gradient(network, np.eye(3), np.ones((3, 2))).max_relative_error < 1e-6
 
 
+def numbers_to_round():
+    """Return float32 numbers of every kind: any bits, ties, those next to ties, denormals, infinities and NaN."""
+    upper = np.concatenate([np.random.default_rng(0).integers(0, 2**16, 2000), [0, 1, 0x7F7F, 0x7F80, 0x8000, 0xFF7F, 0xFF80]])
+    lower = np.asarray([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])
+    return (upper[:, None].astype("uint32") << 16 | lower.astype("uint32")).reshape(-1).view("float32")
+
+
+def assert_rounds(to_bfloat16):
+    numbers = numbers_to_round()
+    bits = to_bfloat16(numbers)
+    with np.errstate(invalid="ignore"):
+        expected = numbers.astype(pytest.importorskip("ml_dtypes").bfloat16)
+    nan = np.isnan(numbers)
+    np.testing.assert_array_equal(bits[~nan], expected.view("uint16")[~nan])
+    assert nan.any() and np.isnan((bits.astype("uint32") << 16).view("float32")[nan]).all()
+
+
+def test_the_pretended_kernels_round_to_bfloat16():
+    assert_rounds(to_bfloat16)
+
+
+def test_the_kernels_text_rounds_to_bfloat16(cupy, tmp_path):
+    """It is C++, which the host's compiler takes, too."""
+    if (compiler := shutil.which("g++")) is None:
+        pytest.skip("there is no compiler of C++")
+    from portable_bp.backends.graph.printers.cuda import PREAMBLE
+
+    intrinsics = "unsigned int __float_as_uint(float a) { unsigned int bits; __builtin_memcpy(&bits, &a, 4); return bits; }"
+    loop = "for (int i = 0; i < n; i++) out[i] = to_bfloat16(a[i]);"
+    run = f'extern "C" void run(const float* a, unsigned short* out, int n) {{ {loop} }}'
+    source, library = tmp_path / "kernel.cpp", tmp_path / "kernel.so"
+    source.write_text(f"#define __device__\n{intrinsics}\n{PREAMBLE}\n{run}")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+
+    def rounded(numbers):
+        bits = np.empty(numbers.shape, "uint16")
+        pointers = (ctypes.c_void_p(array.ctypes.data) for array in (numbers, bits))
+        ctypes.CDLL(str(library)).run(*pointers, ctypes.c_int(numbers.size))
+        return bits
+
+    assert_rounds(rounded)
+
+
 def distance(precision, activation, optimizer):
     """Return the distance of the weights from those of float64 after some steps, relative to how far these moved."""
     generator = np.random.default_rng(0)
@@ -87,6 +147,36 @@ def test_errors_of_rounded_products(cupy, monkeypatch, activation, optimizer):
         launches.clear()
         assert least <= distance(precision, activation, optimizer) <= blown_up * most, precision
         assert launches.count(["CudaGraph"]) == 1 + 3, "the rehearsal of the graph, and an epoch each"
+
+
+def test_mixed_precision_has_the_error_of_bfloat16(any_cupy):
+    from portable_bp.backends.cupy import roundings
+
+    if "mixed" not in roundings("0"):
+        pytest.skip("the GPU has no bfloat16")
+    assert 2.0**-12 <= distance("mixed", "tanh", "sgd") <= 2.0**-7
+
+
+def test_a_called_step_is_compared_with_products_in_full_precision(cupy):
+    from portable_bp.backends.graph.printers.cuda import CupyLibrary
+
+    full = CupyLibrary("float32")
+    assert full.exact is full
+    for precision in ("tf32", "mixed"):
+        assert (CupyLibrary(precision).exact.precision, CupyLibrary(precision).exact.passes) == ("float32", full.passes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "mixed"])
+def test_sums_are_not_rounded(any_cupy, precision):
+    """They are products with ones, which have full precision whatever that of the products of matrices is."""
+    from portable_bp.backends.graph.printers.cuda import Gemm
+
+    numbers = np.random.default_rng(0).normal(size=(50, 7)).astype("float32")
+    matrix, rows, columns = any_cupy.asarray(numbers), any_cupy.empty(7, "float32"), any_cupy.empty((50, 1), "float32")
+    Gemm(any_cupy.ones(50, "float32"), matrix, rows, precision)()
+    Gemm(matrix, any_cupy.ones(7, "float32"), columns, precision)()
+    np.testing.assert_allclose(rows.get(), numbers.sum(axis=0, dtype="float64"), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(columns.get()[:, 0], numbers.sum(axis=1, dtype="float64"), rtol=1e-5, atol=1e-5)
 
 
 def test_cupy_s_setting_is_restored(cupy):

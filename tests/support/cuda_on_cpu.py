@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
@@ -31,38 +32,47 @@ PRELUDE = r"""
 #define __shared__
 #define __launch_bounds__(threads)
 #define __align__(bytes) __attribute__((aligned(bytes)))
-extern "C" { alignas(16) extern unsigned char memory[]; extern struct Index { int x; } threadIdx; void __syncthreads(); }
+extern "C" {
+alignas(16) extern unsigned char memory[];
+extern struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim;
+void __syncthreads();
+}
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(8) uint2 { unsigned x, y; };
 #define FUNCTION(name) \
     extern "C" double name(double); static inline float name(float x) { return __builtin_##name##f(x); }
 FUNCTION(exp) FUNCTION(expm1) FUNCTION(log) FUNCTION(log1p) FUNCTION(sqrt) FUNCTION(tanh) FUNCTION(sin) FUNCTION(cos)
 FUNCTION(tan) FUNCTION(sinh) FUNCTION(cosh) FUNCTION(atan) FUNCTION(floor) FUNCTION(ceil)
 extern "C" double pow(double, double);
 static inline float pow(float x, float y) { return __builtin_powf(x, y); }
+static inline unsigned __float_as_uint(float x) { unsigned bits; __builtin_memcpy(&bits, &x, 4); return bits; }
 template <typename T> static inline bool isfinite(T x) { return __builtin_isfinite(x); }
 template <typename T> static inline bool isnan(T x) { return __builtin_isnan(x); }
 template <typename T> static inline bool isinf(T x) { return __builtin_isinf(x); }
 """
 # ``emulate`` returns whether all threads reached the same barriers.
-SCHEDULER = (
-    f"#define MEMORY {MEMORY}"
-    + r"""
+SCHEDULER = r"""
 #include <string.h>
 #include <ucontext.h>
 #define MOST 1024
 extern "C" {
-alignas(16) unsigned char memory[MEMORY];
-struct Index { int x; } threadIdx;
+alignas(16) unsigned char memory[232448];
+struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim;
 static ucontext_t scheduler, contexts[MOST];
 static char stacks[MOST][32768];
 static bool ended[MOST];
 static void (*kernel)(void**);
 static void** arguments;
-void __syncthreads() { swapcontext(&contexts[threadIdx.x], &scheduler); }
-static void begin() { kernel(arguments); ended[threadIdx.x] = true; }
-int emulate(void (*function)(void**), int threads, unsigned seed, void** given) {
-    kernel = function;
-    arguments = given;
-    memset(memory, 255, MEMORY);
+static int running;
+static void resume(int thread) {
+    running = thread;
+    threadIdx = {thread % blockDim.x, thread / blockDim.x};
+    swapcontext(&scheduler, &contexts[thread]);
+}
+void __syncthreads() { swapcontext(&contexts[running], &scheduler); }
+static void begin() { kernel(arguments); ended[running] = true; }
+static bool run_block(int threads, unsigned* seed) {
+    memset(memory, 255, sizeof memory);
     int order[MOST];
     for (int i = 0; i < threads; ++i) {
         order[i] = i;
@@ -76,20 +86,28 @@ int emulate(void (*function)(void**), int threads, unsigned seed, void** given) 
     for (;;) {
         int finished = 0;
         for (int i = 0; i < threads; ++i) {
-            seed = seed * 1664525u + 1013904223u;
-            int other = i + (seed >> 8) % (threads - i), next = order[other];
+            *seed = *seed * 1664525u + 1013904223u;
+            int other = i + (*seed >> 8) % (threads - i), next = order[other];
             order[other] = order[i];
             order[i] = next;
-            threadIdx.x = next;
-            swapcontext(&scheduler, &contexts[next]);
+            resume(next);
             finished += ended[next];
         }
         if (finished) return finished == threads;
     }
 }
+int emulate(void (*function)(void**), int blocks, int columns, int rows, unsigned seed, void** given) {
+    kernel = function;
+    arguments = given;
+    blockDim = {columns, rows};
+    for (int i = 0; i < blocks; ++i) {
+        blockIdx = {i, 0};
+        if (!run_block(columns * rows, &seed)) return false;
+    }
+    return true;
+}
 }
 """
-)
 _seeds = itertools.count()
 _running = threading.Lock()
 
@@ -120,20 +138,22 @@ def _scheduler():
 
 
 @functools.lru_cache(maxsize=512)
-def emulated(source, threads):
-    """Return the kernel ``run`` of a source, which takes a count of steps and arrays in main memory."""
+def emulated(source, name="run"):
+    """Return a kernel of CUDA source, which takes the sizes of a grid and of a block, then numbers and arrays of NumPy."""
     scheduler = _scheduler()
-    parameters = re.search(r"\nrun\((.*)\) {\n", source)[1].split(", ")
+    parameters = re.search(rf"\b{name}\(([^)]*)\)\s*{{", source)[1].split(",")
     types = [parameter.replace("__restrict__", "").rpartition(" ")[0] for parameter in parameters]
     call = ", ".join(f"*({kind}*)given[{number}]" for number, kind in enumerate(types))
-    library = ctypes.CDLL(str(_compile(f'{PRELUDE}{source}\nextern "C" void call(void** given) {{ run({call}); }}')))
+    library = ctypes.CDLL(str(_compile(f'{PRELUDE}{source}\nextern "C" void call(void** given) {{ {name}({call}); }}')))
 
-    def run(*given):
-        assert len(given) == len(types)
-        values = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) else ctypes.c_int64(int(x)) for x in given]
-        addresses = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+    def run(grid, block, *given):
+        assert len(given) == len(types) and len(grid) == 1
+        # As CUDA takes them: the addresses of numbers, and of the addresses of arrays.
+        values = [np.asarray(x.ctypes.data) if isinstance(x, np.ndarray) else np.asarray(x) for x in given]
+        addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        columns, rows = (*block, 1)[:2]
         with _running:
-            reached = scheduler.emulate(library.call, threads, next(_seeds), addresses)
+            reached = scheduler.emulate(library.call, grid[0], columns, rows, next(_seeds), addresses)
         assert reached, "some threads wait at a barrier that others do not reach"
 
     return run
@@ -143,7 +163,7 @@ class BlockOnTheHost(NumpyLibrary):
     """Replays recorded steps of arrays in main memory by the kernel that one block of a GPU would run."""
 
     max_fused = math.inf
-    passes = ()
+    passes = (sums_of_sums,)
     shared_memory = MEMORY
 
     def pays(self, steps, total, size):
@@ -153,7 +173,7 @@ class BlockOnTheHost(NumpyLibrary):
         return BlockExecutable(schedule, self, data)
 
     def launcher(self, source):
-        return emulated(str(source), source.threads)
+        return functools.partial(emulated(str(source)), (1,), (source.threads,))
 
     def asarray(self, array):
         return np.asarray(array)

@@ -1,5 +1,6 @@
 """Run the fused kernels of a GPU with NumPy: the lines of a kernel are valid Python, too."""
 
+import ctypes
 import functools
 
 import numpy as np
@@ -8,12 +9,39 @@ from portable_bp.backends.graph.ir import FLOATING, PREDICATES
 from portable_bp.backends.graph.kernels import C_TYPES
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 
+
+def to_bfloat16(a):
+    """Return the bits of float32 numbers rounded to bfloat16."""
+    bits = np.asarray(a, "float32").view("uint32")
+    rounded = (bits.astype("uint64") + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(a), 0x7FFF, rounded).astype("uint16")
+
+
 IN_PYTHON = {
     **{name: getattr(np, {"atan": "arctan"}.get(name, name)) for name in (FLOATING | PREDICATES) - {"pow"}},
     **{name: getattr(np, name) for name in ("maximum", "minimum", "absolute", "sign", "where")},
     **{f"to_{dtype}": functools.partial(np.asarray, dtype=dtype) for dtype in C_TYPES},
-    "pow": np.power,
+    **{"pow": np.power, "to_bfloat16": to_bfloat16},
 }
+
+
+def take_rows(grid, block, source, numbers, out, height, width, count):
+    rows = np.arange(min(count, grid[0] * block[1]))
+    out.reshape(count, width)[rows] = source.reshape(height, width)[numbers[rows] % height]
+
+
+def set_place(grid, block, place, items):
+    assert (grid, block) == ((1,), (1,))
+    place[0] = items.ctypes.data
+
+
+def next_item(grid, block, place, item, count):
+    assert grid == (1,), "the blocks of a grid do not wait for each other"
+    ctypes.memmove(item.ctypes.data, int(place[0]), count * item.itemsize)
+    place[0] += count * item.itemsize
+
+
+RAW_KERNELS = {"take_rows": take_rows, "set_place": set_place, "next_item": next_item}
 
 
 class FusedOnTheHost(FusedLibrary):

@@ -20,7 +20,7 @@ import pytest
 
 from portable_bp.backends import cache, selector
 from tests.support.cuda_on_cpu import HAS_COMPILER, MEMORY, emulated
-from tests.support.kernels_in_python import IN_PYTHON
+from tests.support.kernels_in_python import IN_PYTHON, RAW_KERNELS
 
 
 class Current(threading.local):
@@ -77,7 +77,7 @@ class Pointer:
 
 
 compute_types = {"float32": 0, "float64": 0}
-BITS = {77: 10, 75: 7}  # fraction bits of TF32 and bfloat16
+BITS = {77: 10}  # fraction bits of TF32
 
 
 def rounded(array, bits):
@@ -260,18 +260,53 @@ class ElementwiseKernel:
                 targets[name][...] = variables[name]
 
 
-class RawKernel:
-    """Compiles CUDA source for the processor."""
+class EmulatedKernel:
+    """CUDA source, compiled for the processor."""
 
     max_dynamic_shared_size_bytes = 48 * 1024
 
-    def __init__(self, code, name, options):
-        assert name == "run"
-        self.code = code
+    def __init__(self, code, name, options=()):
+        self.kernel = emulated(code, name)
 
-    def __call__(self, grid, block, arguments, shared_mem):
-        assert grid == (1,) and shared_mem <= self.max_dynamic_shared_size_bytes <= MEMORY
-        launch(emulated(self.code, *block), *map(unwrap, arguments))
+    def __call__(self, grid, block, arguments, shared_mem=0):
+        assert shared_mem <= self.max_dynamic_shared_size_bytes <= MEMORY and np.prod(block) <= 1024
+        launch(self.kernel, grid, block, *unwrap(arguments))
+
+
+C_DTYPES = {
+    **{"uint4": "V16", "uint2": "V8", "unsigned int": "u4", "unsigned short": "u2", "unsigned char": "u1"},
+    **{"int": "i4", "long long": "i8"},
+}
+
+
+class RawKernel:
+    """Runs the Python twin of a CUDA kernel on flat arrays of the types in its signature, whose addresses must be aligned."""
+
+    def __init__(self, code, name):
+        self.twin = RAW_KERNELS[name]
+        types = {new: C_DTYPES[old] for old, new in re.findall(r"typedef (.*) (\w+);", code)} | C_DTYPES
+        (signature,) = re.findall(rf"void {name}\(([^)]*)\)", code)
+        found = [re.fullmatch(r"\s*(?:const )?([\w ]+?)(\**)(?: __restrict__)? \w+\s*", part) for part in signature.split(",")]
+        self.parameters = [("i8" if "**" in stars else types[kind], bool(stars)) for kind, stars in map(re.Match.groups, found)]
+
+    def __call__(self, grid, block, operands):
+        assert 0 < np.prod(block) <= 1024 and grid[0] > 0 == len(grid) - 1
+        given = zip(self.parameters, unwrap(operands), strict=True)
+        launch(self.twin, grid, block, *(self._operand(*each) for each in given))
+
+    @staticmethod
+    def _operand(parameter, given):
+        dtype, is_pointer = parameter
+        if not is_pointer:
+            assert type(given) is np.dtype(dtype).type, "a scalar is passed as the bytes of its own dtype"
+            return given
+        assert given.flags.c_contiguous and given.__array_interface__["data"][0] % np.dtype(dtype).itemsize == 0
+        return given.reshape(-1).view(dtype)
+
+
+def raw_kernel(code, name, options=()):
+    """Return a kernel of CUDA source; those that are always needed do not need a compiler."""
+    return RawKernel(code, name) if name in RAW_KERNELS else EmulatedKernel(code, name, options)
 
 
 class Graph:
@@ -303,6 +338,10 @@ class Stream:
 
     def end_capture(self):
         return Graph(current.captured.pop())
+
+
+class CompileException(Exception):
+    pass
 
 
 class OutOfMemoryError(MemoryError):
@@ -357,11 +396,14 @@ def _multiply(transa, transb, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, be
 
     capsule = cython_blas.__pyx_capi__["dgemm" if c_kind == 1 else "sgemm"]
     number = ctypes.c_double if c_kind == 1 else ctypes.c_float
-    assert (compute == 70) == (c_kind == 1)
+    assert (a_kind, c_kind, compute) in [(0, 0, 68), (0, 0, 77), (1, 1, 70), (14, 0, 68)] and a_kind == b_kind
     assert number.from_address(alpha).value == 1.0 and number.from_address(beta).value == 0.0
 
     def factor(address, leading, columns):
-        stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(number)), (columns, leading)).copy()
+        kind = ctypes.c_uint16 if a_kind == 14 else number
+        stored = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(kind)), (columns, leading)).copy()
+        if a_kind == 14:  # bfloat16: the upper half of a float32
+            return (stored.astype("uint32") << 16).view("float32")
         return rounded(stored, BITS[compute]) if compute in BITS else stored
 
     factors = factor(a, lda, m if transa else k), factor(b, ldb, k if transb else n)
@@ -424,6 +466,7 @@ def pretended_modules(devices=2):
         getDevice=lambda: current.devices[-1],
         CUDA_R_32F=0,
         CUDA_R_64F=1,
+        CUDA_R_16BF=14,
     )
     cuda = _module(
         "cupy.cuda",
@@ -431,6 +474,7 @@ def pretended_modules(devices=2):
         Device=Device,
         Stream=Stream,
         MemoryPool=MemoryPool,
+        compiler=types.SimpleNamespace(CompileException=CompileException),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         device=device,
         runtime=runtime,
@@ -443,7 +487,7 @@ def pretended_modules(devices=2):
         array=array,
         asnumpy=asnumpy,
         ElementwiseKernel=ElementwiseKernel,
-        RawKernel=RawKernel,
+        RawKernel=raw_kernel,
         get_default_memory_pool=functools.cache(MemoryPool),
         cuda=cuda,
         linalg=_like("cupy.linalg", np.linalg),
@@ -457,7 +501,7 @@ def pretended_modules(devices=2):
         "CUBLAS_COMPUTE_64F": 70,
         "CUBLAS_COMPUTE_32F": 68,
     }
-    constants |= {"CUBLAS_COMPUTE_32F_FAST_16BF": 75, "CUBLAS_COMPUTE_32F_FAST_TF32": 77}
+    constants |= {"CUBLAS_COMPUTE_32F_FAST_TF32": 77}
     cublas = _module("cupy_backends.cuda.libs.cublas", gemmEx=gemm_outside_of_graphs, **constants)
     libs = _module("cupy_backends.cuda.libs", cublas=cublas)
     bindings = _module(
@@ -488,6 +532,8 @@ def clear_caches():
     """Clear the cached backends, and the functions that were compiled for them."""
     selector._backend.cache_clear()
     cache.clear()
+    if printer := sys.modules.get("portable_bp.backends.graph.printers.cuda"):
+        printer.warn_once.cache_clear()
 
 
 @contextlib.contextmanager

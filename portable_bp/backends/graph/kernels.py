@@ -18,13 +18,21 @@ EXPRESSIONS = {
     **{"equal": "{} == {}", "not_equal": "{} != {}", "logical_and": "{} & {}", "logical_or": "{} | {}"},
     **{"logical_not": "{} == 0", "astype": "to_{dtype}({})", "copy": "{}", "abs": "absolute({})"},
 }
-C_TYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"}
+C_TYPES = {
+    **{"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"},
+    "uint16": "unsigned short",
+}
+STORED_AS = {"bfloat16": "uint16"}  # the dtypes of arrays that hold the bits of numbers for which NumPy and CuPy have no dtype
 # The functions that expressions call and CUDA does not have.
 PREAMBLE = """
 template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
 template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
 template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
 template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
+__device__ inline unsigned short to_bfloat16(float a) {  // to nearest, ties to even: its upper 16 bits; NaN stays NaN
+    const unsigned int bits = __float_as_uint(a);
+    return a != a ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
 template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
 """ + "".join(
     f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
@@ -60,8 +68,8 @@ def write_kernel(instructions: list[Instruction]) -> tuple[Kernel, tuple[Any, ..
     variables: dict[Any, str] = {}  # of a number, or of an array's current contents
 
     def define(dtype: str, expression: str) -> str:
-        lines.append(Line(dtype, f"v{len(lines)}", expression))
-        C_TYPES[dtype]  # raises a KeyError if it has no C++ type
+        lines.append(Line(STORED_AS.get(dtype, dtype), f"v{len(lines)}", expression))
+        C_TYPES[lines[-1].dtype]  # raises a KeyError if it has no C++ type
         return lines[-1].name
 
     for node, operands, out in instructions:
@@ -77,7 +85,7 @@ def write_kernel(instructions: list[Instruction]) -> tuple[Kernel, tuple[Any, ..
         expression = EXPRESSIONS.get(node.operation, f"{node.operation}({', '.join(names)})")
         variables[id(out)] = define(node.dtype, expression.format(*names, dtype=node.dtype))
         if not isinstance(out, Register):
-            outputs[id(out)] = node.dtype, out
+            outputs[id(out)] = lines[-1].dtype, out
     kernel = Kernel(
         inputs=tuple(dtype for dtype, _ in inputs),
         outputs=tuple(dtype for dtype, _ in outputs.values()),

@@ -143,7 +143,8 @@ class _Runner:
             executable.bind(self.constants)
         else:
             executable = library.executable(schedule, self.constants)
-            executable.calls = library.capture(executable.calls)
+            if library.captures:
+                executable.calls = library.capture(executable)
         return executable
 
     def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:
@@ -152,21 +153,23 @@ class _Runner:
             before, called = trial.called
             if _shape_key(before) != _shape_key(called):
                 return None
-            graph = functools.reduce(lambda graph, improve: improve(graph), library.passes, recorded.graph)
-            schedule = Schedule(graph, library.max_fused)
+            schedule = _schedule(library, recorded.graph)
             if _is_shown():
                 print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.
-            exact = library.exact.executable(schedule, self.constants)
+            in_full = library.exact
+            is_exact = in_full is library
+            exact = in_full.executable(schedule if is_exact else _schedule(in_full, recorded.graph), self.constants)
             if not trial.matches(trial.replay(exact), called):
                 _tell("a replayed step does not match a called one")
                 return None
-            executable = exact if library.exact is library else library.executable(schedule, self.constants)
-        except Exception:  # such as a shape that depends on numbers; the function is called instead
+            executable = exact if is_exact else library.executable(schedule, self.constants)
+            if library.captures:
+                self._capture(executable, trial)
+        except Exception as error:  # such as a shape that depends on numbers; the function is called instead
             _tell("a step cannot be replayed", error=True)
+            library.report(error)
             return None
-        if library.captures:
-            self._capture(executable, trial)
         recorded.schedules[library] = schedule
         return executable
 
@@ -174,7 +177,7 @@ class _Runner:
         """Combine an executable's calls, as in a CUDA graph, if they do the same as one by one."""
         calls, expected = executable.calls, trial.replay(executable)
         try:
-            executable.calls = executable.library.capture(calls)
+            executable.calls = executable.library.capture(executable)
             if executable.calls is calls or trial.matches(trial.replay(executable), expected):
                 return
             _tell("captured calls do not match the same calls one by one")
@@ -202,6 +205,11 @@ class _Runner:
             self.loop.recorded.clear()
         self.loop.recorded[key] = Recorded(graph, sum(node.size for node in graph.nodes), {})
         return self.loop.recorded[key]
+
+
+def _schedule(library: Any, graph: Graph) -> Schedule:
+    """Return how a library runs what was recorded."""
+    return Schedule(functools.reduce(lambda graph, improve: improve(graph), library.passes, graph), library.max_fused)
 
 
 def _shape_key(tree: Any) -> Any:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
-from portable_bp.backends.graph.ir import Graph, Node, constant, rewritten
+from portable_bp.backends.graph.ir import Graph, Node, constant, ordered, rewritten
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 
@@ -54,15 +55,71 @@ def sums_of_products(node: Node, uses: dict[Node, int]) -> Node:
 
 
 @applied_to_all
+def sums_of_sums(node: Node, uses: dict[Node, int]) -> Node:
+    """Compute a sum of sums, such as the error of a batch, as one sum over the axes of both."""
+    if node.operation != "sum" or node.inputs[0].operation != "sum" or uses[node.inputs[0]] > 1:
+        return node
+    (inner,), keepdims = node.inputs, node.attributes["keepdims"]
+    (array,), axes = inner.inputs, inner.attributes["axis"]
+    if inner.attributes["keepdims"] != keepdims:
+        return node
+    left = [axis for axis in range(len(array.shape)) if keepdims or axis not in axes]
+    every = {*axes, *(left[axis] for axis in node.attributes["axis"])}
+    return Node("sum", (array,), node.shape, node.dtype, {"axis": tuple(sorted(every)), "keepdims": keepdims})
+
+
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: str) -> Node:
+    """Return a vector of ones, as one constant for all sums of a graph."""
+    return constant(np.ones(count, dtype))
+
+
+def _product_with_ones(node: Node) -> Node:
+    """Return the sum over an axis of a matrix or vector as a product."""
+    (array,), (axis,) = node.inputs, node.attributes["axis"]
+    ones = _ones(array.shape[axis], node.dtype)
+    return Node("matmul", (array, ones) if axis == len(array.shape) - 1 else (ones, array), node.shape, node.dtype)
+
+
+@applied_to_all
 def sums_as_products(node: Node, uses: dict[Node, int]) -> Node:
     """Compute a sum over an axis of a matrix, or over a vector, as a product with ones, which takes a third of the time."""
     if node.operation != "sum" or not node.dtype.startswith("float") or len(node.attributes["axis"]) != 1:
         return node
-    (array,), (axis,) = node.inputs, node.attributes["axis"]
-    if len(array.shape) > 2:
+    return node if len(node.inputs[0].shape) > 2 else _product_with_ones(node)
+
+
+@applied_to_all
+def row_sums_as_products(node: Node, uses: dict[Node, int]) -> Node:
+    """Compute a sum over the first axis of a matrix as a product with ones, which takes a GPU a fifth of the time.
+
+    Sums over the last axis are as fast as a product. The matrix must be computed in the step: then it is contiguous, as cuBLAS
+    requires.
+    """
+    if node.operation != "sum" or node.dtype not in ("float32", "float64") or node.attributes["axis"] != (0,):
         return node
-    ones = constant(np.ones(array.shape[axis], node.dtype))
-    return Node("matmul", (array, ones) if axis == len(array.shape) - 1 else (ones, array), node.shape, node.dtype)
+    (matrix,) = node.inputs
+    return node if len(matrix.shape) != 2 or matrix.is_view or matrix.is_given else _product_with_ones(node)
+
+
+def factors_in_bfloat16(graph: Graph) -> Graph:
+    """Round each factor of the float32 matrix products to bfloat16 once; the products stay float32."""
+
+    @functools.cache
+    def rounded(node: Node) -> Node:
+        if node.operation in ("permute_dims", "reshape"):  # a view of what is rounded is as contiguous as before
+            return replace(node, inputs=(rounded(node.inputs[0]),), dtype="bfloat16")
+        return Node("astype", (node,), node.shape, "bfloat16")
+
+    def rule(node: Node, uses: dict[Node, int]) -> Node:
+        is_matrix_product = node.operation == "matmul" and all(len(each.shape) == 2 for each in node.inputs)
+        return node.with_inputs(tuple(map(rounded, node.inputs))) if is_matrix_product and node.dtype == "float32" else node
+
+    graph = rewritten(graph, rule)
+    # A factor is rounded next to where it is computed, so that one kernel does both.
+    roundings = {node.inputs[0]: node for node in graph.nodes if node.operation == "astype" and node.dtype == "bfloat16"}
+    nodes = ordered(each for node in graph.nodes for each in (node, roundings.get(node)) if each)
+    return graph._replace(nodes=nodes)
 
 
 def _terms(node: Node) -> list[tuple[Node, ...]]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from typing import NamedTuple, TypeAlias
@@ -34,12 +35,15 @@ class Schedule:
         self.graph = graph
         self.max_fused = max_fused
         self._groups: dict[Node, Group] = {}
-        try:
-            self._group_results()
-            self.stages = self._arrange()
-        except _GroupingError:
+        # Weights and biases are grouped apart where an optimizer treats them differently, as AdamW does.
+        for apart in (False, True):
             self._groups.clear()
-            self.stages = self._arrange()
+            with contextlib.suppress(_GroupingError):
+                self._group_results(apart)
+                self.stages = self._arrange()
+                return
+        self._groups.clear()
+        self.stages = self._arrange()
 
     def __str__(self) -> str:
         """Return the graph's lines, stage by stage."""
@@ -80,7 +84,7 @@ class Schedule:
         """Return the stages: each group is appended to the first elementwise stage that can take it, or to a new one."""
         stages: list[Stage] = []
         stage_of: dict[Node, int] = {}
-        first = 0  # a fused operation joins no stage before: a result that is used later would go through memory
+        first = 0  # a fused operation joins no stage before: an array that is used later would go through memory
         remaining: dict[Group, int] = {}  # nodes of a group that come later in the graph
         for node in self.graph.nodes:
             if node.is_view:
@@ -95,7 +99,7 @@ class Schedule:
             # What is read at the same index may be computed in the same stage.
             needed = [stage_of[source.root] + (not self.reads_same_index(source, member)) for source, member in reads]
             elementwise = self.max_fused > 0 and node.is_elementwise
-            joinable = range(max([first, *needed]), len(stages)) if elementwise else ()
+            joinable = range(max([first if node.shape else 0, *needed]), len(stages)) if elementwise else ()
             index = next((number for number in joinable if self._accepts(stages[number], group)), len(stages))
             if index == len(stages):
                 stages.append(Stage([], elementwise))
@@ -117,9 +121,9 @@ class Schedule:
         operands = node.inputs if node.is_elementwise else ()
         return bool(operands) and all(each.shape == () or self.reads_same_index(each, node) for each in operands)
 
-    def _group_results(self) -> None:
+    def _group_results(self, apart: bool) -> None:
         """Group the results that are computed alike, what they are computed from, and the carry that they replace."""
-        for results in self._similar_results():
+        for results in self._similar_results(apart):
             self._group(results)
         carry_of = dict(zip(self.graph.results, self.graph.carry, strict=True))
         for group in [self._groups[result] for result in self.graph.results if result in self._groups]:
@@ -128,8 +132,8 @@ class Schedule:
                 raise _GroupingError
             self._groups.update((node, carry) for node in carry if len(carry) > 1)
 
-    def _similar_results(self) -> list[Group]:
-        """Return groups of results that the same elementwise operations compute."""
+    def _similar_results(self, apart: bool) -> list[Group]:
+        """Return groups of results that the same elementwise operations compute; matrices and vectors apart if wanted."""
         numbers: dict[object, int] = {}
         patterns: dict[Node, int] = {}
 
@@ -143,10 +147,10 @@ class Schedule:
                 patterns[node] = numbers.setdefault((how, node.dtype), len(numbers))
             return patterns[node]
 
-        similar: dict[int, list[Node]] = {}
+        similar: dict[object, list[Node]] = {}
         for result in self.graph.results:
             if self._can_group(result) and result.shape:
-                similar.setdefault(pattern(result), []).append(result)
+                similar.setdefault((pattern(result), apart and len(result.shape)), []).append(result)
         return [tuple(results) for results in similar.values() if len(results) > 1]
 
     def _group(self, group: Group) -> None:

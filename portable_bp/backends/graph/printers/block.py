@@ -26,7 +26,7 @@ class BlockExecutable(Executable):
         self.schedule, self.library, self.buffers = schedule, library, source.buffers
         self._launch = library.launcher(source)
         self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]
-        self._item = [None] * len(schedule.graph.item)
+        self.items = [None] * len(schedule.graph.item)
         self._numbers = library.asarray(np.array(source.numbers, np.float64))
         self._constants = [library.asarray(node.attributes["value"]) for node in source.constants]
         self.calls = []

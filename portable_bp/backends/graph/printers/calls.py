@@ -92,9 +92,12 @@ class Library:
         """Return what runs a schedule."""
         return Executable(schedule, self, data)
 
-    def capture(self, calls: list[Call]) -> list[Call]:
-        """Return fewer calls that do the same, or the given list itself."""
-        return calls
+    def capture(self, executable: Executable) -> list[Call]:
+        """Return fewer calls that do the same as an executable's, or its own list."""
+        return executable.calls
+
+    def report(self, error: Exception) -> None:
+        """Warn of an error because of which steps are called and not replayed, if the user should know."""
 
     def view(self, node: Node, array: Any) -> Any:
         """Return the view of an array that a node is."""
@@ -123,7 +126,7 @@ class Executable:
         self.schedule, self.library = schedule, library
         self.buffers = Buffers(schedule, library)
         self._carry = [self.buffers.array(node) for node in schedule.graph.carry]
-        self._item = [self.buffers.array(node) for node in schedule.graph.item]
+        self.items = [self.buffers.array(node) for node in schedule.graph.item]
         self.calls: list[Call] = []
         self._calls: list[list[Call]] = [[] for _ in schedule.stages]  # by stage; empty where there is none yet
         self.bind(data)
@@ -145,7 +148,7 @@ class Executable:
         """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
         for array, given in zip(self._carry, leaves(carry), strict=True):
             self.library.assign(array, given)
-        self.run_steps(list(zip(self._item, leaves(items), strict=True)), indices)
+        self.run_steps(list(zip(self.items, leaves(items), strict=True)), indices)
         copies = map(self.library.copied, self._carry)
         return map_leaves(lambda _: next(copies), carry)
 

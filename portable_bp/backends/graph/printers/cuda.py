@@ -6,10 +6,7 @@ launch where they are installed.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import math
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +15,9 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, Kernel
-from portable_bp.backends.graph.printers.block import BlockExecutable
-from portable_bp.backends.graph.printers.block_source import BlockSource
+from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products, sums_of_sums
 from portable_bp.backends.graph.printers.calls import Call, Executable
+from portable_bp.backends.graph.printers.cuda_rows import ItemReader, take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.lookup import require
@@ -28,20 +25,30 @@ from portable_bp.common.lookup import require
 cupy = require("cupy", "cuda13", "cuda12")
 
 WORKSPACE_SIZE = 2**25  # bytes; what cuBLAS recommends for Hopper
-# Steps, of all shapes and of one, from which a kernel of a whole step pays off: it saves some 40 us in each.
-MIN_TOTAL, MIN_STEPS = 1000, 100
 
 _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that it has computed before
 
 
+@functools.cache
+def warn_once(failure: str) -> None:
+    """Warn that CuPy could not do something, and what is done instead."""
+    warnings.warn(
+        f"CuPy could not {failure}, which is slower. Report this error if it persists with current versions of CuPy and "
+        "nvmath-python.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
 class CupyLibrary(FusedLibrary):
-    """CuPy, for replay; precision is "tf32" or "mixed" for matrix products, or that of the dtype."""
+    """CuPy, for replay; precision is "tf32" or "mixed" (bfloat16) for factors of matrix products, or that of the dtype."""
 
     library = cupy
     captures = True
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
+        self.passes = (sums_of_sums, row_sums_as_products, *([factors_in_bfloat16] if precision == "mixed" else []))
 
     @property
     def exact(self) -> CupyLibrary:
@@ -64,12 +71,24 @@ class CupyLibrary(FusedLibrary):
         )
 
     def emit(self, instruction: Instruction) -> Call:
-        """Return a ``Gemm`` for a product that it takes, and a call of CuPy's function for any other operation."""
-        if instruction.node.operation == "matmul":
-            first, second = instruction.operands
-            with contextlib.suppress(TypeError):
-                return Gemm(first, second, instruction.out, self.precision), ()
+        """Return a call of cuBLAS or of a kernel of our own if it takes the arrays, and else of CuPy's function."""
+        node, operands, out = instruction
+        try:
+            if node.operation == "matmul":
+                first, second = operands
+                return Gemm(first, second, out, self.precision), ()
+            if node.operation == "take" and node.attributes["axis"] == 0:
+                source, numbers = operands
+                return take_rows(source, numbers, out)
+        except TypeError:
+            if any(each.dtype == "bfloat16" for each in node.inputs):  # CuPy would multiply the bits as whole numbers
+                raise
         return super().emit(instruction)
+
+    def report(self, error: Exception) -> None:
+        """Warn of a kernel that cannot be compiled, which is no fault of the user's."""
+        if isinstance(error, cupy.cuda.compiler.CompileException):
+            warn_once(f"compile a kernel of a training step ({error}): its operations are called one by one")
 
     def assign(self, target: Any, source: Any) -> None:
         """Copy an array's numbers into another: by a memory copy if both are contiguous and of one dtype."""
@@ -78,101 +97,64 @@ class CupyLibrary(FusedLibrary):
         else:
             target[...] = source
 
-    def capture(self, calls: list[Call]) -> list[Call]:
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return what runs a schedule."""
+        return CupyExecutable(schedule, self, data)
+
+    def capture(self, executable: Executable) -> list[Call]:
         """Return one launch of a CUDA graph of all calls, or the calls themselves if they cannot be captured."""
         try:
             from nvmath.bindings import cublas
         except ImportError:
-            return calls
+            return executable.calls
         try:
-            return [(CudaGraph(calls, cublas), ())]
+            return [(CudaGraph(executable, cublas), ())]
         except Exception as error:  # whatever CUDA refuses to capture can be called one by one
-            warnings.warn(
-                f"CuPy could not capture a training step as one CUDA graph ({error}): it runs call by call, which is slower. "
-                "Report this error if it persists with current versions of CuPy and nvmath-python.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return calls
+            warn_once(f"capture a training step as one CUDA graph ({error}): it runs call by call")
+            return executable.calls
 
 
-class BlockLibrary(CupyLibrary):
-    """CuPy, for replay of many steps of a small network by one kernel, in full precision."""
+class CupyExecutable(Executable):
+    """An executable whose small items are read within its CUDA graph, if it has one: each step is one launch then."""
 
-    max_fused = math.inf
-    captures = False
-
-    @property
-    def exact(self) -> BlockLibrary:
-        """The library itself."""
-        return self
-
-    @property
-    def shared_memory(self) -> int:
-        """The bytes that a block may use."""
-        return cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
-
-    def pays(self, steps: float, total: float, size: int) -> bool:
-        """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
-        switch = os.environ.get("PORTABLE_BP_COMPILE")
-        return switch == "1" or (switch != "0" and total >= MIN_TOTAL and steps >= MIN_STEPS)
-
-    def executable(self, schedule: Schedule, data: Any) -> Executable:
-        """Return the schedule as one kernel."""
-        return BlockExecutable(schedule, self, data)
-
-    def launcher(self, source: BlockSource) -> Callable[..., None]:
-        """Return the compiled kernel, which takes the arguments of its source."""
-        kernel = _compiled(str(source), source.memory, cupy.cuda.runtime.getDevice())
-        if kernel is None:
-            raise TypeError("a kernel that CuPy could not compile")
-        return lambda *arguments: kernel((1,), (source.threads,), arguments, shared_mem=source.memory)
-
-    def asarray(self, array: Any) -> Any:
-        """Return an array on the device."""
-        return cupy.asarray(array)
-
-    def contiguous(self, array: Any) -> Any:
-        """Return an array with its numbers one after the other in memory."""
-        return cupy.ascontiguousarray(array)
-
-
-@functools.cache
-def _compiled(source: str, memory: int, device: int) -> Any:
-    """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
-    try:
-        kernel = cupy.RawKernel(source, "run", options=("-std=c++17",))
-        kernel.max_dynamic_shared_size_bytes = memory  # compiles it, too
-    except Exception as error:  # the step runs as several kernels instead
-        warnings.warn(
-            f"CuPy could not compile a training step as one CUDA kernel ({error}): it runs as several, which is slower. "
-            "Report this error if it persists with a current version of CuPy.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-    return kernel
+    def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
+        """Launch some steps."""
+        for function, _ in self.calls:
+            if isinstance(function, CudaGraph):
+                items = function.begin(items, indices)
+        super().run_steps(items, indices)
 
 
 class Gemm:
-    """A product of two matrices into a third by cuBLAS, bound to their memory.
+    """A product of two matrices, or of a vector and a matrix, by cuBLAS, bound to their memory.
 
-    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all.
-    Raises a TypeError for others.
+    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all, but
+    for factors in bfloat16, whose product is float32. Raises a TypeError for others.
+    Products with a vector are sums, and are computed in full precision.
     """
 
     def __init__(self, first: Any, second: Any, out: Any, precision: str) -> None:
         # Imported here since this module must be importable without CUDA's libraries.
         from cupy_backends.cuda.libs import cublas
 
+        if first.ndim == 1 or second.ndim == 1:
+            precision = ""
+            first = first[None, :] if first.ndim == 1 else first
+            second = second[:, None] if second.ndim == 1 else second
         if not first.ndim == second.ndim == 2:
-            raise TypeError("arrays that are not matrices")
-        if not (first.dtype == second.dtype == out.dtype) or out.dtype.kind != "f" or not out.flags.c_contiguous:
-            raise TypeError("matrices of several dtypes, or a result that is not contiguous")
-        double = out.dtype == "float64"
-        dtype = cupy.cuda.runtime.CUDA_R_64F if double else cupy.cuda.runtime.CUDA_R_32F
-        single = {"tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32, "mixed": cublas.CUBLAS_COMPUTE_32F_FAST_16BF}
-        compute_type = cublas.CUBLAS_COMPUTE_64F if double else single.get(precision, cublas.CUBLAS_COMPUTE_32F)
+            raise TypeError("arrays that are neither matrices nor vectors")
+        runtime = cupy.cuda.runtime
+        single = cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if precision == "tf32" else cublas.CUBLAS_COMPUTE_32F
+        # The types of the factors, of the result and of the sums, by the dtypes of the arrays.
+        kinds = {
+            ("float32", "float32", "float32"): (runtime.CUDA_R_32F, runtime.CUDA_R_32F, single),
+            ("float64", "float64", "float64"): (runtime.CUDA_R_64F, runtime.CUDA_R_64F, cublas.CUBLAS_COMPUTE_64F),
+            ("uint16", "uint16", "float32"): (runtime.CUDA_R_16BF, runtime.CUDA_R_32F, cublas.CUBLAS_COMPUTE_32F),
+        }
+        dtypes = first.dtype.name, second.dtype.name, out.dtype.name
+        if dtypes not in kinds or not out.flags.c_contiguous:
+            raise TypeError("matrices of other dtypes, or a result that is not contiguous")
+        factor, result, compute_type = kinds[dtypes]
         alpha, beta = np.ones((), out.dtype), np.zeros((), out.dtype)
         self.kept = first, second, out, alpha, beta  # the pointers below are valid only as long as these exist
         # cuBLAS is column-major: it sees our matrices transposed, and computes out^T = second^T first^T.
@@ -181,11 +163,11 @@ class Gemm:
         self.arguments = (
             *(cublas.CUBLAS_OP_T if each else cublas.CUBLAS_OP_N for each in (second_is_transposed, first_is_transposed)),
             *(columns, rows, shared, alpha.ctypes.data),
-            *(second.data.ptr, dtype, second_distance, first.data.ptr, dtype, first_distance),
-            *(beta.ctypes.data, out.data.ptr, dtype, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
+            *(second.data.ptr, factor, second_distance, first.data.ptr, factor, first_distance),
+            *(beta.ctypes.data, out.data.ptr, result, columns, compute_type, cublas.CUBLAS_GEMM_DEFAULT),
         )
         # Products of one kind use the same cuBLAS kernel.
-        self.kind = (*self.arguments[:5], dtype, compute_type)
+        self.kind = (*self.arguments[:5], factor, compute_type)
         self.gemm = cublas.gemmEx
 
     def __call__(self) -> None:
@@ -205,21 +187,28 @@ def _layout(matrix: Any) -> tuple[bool, int]:
 class CudaGraph:
     """Calls captured in a CUDA graph; each was called once before, so that nothing is compiled or loaded during capture.
 
-    Matrix products go through ``cublas``, the bindings of nvmath-python.
+    Matrix products go through ``cublas``, the bindings of nvmath-python. The graph reads its items itself if they are small.
     """
 
-    def __init__(self, calls: list[Call], cublas: Any) -> None:
+    def __init__(self, executable: Executable, cublas: Any) -> None:
+        calls = executable.calls
+        self.readers = {id(item): ItemReader(item) for item in executable.items if ItemReader.takes(item)}
+        for reader in self.readers.values():
+            reader.begin(reader.item)
+            reader()
         workspace = cupy.empty(WORKSPACE_SIZE, "uint8")
         # Temporary arrays come from a pool of the graph's own: it writes to their memory at every launch.
         pool, stream = cupy.cuda.MemoryPool(), cupy.cuda.Stream(non_blocking=True)
         handle = _handle(cublas, cupy.cuda.runtime.getDevice())
-        cublas.set_stream(handle, stream.ptr)
-        cublas.set_workspace(handle, workspace.data.ptr, WORKSPACE_SIZE)
         products = [function for function, _ in calls if isinstance(function, Gemm)]
         with cupy.cuda.using_allocator(pool.malloc), stream:
+            cublas.set_stream(handle, stream.ptr)
+            cublas.set_workspace(handle, workspace.data.ptr, WORKSPACE_SIZE)
             _warm_up(cublas, handle, products)
             stream.begin_capture()
             try:
+                for reader in self.readers.values():
+                    reader()
                 for function, operands in calls:
                     if isinstance(function, Gemm):
                         cublas.gemm_ex(handle, *function.arguments)
@@ -228,6 +217,13 @@ class CudaGraph:
             finally:
                 self.graph = stream.end_capture()
         self.kept = calls, pool, workspace
+
+    def begin(self, items: list[tuple[Any, Any]], indices: range) -> list[tuple[Any, Any]]:
+        """Tell the graph where the items of the next steps are, and return those that it does not read itself."""
+        for array, given in items:
+            if id(array) in self.readers:
+                self.readers[id(array)].begin(given[indices.start : indices.stop])
+        return [(array, given) for array, given in items if id(array) not in self.readers]
 
     def __call__(self) -> None:
         """Launch on the current stream."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.kernels import write_kernel
+from portable_bp.backends.graph.kernels import STORED_AS, write_kernel
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
@@ -26,6 +27,10 @@ class FusedLibrary(NumpyLibrary):
         value = node.attributes["value"]
         is_on_host = isinstance(value, np.ndarray | np.generic)
         return np.asarray(value)[()] if is_on_host and not node.shape else self.library.asarray(value)
+
+    def empty(self, shape: Sequence[int], dtype: str) -> Any:
+        """Return a new array of the library, for the bits of numbers if it lacks their dtype."""
+        return super().empty(shape, STORED_AS.get(dtype, dtype))
 
     def emit_fused(self, instructions: list[Instruction]) -> Call:
         """Return the one kernel that does what all instructions do."""

@@ -1,0 +1,74 @@
+"""CuPy for small networks: many steps in one launch of one kernel."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.printers.block import BlockExecutable
+from portable_bp.backends.graph.printers.block_source import BlockSource
+from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.printers.cuda import CupyLibrary, warn_once
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.common.lookup import require
+
+cupy = require("cupy", "cuda13", "cuda12")
+
+# Steps, of all shapes and of one, from which a kernel pays off: it saves some 40 us in each.
+MIN_TOTAL, MIN_STEPS = 1000, 100
+
+
+class BlockLibrary(CupyLibrary):
+    """CuPy, for replay by one kernel, whose products are in full precision."""
+
+    max_fused = math.inf
+    captures = False
+
+    def __init__(self) -> None:
+        super().__init__("float32")
+        self.passes = (sums_of_sums,)
+
+    @property
+    def shared_memory(self) -> int:
+        """The bytes that a block may use."""
+        return cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+
+    def pays(self, steps: float, total: float, size: int) -> bool:
+        """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
+        switch = os.environ.get("PORTABLE_BP_COMPILE")
+        return switch == "1" or (switch != "0" and total >= MIN_TOTAL and steps >= MIN_STEPS)
+
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return the schedule as one kernel."""
+        return BlockExecutable(schedule, self, data)
+
+    def launcher(self, source: BlockSource) -> Callable[..., None]:
+        """Return the compiled kernel, which takes the arguments of its source."""
+        kernel = _compiled(str(source), source.memory, cupy.cuda.runtime.getDevice())
+        if kernel is None:
+            raise TypeError("a kernel that CuPy could not compile")
+        return lambda *arguments: kernel((1,), (source.threads,), arguments, shared_mem=source.memory)
+
+    def asarray(self, array: Any) -> Any:
+        """Return an array on the device."""
+        return cupy.asarray(array)
+
+    def contiguous(self, array: Any) -> Any:
+        """Return an array with its numbers one after the other in memory."""
+        return cupy.ascontiguousarray(array)
+
+
+@functools.cache
+def _compiled(source: str, memory: int, device: int) -> Any:
+    """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
+    try:
+        kernel = cupy.RawKernel(source, "run", options=("-std=c++17",))
+        kernel.max_dynamic_shared_size_bytes = memory  # compiles it, too
+    except Exception as error:  # the step runs as several kernels instead
+        warn_once(f"compile a training step as one CUDA kernel ({error}): it runs as several")
+        return None
+    return kernel
