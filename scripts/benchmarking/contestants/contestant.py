@@ -25,6 +25,8 @@ class Contestant:
     epoch: Any = None
     predict: Any = None
     stopwatch: Any = None  # times the library's work on a device: one of ``stopwatches``
+    whole_epochs = False  # whether it always shuffles and gathers: its steps are those of its epoch
+    compiles_each_length = False  # whether it compiles anew for another number of steps
 
     def __init__(self, case: Case, data: CaseData) -> None:
         self.case = case

@@ -15,6 +15,8 @@ from scripts.benchmarking.contestants.stopwatches import cupy_stopwatch, torch_s
 class Ours(Contestant):
     """portable_bp on the backend that it needs."""
 
+    whole_epochs = True
+
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
         activations = case.pieces.activation, case.pieces.output_activation
