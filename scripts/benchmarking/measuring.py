@@ -20,8 +20,8 @@ from scripts.benchmarking.rounds import Turn, by_host, measure, rest, steps_last
 
 TRAINING = ("step", "epoch")
 HOST_DATA, ARRAYS = "host data", "arrays on the device"  # that estimators are fitted to
-LEAST_LIMIT = 5.0  # seconds that every contestant has to become ready, in which those that compile little are
-# Rounding to float32 changes a loss by about 0.0001 in three epochs; other weights, or another order, by far more.
+AT_LEAST = 5.0  # seconds that a fit of scikit-learn may take, however short the time is
+# Rounding to float32 changes a loss by up to 0.0002 in three epochs; other weights, or another order, by far more.
 EPOCHS_COMPARED, LOSS_TOLERANCE = 3, 0.001
 PREDICTED = (1, 10_000)  # samples at a time
 
@@ -29,8 +29,8 @@ PREDICTED = (1, 10_000)  # samples at a time
 def measure_case(case: Case, place: Place, until: float = math.inf, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the results of a case: the seconds of every contestant's step, on ready batches and in an epoch, and more.
 
-    After ``until``, a ``time.time()``, only contestants take part that become ready fast. ``earlier`` is what was measured
-    of the case in earlier rounds: those who were left out then are not tried again, and the others are not checked again.
+    A contestant that is not ready ``until`` then, a ``time.time()``, and has had the time that it needs at least, is left out.
+    ``earlier`` is what was measured in earlier rounds: whoever was left out is not tried again, and nobody is checked again.
     """
     lineup = Lineup(case, place, until, earlier)
     took: Any = measure(lineup.turns, place.rounds_of(case), case.title, place.patience)
@@ -72,11 +72,9 @@ class Lineup:
             if reason := place.why_not(kind, case):
                 self.left_out[kind.name] = reason
                 continue
-            limit = (
-                math.inf if issubclass(kind, Ours) else max(LEAST_LIMIT, until - time.time())
-            )  # ours are never left out for it
             try:
-                with time_limit(limit):
+                kind.load()
+                with time_limit(max(kind.at_least, until - time.time())):
                     self._add(kind, data, references)
             except Exception as error:  # such as a missing compiler, or too little memory
                 if not place.keep_going and (isinstance(error, WrongResultError) or issubclass(kind, Ours)):
@@ -155,7 +153,7 @@ def measure_fit(task: FitTask, place: Place, until: float = math.inf, earlier: d
         if who in left_out:
             continue
         try:
-            with time_limit(math.inf if who in ours else max(LEAST_LIMIT, until - time.time())):
+            with time_limit(math.inf if who in ours else max(AT_LEAST, until - time.time())):
                 if who in ours and earlier is None:
                     fit(1)
                 rest(place.patience)

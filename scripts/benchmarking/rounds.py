@@ -9,6 +9,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -38,13 +39,17 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
     reason, interrupted = f"it took more than {seconds:.2g} s", False
 
-    def interrupt(*_: object) -> None:
+    def interrupt(_: int, frame: FrameType | None) -> None:
         nonlocal interrupted
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return  # a library whose import was interrupted may never be imported again
+            frame = frame.f_back
         interrupted = True
         raise TimeoutError(reason)
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again every second: a library may catch the error and continue
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)  # again and again: a library may catch the error and continue
     try:
         yield
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import logging
 import os
@@ -334,17 +335,26 @@ def test_what_takes_too_long_is_interrupted():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_a_contestant_that_takes_too_long_is_left_out_and_not_tried_again(monkeypatch):
+def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
+    """A library that was imported in part may never be imported again."""
+    (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.3)\nready = True", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TimeoutError), time_limit(0.1):
+        importlib.import_module("slow_library")
+        time.sleep(60.0)
+    assert sys.modules.pop("slow_library").ready
+
+
+def test_a_contestant_that_takes_too_long_is_left_out_and_not_tried_again():
     made = []
 
     class Slow(Floor):
-        name = "slow"
+        name, at_least = "slow", 0.5
 
         def __init__(self, case, data):
             made.append(case)
             time.sleep(60.0)
 
-    monkeypatch.setattr(measuring, "LEAST_LIMIT", 0.5)
     place = dataclasses.replace(REHEARSAL, kinds=(OursNumpy, Slow, Floor), turn=0.001, rounds=1)
     case = Case((5, 4, 3), 6, 8)
     first = measure_case(case, place, time.time())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -105,7 +106,12 @@ class TorchOnGpu(Torch):
 class TorchCompiled(Torch):
     """PyTorch whose forward and backward passes are compiled by torch.compile for the shape of the batch."""
 
-    name, mode = "torch.compile", "default"
+    name, mode, at_least = "torch.compile", "default", 5.0
+
+    @classmethod
+    def load(cls) -> None:
+        """Import the compiler too."""
+        importlib.import_module("torch._inductor.compile_fx")
 
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
