@@ -58,7 +58,7 @@ class GpuRun:
         if chosen.rehearse:
             print(f"{place.flag} replaces CuPy below, and no figure means anything.", flush=True)
         for name, reason in self.results["without"].items():
-            print(f"Without {place.naming_those_that_need(name)}: {reason}", flush=True)
+            print(f"Without {place.with_contestants(name)}: {reason}", flush=True)
         if {"tests", "demo"}.intersection(chosen.work):
             self.run_commands(self.began + FOR_TESTS * chosen.seconds)
             write(self.results, self.output)

@@ -10,7 +10,7 @@ from scripts.benchmarking.cases import ADAM, CASES, SGD, Case, Networks
 from scripts.benchmarking.contestants import EVERYONE, ON_GPU, REHEARSED, Contestant, Ours, TorchCompiled, why_unavailable
 from scripts.benchmarking.fits import FITS_ON_GPU, REHEARSED_FITS, FitTask
 
-BEST = "best peer"  # in the same precision: its column holds the largest of our ratios, but not that to the floor
+BEST = "best peer"  # the peer with the fastest step of a case, and so in the same precision
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Place:
         """Whether only the host's clock is used, and all products are exact."""
         return self.name == "cpu"
 
-    def naming_those_that_need(self, flag: str) -> str:
-        """Return a library or a device, with the names of the contestants that need it."""
-        return f"{flag} ({', '.join(names)})" if (names := [kind.name for kind in self.kinds if kind.needs == flag]) else flag
+    def with_contestants(self, flag: str) -> str:
+        """Return a library or a device, followed by the names of the contestants that need it."""
+        names = ", ".join(kind.name for kind in self.kinds if kind.needs == flag)
+        return f"{flag} ({names})" if names else flag
 
     def rounds_of(self, case: Case) -> int:
         """Return how many rounds a case's training is measured in."""

@@ -17,6 +17,10 @@ FIT_TARGETS = {"digits at default settings": 0.45, "784-128-10 on 20,000 samples
 SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
 IMPORT_TARGET = 1.5
 NOTHING = "Nothing has been measured on a GPU yet: there is no figure here until `scripts/gpu` has run on one."
+PEER_NOTES = {
+    "CUDA graph": " CUDA graph is PyTorch with its step captured by hand.",
+    "JAX scan": " JAX scan runs an epoch in one call, and gathers its batches too.",
+}
 BRACKETS = "Targets are in brackets; a ratio that misses its target is bold."
 
 
@@ -140,19 +144,22 @@ def _introduction(results: dict[str, Any], place: Place) -> str:
             f"{begin} A step is one of an epoch on NumPy with Numba, {step}. PyTorch, JAX and scikit-learn get batches that "
             f"are ready. The floor is the step's matrix products alone. {BRACKETS}"
         )
-    scanned = any("JAX scan" in case["seconds"]["step"] for case in results["cases"])
+    notes = "".join(PEER_NOTES.get(peer, "") for peer in _measured_peers(results, place))
     return (
         f"{begin} A step is one of an epoch on CuPy, {step}. They are taken by CUDA events or, for JAX, which has none, by the "
-        f"host's clock. The other libraries get batches that are ready{', except in a scan of JAX' * scanned}. The floor is "
-        "the step's matrix products alone, by CuPy. The best peer is the one with the fastest step in the same precision. "
+        f"host's clock. The other libraries get batches that are ready.{notes} The floor is the step's matrix products "
+        "alone, by CuPy. The best peer is the one with the fastest step in the same precision. "
         f"{BRACKETS} The error is the distance of the weights from float64 after three steps, relative to the distance that "
         "they have moved."
     )
 
 
+def _measured_peers(results: dict[str, Any], place: Place) -> list[str]:
+    return [peer for peer in place.peers if any(peer in case["seconds"]["step"] for case in results["cases"])]
+
+
 def _table(results: dict[str, Any], place: Place) -> list[str]:
-    peers = [peer for peer in place.peers if any(peer in case["seconds"]["step"] for case in results["cases"])]
-    peers += [] if place.is_cpu else [BEST]
+    peers = _measured_peers(results, place) + ([] if place.is_cpu else [BEST])
     columns = [f"network, batch, optimizer, {'steps' if place.is_cpu else 'precision'}", "a step", *peers]
     rows = [[_name(case), _step(case, place), *(_ratio_to(case, peer, place) for peer in peers)] for case in results["cases"]]
     if not place.is_cpu:
@@ -292,7 +299,7 @@ def _gpu_sentences(results: dict[str, Any], place: Place) -> list[str]:
         for case in results["cases"]
         if "sample" in case
     ][:1]
-    lines += [f"- Without {place.naming_those_that_need(name)}: {reason}" for name, reason in results["without"].items()]
+    lines += [f"- Without {place.with_contestants(name)}: {reason}" for name, reason in results["without"].items()]
     lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
     for measured in (*results["cases"], *results.get("fit", [])):
         name = measured["title"] if "estimator" in measured else _name(measured)

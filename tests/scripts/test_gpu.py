@@ -403,7 +403,7 @@ def test_a_cuda_graph_trains_the_same_network(pieces, precision, monkeypatch):
 
 
 def test_a_rehearsal_says_that_there_is_no_cuda_graph():
-    assert REHEARSAL.naming_those_that_need("torch:cuda") == "torch:cuda (CUDA graph)"
+    assert REHEARSAL.with_contestants("torch:cuda") == "torch:cuda (CUDA graph)"
 
 
 @pytest.mark.parametrize("at", range(3))
