@@ -267,11 +267,11 @@ def test_a_benchmark_that_breaks_down_continues_with_the_next_case(code, begun, 
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Replace all measurements, and return a list of what is measured, each with the seconds that it may take."""
+    """Replace all measurements and stop the clock, and return a list of what is measured, each with the time that it has."""
     met = []
 
     def measure(item, place, until, earlier):
-        met.append((item.title, until - time.time()))
+        met.append((item.title, until))
         if item.title == "digits":
             raise ValueError("no digits")
         seconds = {"step": {"floor": {HOST: [float(len(met))]}}}
@@ -279,6 +279,7 @@ def measured(monkeypatch):
 
     for name, replaced in {"measure_case": measure, "measure_fit": measure, "measure_copy": lambda place: {}}.items():
         monkeypatch.setattr(run, name, replaced)
+    monkeypatch.setattr(run, "time", types.SimpleNamespace(time=lambda: 0.0))
     monkeypatch.setattr(run.report, "summarize", lambda measured, place: "")
     return met
 
@@ -286,7 +287,7 @@ def measured(monkeypatch):
 def run_on_gpu(path, seconds, **found):
     empty = {"without": {}, "rounds": {}, "left_out": {}, "failed": [], "cases": [], "fit": [], "under_way": None}
     path.write_text(json.dumps(empty | found), encoding="utf-8")
-    run.run_on_gpu(dataclasses.replace(REHEARSAL, rounds=2), path, TITLES, time.time() + run.LEAST + seconds)
+    run.run_on_gpu(dataclasses.replace(REHEARSAL, rounds=2), path, TITLES, run.LEAST + seconds)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -295,7 +296,7 @@ def test_everything_is_measured_once_before_anything_is_measured_again(tmp_path,
     again = [title for title in TITLES if title != "digits"]
     assert [title for title, _ in measured] == TITLES + again
     shares = [60.0 / (len(TITLES) - at) for at in range(len(TITLES))] + [60.0] * len(again)
-    assert [share for _, share in measured] == pytest.approx(shares, abs=5.0)
+    assert [share for _, share in measured] == pytest.approx(shares)
     assert found["failed"] == ["digits: no digits"] and found["left_out"] == {"digits": "no digits"}
     assert found["rounds"] == dict.fromkeys(again, 2) and found["under_way"] is None
     assert found["cases"][0]["seconds"] == {"step": {"floor": {HOST: [1.0, 7.0]}}}
@@ -326,10 +327,8 @@ def test_what_takes_too_long_is_interrupted():
                     caught.append(1)
         raise ValueError("it replaced the error")
 
-    began = time.perf_counter()
     with pytest.raises(TimeoutError, match=r"it took more than 0\.1 s"), time_limit(0.1):
         stubborn()
-    assert time.perf_counter() - began < 30.0
     with pytest.raises(ValueError, match="another"), time_limit(60.0):
         raise ValueError("another")
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
@@ -337,9 +336,9 @@ def test_what_takes_too_long_is_interrupted():
 
 def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
     """A library that was imported in part may never be imported again."""
-    (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.3)\nready = True", encoding="utf-8")
+    (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.8)\nready = True", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(TimeoutError), time_limit(0.1):
+    with pytest.raises(TimeoutError), time_limit(0.5):
         importlib.import_module("slow_library")
         time.sleep(60.0)
     assert sys.modules.pop("slow_library").ready
