@@ -37,7 +37,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     if seconds == math.inf:
         yield
         return
-    reason, interrupted = f"it took more than {seconds:.2g} s", False
+    reason, interrupted = f"it took more than {round(seconds, 1):g} s", False
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         nonlocal interrupted
