@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 WORK = {  # with the modules that it needs
     "tests": ("pytest", "hypothesis", "sklearn"),
     "demo": ("sklearn", "matplotlib", "tqdm"),
-    "benchmark": ("tqdm",),
+    "benchmark": ("sklearn", "tqdm"),
 }
 HINT = "scripts/gpu --rehearse does the same on a small scale without a GPU."
 
@@ -26,7 +26,7 @@ def options(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rehearse", action="store_true", help="do the same on a small scale on the processor, as a trial")
     parser.add_argument("--only", help=f"what to do, some of {','.join(WORK)}")
-    parser.add_argument("--cases", help="which networks to measure, by their sizes, such as 2-4-3-2,64-32-10")
+    parser.add_argument("--cases", help="what to measure, such as 2-4-3-2,64-32-10,digits")
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds to measure at most (default: 5)")
     parser.add_argument("--seconds", type=float, default=480.0, help="how long all of it may take (default: 480)")
     parser.add_argument("--output", type=Path, help="the file for the results (default: scripts/results/NAME-OF-THE-GPU.json)")
@@ -78,11 +78,12 @@ def main() -> int:
         bp.select_backend(place.flag)
     except (ImportError, bp.BackendUnavailableError) as error:
         return refuse(f"{error} {HINT}")
-    known = list(dict.fromkeys(case.name for case in place.cases))
+    items = [*place.cases, *place.fits]
+    known = list(dict.fromkeys(item.name for item in items))
     names = chosen.cases.split(",") if chosen.cases else known
     if unknown := set(names) - set(known):
         return refuse(f"--cases names {', '.join(sorted(unknown))}, but must name some of {', '.join(known)}.")
-    return GpuRun(chosen, place).run([case.title for case in place.cases if case.name in names])
+    return GpuRun(chosen, place).run([item.title for item in items if item.name in names])
 
 
 def refuse(reason: str) -> int:

@@ -17,7 +17,7 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS
 from portable_bp.algorithm.propagation import forward, propagate
 from portable_bp.backends.graph.loop import MIN_STEPS
 from scripts.benchmarking.cases import Case, CaseData
-from scripts.benchmarking.contestants import Contestant, Floor, Ours
+from scripts.benchmarking.contestants import Contestant, Floor
 from scripts.benchmarking.contestants.contestant import shuffled_rows
 
 REPLAYED = MIN_STEPS + 1  # steps after which ours replays a recorded step, as it does while it is timed
@@ -79,12 +79,12 @@ class References:
 
     def of(self, contestant: Contestant) -> Reference:
         """Return the reference that takes the same steps as the check of a contestant."""
-        gathers, ours = contestant.epoch is not None, isinstance(contestant, Ours)
-        kind = gathers, ours, contestant.output_activation
+        gathers, whole = contestant.epoch is not None, contestant.whole_epochs
+        kind = gathers, whole, contestant.output_activation
         if kind not in self.known:
             reference = Reference(self.case, self.data, contestant.output_activation, self.flag)
-            ready = [] if ours else np.split(np.arange(self.case.batch * 2), 2)
-            shuffled = shuffled_rows(self.case, REPLAYED if ours else 2) if gathers else []
+            ready = [] if whole else np.split(np.arange(self.case.batch * 2), 2)
+            shuffled = shuffled_rows(self.case, REPLAYED if whole else 2) if gathers else []
             reference.learn([*ready, *shuffled])
             self.known[kind] = reference
         return self.known[kind]
@@ -100,7 +100,7 @@ def check(contestant: Contestant, references: References | None = None) -> float
         return 0.0
     case = contestant.case
     reference = (references or References(case, contestant.data)).of(contestant)
-    if isinstance(contestant, Ours):  # whose steps are its epoch
+    if contestant.whole_epochs:
         with always_compiled():
             contestant.epoch(REPLAYED)
     else:

@@ -1,9 +1,11 @@
-"""Whole fits of our classifier and of scikit-learn's, on NumPy in float64, with the same random_state."""
+"""Whole fits of our estimators and of scikit-learn's, with the same random_state."""
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,62 +13,116 @@ import numpy as np
 from scripts.benchmarking.check import WrongResultError
 from scripts.benchmarking.rounds import Turn, by_host, measure
 
+Data = tuple[np.ndarray, np.ndarray]
 
-def digits() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return scikit-learn's digits, 1,797 of 8 x 8 pixels, for the default settings."""
+
+@dataclass(frozen=True)
+class FitTask:
+    """What estimators are fitted to, and the settings that differ from the default ones."""
+
+    name: str
+    draw: Callable[[], Data]
+    options: dict[str, Any] = field(default_factory=dict)
+    estimator: str = "MLPClassifier"
+
+    @property
+    def title(self) -> str:
+        """A name that is unique among all that is measured."""
+        return self.name
+
+    def make_fit(self, module: Any, data: tuple[Any, Any], **options: Any) -> Callable[[int], Any]:
+        """Return a function that takes a number of fits to make, with the module's estimator, and returns the last model."""
+        kind = getattr(module, self.estimator)
+
+        def fit(count: int) -> Any:
+            model = None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a few epochs do not converge
+                for _ in range(count):
+                    model = kind(random_state=0, **self.options, **options).fit(*data)
+            return model
+
+        return fit
+
+
+def digits() -> Data:
+    """Return scikit-learn's digits, 1,797 of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    return np.asarray(x), np.asarray(y), {}
+    return np.asarray(x), np.asarray(y)
 
 
-def pixels() -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return 20,000 random samples of the size of MNIST's, and the settings for five epochs of 784-128-10."""
-    generator = np.random.default_rng(0)
-    return generator.random((20_000, 784)), generator.integers(0, 10, 20_000), {"hidden_layer_sizes": (128,), "max_iter": 5}
+def classes(samples: int, features: int, dtype: Any = "float32") -> Callable[[], Data]:
+    """Return a function that draws random samples of ten classes."""
+
+    def draw() -> Data:
+        generator = np.random.default_rng(0)
+        return generator.random((samples, features), dtype), generator.integers(0, 10, samples)
+
+    return draw
 
 
-TASKS = {"digits at default settings": digits, "784-128-10 on 20,000 samples": pixels}
+def numbers(samples: int, features: int) -> Callable[[], Data]:
+    """Return a function that draws random samples with a target number each."""
+
+    def draw() -> Data:
+        generator = np.random.default_rng(0)
+        return generator.random((samples, features), "float32"), generator.random(samples, "float32")
+
+    return draw
+
+
+_PLAIN, _WIDE = {"hidden_layer_sizes": (128,), "max_iter": 5}, {"hidden_layer_sizes": (512, 512), "max_iter": 1}
+TASKS = (
+    FitTask("digits at default settings", digits),
+    FitTask("784-128-10 on 20,000 samples", classes(20_000, 784, "float64"), _PLAIN),
+)
+FITS_ON_GPU = (
+    FitTask("digits", digits),
+    FitTask("784-128-10 on 60000 samples", classes(60_000, 784), _PLAIN),
+    FitTask("100-512-512-1 on 1000000 samples", numbers(1_000_000, 100), _WIDE, "MLPRegressor"),
+)
+REHEARSED_FITS = (
+    FitTask("digits", digits, {"max_iter": 3}),
+    FitTask("784-128-10 on 600 samples", classes(600, 784), _PLAIN),
+    FitTask("100-512-512-1 on 1000 samples", numbers(1000, 100), _WIDE, "MLPRegressor"),
+)
 
 
 def fit_times(threads: int, rounds: int) -> list[dict[str, Any]]:
-    """Return the seconds of fits, one a round, for each task, on one thread and on all."""
+    """Return the seconds of fits on NumPy in float64, one a round, for each task, on one thread and on all."""
     from threadpoolctl import threadpool_limits
 
     found = []
-    for name, task in TASKS.items():
-        x, y, options = task()
-        fits: dict[str, Callable[[int], Any]] = {who: make_fit(kind, x, y, options) for who, kind in classifiers().items()}
-        model = fit_models(fits)["portable_bp"]
-        fits["products"] = make_products(x, [coef.shape for coef in model.coefs_], min(200, len(x)), model.n_iter_)
+    for task in TASKS:
+        data = task.draw()
+        fits = {who: task.make_fit(module, data) for who, module in modules().items()}
+        models = {who: fit(1) for who, fit in fits.items()}
+        require_same_losses({who: model.loss_curve_ for who, model in models.items()}, 1e-9)
+        model, samples = models["portable_bp"], len(data[0])
+        fits["products"] = make_products(data[0], [coef.shape for coef in model.coefs_], min(200, samples), model.n_iter_)
         for limit in sorted({1, threads}):
             turns = {who: Turn(fit, 1, 0) for who, fit in fits.items()}
             with threadpool_limits(limit):
-                found.append({"task": name, "threads": limit, "seconds": by_host(measure(turns, rounds, name))})
+                found.append({"task": task.name, "threads": limit, "seconds": by_host(measure(turns, rounds, task.name))})
     return found
 
 
-def classifiers() -> dict[str, Any]:
-    """Return the two classifiers."""
+def modules() -> dict[str, Any]:
+    """Return the modules that have the estimators."""
     import sklearn.neural_network
 
-    from portable_bp.estimators import MLPClassifier
+    import portable_bp.estimators
 
-    return {"portable_bp": MLPClassifier, "scikit-learn": sklearn.neural_network.MLPClassifier}
+    return {"portable_bp": portable_bp.estimators, "scikit-learn": sklearn.neural_network}
 
 
-def make_fit(kind: Any, x: np.ndarray, y: np.ndarray, options: dict[str, Any]) -> Callable[[int], Any]:
-    """Return a function that takes a number of fits to make, and returns the last model."""
-
-    def fit(count: int) -> Any:
-        model = None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # five epochs do not converge
-            for _ in range(count):
-                model = kind(random_state=0, **options).fit(x, y)
-        return model
-
-    return fit
+def require_same_losses(curves: Mapping[str, Sequence[float]], tolerance: float) -> None:
+    """Raise WrongResultError where an estimator's losses, one an epoch, differ from those of the next one."""
+    for (who, curve), (_, expected) in itertools.pairwise(curves.items()):
+        if len(curve) != len(expected) or not np.allclose(curve, expected, rtol=tolerance, atol=0.0):
+            raise WrongResultError(f"{who} is at a loss of {curve[-1]} after {len(curve)} epochs, not {expected[-1]}")
 
 
 def make_products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epochs: int) -> Callable[[int], None]:
@@ -85,14 +141,3 @@ def make_products(x: np.ndarray, shapes: list[tuple[int, int]], batch: int, epoc
                     _ = delta @ weight.T
 
     return run
-
-
-def fit_models(fits: dict[str, Callable[[int], Any]]) -> dict[str, Any]:
-    """Return the model of each fit, or raise WrongResultError where their losses differ."""
-    models = {who: fit(1) for who, fit in fits.items()}
-    first = models["scikit-learn"].loss_curve_
-    for who, model in models.items():
-        curve = model.loss_curve_
-        if len(curve) != len(first) or not np.allclose(curve, first, rtol=1e-9, atol=0.0):
-            raise WrongResultError(f"{who} is at a loss of {curve[-1]} after {len(curve)} epochs, not {first[-1]}")
-    return models

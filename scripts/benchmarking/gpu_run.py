@@ -42,6 +42,8 @@ class GpuRun:
             "without": unavailable(place),
             "tests": {},
             "cases": [],
+            "fit": [],
+            "rounds": {},  # that each case or fit was measured in
             "left_out": {},
             "failed": [],
             "under_way": None,
@@ -56,7 +58,7 @@ class GpuRun:
         if chosen.rehearse:
             print(f"{place.flag} replaces CuPy below, and no figure means anything.", flush=True)
         for name, reason in self.results["without"].items():
-            print(f"Without {name}: {reason}", flush=True)
+            print(f"Without {place.with_contestants(name)}: {reason}", flush=True)
         if {"tests", "demo"}.intersection(chosen.work):
             self.run_commands(self.began + FOR_TESTS * chosen.seconds)
             write(self.results, self.output)
@@ -136,24 +138,25 @@ class GpuRun:
             failed.append(f"no test ran and passed on {flag}")
 
     def run_benchmark(self, titles: list[str], until: float) -> None:
-        """Measure cases in a process of their own, and in another one after each breakdown; it adds to the output."""
-        while titles:
-            given = {"place": self.place.name, "output": str(self.output), "until": until, "titles": titles}
-            given["rounds"] = self.chosen.rounds
+        """Measure in a process of its own, and continue in another one after each breakdown; it adds to the output."""
+        given = {"place": self.place.name, "output": str(self.output), "until": until, "titles": titles}
+        given["rounds"] = self.chosen.rounds
+        while True:
             process = start([sys.executable, "-m", "scripts.benchmarking.run", json.dumps(given)], cwd=ROOT)
             code = wait(process, until)
             self.results = json.loads(self.output.read_text(encoding="utf-8"))
-            if code == 0:
-                return
-            name = self.results["under_way"]
-            reason = "the time was over" if code is None else f"the benchmark's process ended with {code}"
-            if code is not None:
-                self.results["failed"].append(f"{name or 'before the first case'}: {reason}")
-            titles = titles[titles.index(name) + 1 :] if name and code is not None else []
-            if name:
-                self.results["left_out"][name] = reason
-            self.results["under_way"] = None
+            name, self.results["under_way"] = self.results["under_way"], None
+            if not code:  # it is done, or the time was over
+                break
+            reason = f"the benchmark's process ended with {code}"
+            self.results["failed"].append(f"{name or 'before the first case'}: {reason}")
+            if not name:
+                break
+            self.results["left_out"][name] = reason
             write(self.results, self.output)
+        for title in titles:
+            if title not in self.results["rounds"]:
+                self.results["left_out"].setdefault(title, "there was no time left for it")
 
 
 def _print_result(name: str, result: CommandResult) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,21 +14,28 @@ import portable_bp as bp
 from scripts.benchmarking.cases import Case, CaseData, Networks, draw
 from scripts.benchmarking.check import References, WrongResultError, check
 from scripts.benchmarking.contestants import Contestant, Ours
+from scripts.benchmarking.fits import FitTask, modules, require_same_losses
 from scripts.benchmarking.places import Place
-from scripts.benchmarking.rounds import Turn, by_host, measure, steps_lasting, steps_within
+from scripts.benchmarking.rounds import Turn, by_host, measure, rest, steps_lasting, steps_within, time_limit
 
 TRAINING = ("step", "epoch")
+HOST_DATA, ARRAYS = "host data", "arrays on the device"  # that estimators are fitted to
+AT_LEAST = 5.0  # seconds that a fit of scikit-learn may take, however short the time is
+# Rounding to float32 changes a loss by up to 0.0002 in three epochs; other weights, or another order, by far more.
+EPOCHS_COMPARED, LOSS_TOLERANCE = 3, 0.001
 PREDICTED = (1, 10_000)  # samples at a time
 
 
-def measure_case(case: Case, place: Place, until: float = math.inf) -> dict[str, Any]:
+def measure_case(case: Case, place: Place, until: float = math.inf, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the results of a case: the seconds of every contestant's step, on ready batches and in an epoch, and more.
 
-    No round but the first starts after ``until``, a ``time.time()``.
+    A contestant that is not ready ``until`` then, a ``time.time()``, and has had the time that it needs at least, is left out.
+    ``earlier`` is what was measured in earlier rounds: whoever was left out is not tried again, and nobody is checked again.
     """
-    lineup = Lineup(case, place)
-    took: Any = measure(lineup.turns, place.rounds_of(case), case.title, until, place.patience)
-    seconds = by_work(by_host(took) if place.is_cpu else took, place.wanted)
+    lineup = Lineup(case, place, until, earlier)
+    took: Any = measure(lineup.turns, place.rounds_of(case), case.title, place.patience)
+    whole = {contestant.name for contestant in lineup.contestants if contestant.whole_epochs}
+    seconds = by_work(by_host(took) if place.is_cpu else took, place.wanted, whole)
     if "inference" in place.wanted:
         seconds |= {f"inference of {samples:,}": lineup.predict(samples) for samples in PREDICTED}
     results = {
@@ -40,7 +49,7 @@ def measure_case(case: Case, place: Place, until: float = math.inf) -> dict[str,
         "left_out": lineup.left_out,
     }
     if not place.is_cpu:
-        results |= {"precision": case.precision, "fewest_bytes": case.fewest_bytes}
+        results |= {"title": case.title, "precision": case.precision, "fewest_bytes": case.fewest_bytes, "fits": lineup.fits}
     if isinstance(case, Networks):
         results["sample"] = case.sample
     return results
@@ -49,27 +58,35 @@ def measure_case(case: Case, place: Place, until: float = math.inf) -> dict[str,
 class Lineup:
     """The contestants that take part in a case, checked, and their turns; and the reasons why others do not take part."""
 
-    def __init__(self, case: Case, place: Place) -> None:
-        self.case, self.place = case, place
+    def __init__(self, case: Case, place: Place, until: float = math.inf, earlier: dict[str, Any] | None = None) -> None:
+        self.case, self.place, self.earlier = case, place, earlier
         self.contestants: list[Contestant] = []
         self.turns: dict[tuple[str, str], Turn] = {}  # by the contestant's name and its work: "step" or "epoch"
         self.distances: dict[str, float] = {}  # to float64
-        self.left_out: dict[str, str] = {}
+        self.fits: dict[str, Any] = {}  # of ours, see ``time_fits``
+        self.left_out: dict[str, str] = {} if earlier is None else dict(earlier["left_out"])
+        data, references = prepare(replace(case, precision="float32"), place.flag)
         for kind in place.kinds_for(case):
+            if kind.name in self.left_out:
+                continue
             if reason := place.why_not(kind, case):
                 self.left_out[kind.name] = reason
                 continue
             try:
-                self._add(kind)
+                kind.load()
+                with time_limit(max(kind.at_least, until - time.time())):
+                    self._add(kind, data, references)
             except Exception as error:  # such as a missing compiler, or too little memory
                 if not place.keep_going and (isinstance(error, WrongResultError) or issubclass(kind, Ours)):
                     raise
                 self.left_out[kind.name] = first_line(error)
 
-    def _add(self, kind: type[Contestant]) -> None:
-        data, references = prepare(replace(self.case, precision="float32"), self.place.flag)
+    def _add(self, kind: type[Contestant], data: CaseData, references: References) -> None:
+        if kind.name == self.place.ours and not self.place.is_cpu:
+            self.fits = time_fits(kind(self.case, data), self.place.patience)
         networks = [kind(self.case, data) for _ in range(self.case.sample if isinstance(self.case, Networks) else 1)]
-        self.distances[kind.name] = max(check(network, references) for network in networks)
+        if self.earlier is None:
+            self.distances[kind.name] = max(check(network, references) for network in networks)
         turns = one_after_another(networks) if isinstance(self.case, Networks) else turns_of(networks[0], self.place)
         self.turns |= {(kind.name, work): turn for work, turn in turns.items()}
         self.contestants.append(networks[0])
@@ -92,17 +109,20 @@ def prepare(case: Case, flag: str) -> tuple[CaseData, References]:
 
 
 def turns_of(contestant: Contestant, place: Place) -> dict[str, Turn]:
-    """Return the turns of a contestant at training, by its work; ours has one: its steps are its epoch."""
+    """Return the turns of a contestant at training, by its work; one whose steps are its epoch has one turn."""
     case, wanted, turns = contestant.case, place.wanted.intersection(TRAINING), {}
-    ours = isinstance(contestant, Ours)
-    if ours and wanted:
+    whole = contestant.whole_epochs
+    if whole and wanted:
         contestant.epoch(case.steps)  # compiles all that will be compiled
     elif "step" in wanted and contestant.steps is not None:
         count = max(min(case.steps, 5), steps_lasting(place.turn, contestant.steps, case.steps))
         turns["step"] = Turn(contestant.steps, count, min(count, 8), contestant.stopwatch)
-    if (wanted if ours else "epoch" in wanted) and contestant.epoch is not None:
-        count = case.steps if place.epoch == math.inf else steps_within(place.epoch, contestant.epoch, case.steps)
-        turns["epoch"] = Turn(contestant.epoch, count, min(count, 8), contestant.stopwatch)
+    if (wanted if whole else "epoch" in wanted) and contestant.epoch is not None:
+        count = case.steps
+        if place.epoch < math.inf:
+            count = (steps_within if whole else steps_lasting)(place.epoch, contestant.epoch, case.steps)
+        warm = count if contestant.compiles_each_length else min(count, 8)
+        turns["epoch"] = Turn(contestant.epoch, count, warm, contestant.stopwatch)
     return turns
 
 
@@ -118,6 +138,42 @@ def one_after_another(networks: list[Contestant]) -> dict[str, Turn]:
     return {"step": Turn(run, count * steps, count * min(steps, 8), networks[0].stopwatch)}
 
 
+def measure_fit(task: FitTask, place: Place, until: float = math.inf, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the seconds of a fit with the backend, of host data and of its own arrays, and with scikit-learn on the host.
+
+    In the first round ours are fitted before, untimed. Theirs is interrupted soon after ``until``, a ``time.time()``.
+    """
+    x, y = task.draw()
+    backend = bp.select_backend(place.flag, x.dtype.name)
+    arrays = backend.asarray(x), backend.asarray(y, "int64" if y.dtype.kind == "i" else None)
+    module, sklearn = modules().values()
+    ours = {name: task.make_fit(module, data, backend=place.flag) for name, data in {HOST_DATA: (x, y), ARRAYS: arrays}.items()}
+    seconds, curves, left_out = {}, {}, {} if earlier is None else dict(earlier["left_out"])
+    for who, fit in {**ours, "scikit-learn": task.make_fit(sklearn, (x, y))}.items():
+        if who in left_out:
+            continue
+        try:
+            with time_limit(math.inf if who in ours else max(AT_LEAST, until - time.time())):
+                if who in ours and earlier is None:
+                    fit(1)
+                rest(place.patience)
+                began = time.perf_counter()
+                model = fit(1)
+                seconds[who] = [time.perf_counter() - began]
+        except Exception as error:
+            left_out[who] = first_line(error)
+        else:
+            curves[who] = model.loss_curve_[:EPOCHS_COMPARED]
+    require_same_losses(curves, LOSS_TOLERANCE)
+    return {
+        "title": task.title,
+        "estimator": task.estimator,
+        "dtype": x.dtype.name,
+        "seconds": seconds,
+        "left_out": left_out,
+    }
+
+
 def repeated(function: Callable[..., object], *arguments: Any) -> Callable[[int], None]:
     """Return a function that makes a call a number of times."""
 
@@ -128,13 +184,30 @@ def repeated(function: Callable[..., object], *arguments: Any) -> Callable[[int]
     return run
 
 
-def by_work(seconds: dict[tuple[str, str], Any], wanted: frozenset[str]) -> dict[str, dict[str, Any]]:
+def time_fits(network: Contestant, patience: float) -> dict[str, Any]:
+    """Return the seconds of a new network's first and second epoch of all steps, and of a later one of fewer steps."""
+    steps = network.case.steps
+    fewer = steps // 4
+
+    def timed(count: int) -> list[float]:
+        rest(patience)
+        began = time.perf_counter()
+        network.epoch(count)
+        return [time.perf_counter() - began]
+
+    fits = {"steps": steps, "fewer_steps": fewer, "first": timed(steps), "second": timed(steps)}
+    network.epoch(fewer)
+    return fits | {"fewer": timed(fewer)}
+
+
+def by_work(seconds: dict[tuple[str, str], Any], wanted: frozenset[str], whole: set[str]) -> dict[str, dict[str, Any]]:
     """Return what was timed by work, then by contestant.
 
-    Ours always shuffles and gathers: the step of its epoch is compared with the others' steps on ready batches too.
+    Those named in ``whole`` always shuffle and gather: the step of their epoch is compared with the others' steps on ready
+    batches too.
     """
     return {
-        work: {name: took for (name, its), took in seconds.items() if its == work or name.startswith("portable_bp")}
+        work: {name: copy.deepcopy(took) for (name, its), took in seconds.items() if its == work or name in whole}
         for work in TRAINING
         if work in wanted
     }

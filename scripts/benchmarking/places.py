@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.benchmarking.cases import ADAM, CASES, SGD, Case, Networks
-from scripts.benchmarking.contestants import EVERYONE, ON_GPU, Contestant, Ours, TorchCompiled, why_unavailable
+from scripts.benchmarking.contestants import EVERYONE, ON_GPU, REHEARSED, Contestant, Ours, TorchCompiled, why_unavailable
+from scripts.benchmarking.fits import FITS_ON_GPU, REHEARSED_FITS, FitTask
+
+BEST = "best peer"  # the peer with the fastest step of a case, and so in the same precision
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Place:
     kinds: tuple[type[Contestant], ...]
     cases: tuple[Case, ...]  # the most important first
     turn: float  # seconds of steps in a turn
+    fits: tuple[FitTask, ...] = ()  # of estimators
     epoch: float = math.inf  # seconds that an epoch may take: a longer one has fewer steps
     wanted: frozenset[str] = frozenset({"step", "epoch"})  # may hold "inference" too
     rounds: int | None = None  # None leaves the number to the case
@@ -41,6 +45,11 @@ class Place:
         """Whether only the host's clock is used, and all products are exact."""
         return self.name == "cpu"
 
+    def with_contestants(self, flag: str) -> str:
+        """Return a library or a device, followed by the names of the contestants that need it."""
+        names = ", ".join(kind.name for kind in self.kinds if kind.needs == flag)
+        return f"{flag} ({names})" if names else flag
+
     def rounds_of(self, case: Case) -> int:
         """Return how many rounds a case's training is measured in."""
         return self.rounds or (3 if self.quick or case.weights > 10**7 else 7)
@@ -62,7 +71,7 @@ class Place:
         return why_unavailable(kind)
 
     def target(self, case: dict[str, Any], peer: str) -> float | None:
-        """Return the target for the ratio of our step to a peer's in one of the results' cases, or None."""
+        """Return the target for the ratio of our step to a peer's, or the best peer's, in one of the results' cases."""
         wanted, is_adam = self.targets.get(case["name"], {}).get(peer), case["optimizer"] == "adam"
         if isinstance(wanted, tuple):  # of sgd, and of adam
             return wanted[is_adam]
@@ -92,33 +101,30 @@ _TINY, _SMALL, _PLAIN, _DEEP, _WIDE = (
 )
 _WIDEST = Case((8192, 8192, 8192), 8192, 4)
 _ONE_BY_ONE = Networks(_TINY.sizes, _TINY.batch, 64)
-_SMALL_TARGETS = {"PyTorch eager": 0.5, "torch.compile": 1.0, "JAX jit": 1.0}
-_LARGE_TARGETS = {"PyTorch eager": 0.95, "torch.compile": 1.0, "JAX jit": 1.0}
+_ON_GPU = (
+    _TINY,
+    _SMALL,
+    _PLAIN,
+    *(replace(case, precision=each) for case in (_DEEP, _WIDE, _WIDEST) for each in ("float32", "tf32", "mixed")),
+)
 
 GPU = Place(
     name="gpu",
     flag="cupy",
     kinds=ON_GPU,
-    cases=(
-        _TINY,
-        _SMALL,
-        *(replace(case, precision=each) for case in (_DEEP, _WIDE, _WIDEST) for each in ("float32", "tf32", "mixed")),
-        *(replace(case, pieces=ADAM) for case in (_TINY, _SMALL, _DEEP, _WIDE)),
-        _ONE_BY_ONE,
-        _PLAIN,
-        *(replace(case, pieces=ADAM) for case in (_PLAIN, _WIDEST, _ONE_BY_ONE)),
-    ),
+    cases=(*_ON_GPU, *(replace(case, pieces=ADAM) for case in _ON_GPU), _ONE_BY_ONE, replace(_ONE_BY_ONE, pieces=ADAM)),
+    fits=FITS_ON_GPU,
     turn=0.1,
     epoch=0.5,
     patience=0.1,  # busy threads of the host slow a device down only a little
     keep_going=True,
-    peers=("PyTorch eager", "torch.compile", "JAX jit", "floor"),
+    peers=("PyTorch eager", "torch.compile", "CUDA graph", "JAX jit", "JAX scan", "floor"),
     targets={
-        "2-4-3-2": _SMALL_TARGETS,
-        "64-32-10": _SMALL_TARGETS,
-        "784-512-512-10": _SMALL_TARGETS | {"PyTorch eager": 0.6},
-        "1024-4096-4096-1024": _LARGE_TARGETS | {"floor": 1.10},
-        "8192-8192-8192": _LARGE_TARGETS | {"floor": 1.05},
+        "2-4-3-2": {BEST: 1.0},
+        "64-32-10": {BEST: 1.0},
+        "784-512-512-10": {BEST: 1.0},
+        "1024-4096-4096-1024": {BEST: 1.0, "floor": 1.10},
+        "8192-8192-8192": {BEST: 1.0, "floor": 1.05},
     },
     copied=2**28,
     tests="tests/**/test_*.py",
@@ -128,8 +134,9 @@ REHEARSAL = replace(
     GPU,
     name="rehearsal",
     flag="numpy",
-    kinds=tuple(kind for kind in EVERYONE if kind.needs != "sklearn" and not issubclass(kind, TorchCompiled)),
+    kinds=REHEARSED,
     cases=(replace(_TINY, steps=64), replace(_SMALL, steps=16, pieces=ADAM), replace(_ONE_BY_ONE, steps=4, sample=2)),
+    fits=REHEARSED_FITS,
     turn=0.01,
     epoch=0.05,
     copied=2**20,

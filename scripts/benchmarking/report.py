@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.benchmarking.places import CPU, Place
+from scripts.benchmarking.measuring import ARRAYS, HOST_DATA
+from scripts.benchmarking.places import BEST, CPU, Place
 from scripts.benchmarking.rounds import EVENTS, HOST, quartiles, ratio
 
 # An epoch of our other backends to one of the loop that it replaces, at most.
@@ -15,13 +17,17 @@ FIT_TARGETS = {"digits at default settings": 0.45, "784-128-10 on 20,000 samples
 SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
 IMPORT_TARGET = 1.5
 NOTHING = "Nothing has been measured on a GPU yet: there is no figure here until `scripts/gpu` has run on one."
+PEER_NOTES = {
+    "CUDA graph": " CUDA graph is PyTorch with its step captured by hand.",
+    "JAX scan": " JAX scan runs an epoch in one call, and gathers its batches too.",
+}
 BRACKETS = "Targets are in brackets; a ratio that misses its target is bold."
 
 
 def as_markdown(place: Place, results: Sequence[dict[str, Any]]) -> str:
     """Return the guide's part on a place, from the results of each machine whose run passed, or is of an earlier commit."""
-    notes = _cpu_notes if place.is_cpu else _gpu_notes
     shown = [each for each in results if each.get("passed", True) or "commit" in each]
+    notes = _cpu_notes if place.is_cpu else functools.partial(_gpu_notes, place=place)
     parts = [[_introduction(each, place), "", *_table(each, place), "", *notes(each)] for each in shown]
     return "\n\n".join("\n".join(part) for part in parts) or NOTHING
 
@@ -37,19 +43,36 @@ def as_text(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_fits(results), *_sentences(results)])
 
 
-def summarize_case(case: dict[str, Any], place: Place) -> str:
-    """Return the result of a case on a GPU, in a line."""
-    found = {peer: compare(case, "step", place.ours, peer) for peer in place.peers}
-    ratios = ", ".join(f"{_judged(each[1], place.target(case, peer))} of {peer}" for peer, each in found.items() if each)
-    left_out = "".join(f"; without {name}: {reason}" for name, reason in case["left_out"].items())
-    warned = "".join(f"; warned: {each}" for each in case["warnings"])
-    return f"{_name(case)}: {_step(case, place)}; {ratios}{left_out}{warned}"
+def summarize(measured: dict[str, Any], place: Place) -> str:
+    """Return the result of a case or a fit on a GPU, in a line."""
+    if "estimator" in measured:
+        found = _fit_on_gpu(measured)
+    else:
+        ratios = {peer: _ratio_to(measured, peer, place) for peer in place.peers}
+        found = f"{_name(measured)}: {_step(measured, place)}; "
+        found += ", ".join(f"{each} of {peer}" for peer, each in ratios.items() if each)
+    left_out = "".join(f"; without {name}: {reason}" for name, reason in measured["left_out"].items())
+    return found + left_out + "".join(f"; warned: {each}" for each in dict.fromkeys(measured["warnings"]))
 
 
 def compare(case: dict[str, Any], work: str, mine: str, peer: str) -> list[float] | None:
     """Return the quartiles of the ratio of one contestant's seconds to a peer's, or None where one was not measured."""
     seconds = case["seconds"].get(work, {})
     return ratio(*_same_clock(seconds[mine], seconds[peer])) if mine in seconds and peer in seconds else None
+
+
+def _best_peer(case: dict[str, Any], place: Place) -> str | None:
+    """Return the peer that our step takes longest in relation to, or None if none was measured."""
+    ratios = {peer: compare(case, "step", place.ours, peer) for peer in place.peers if peer != "floor"}
+    medians = {peer: found[1] for peer, found in ratios.items() if found}
+    return max(medians, key=lambda peer: medians[peer], default=None)
+
+
+def _ratio_to(case: dict[str, Any], peer: str, place: Place) -> str:
+    """Return the ratio of our step to a peer's, or to the best peer's with its name; nothing where it was not measured."""
+    best = _best_peer(case, place) if peer == BEST else None
+    found = compare(case, "step", place.ours, best or peer)
+    return _judged(found[1], place.target(case, peer)) + (f" {best}" if best else "") if found else ""
 
 
 def _clocks(seconds: Any) -> dict[str, list[float]]:
@@ -121,21 +144,24 @@ def _introduction(results: dict[str, Any], place: Place) -> str:
             f"{begin} A step is one of an epoch on NumPy with Numba, {step}. PyTorch, JAX and scikit-learn get batches that "
             f"are ready. The floor is the step's matrix products alone. {BRACKETS}"
         )
+    notes = "".join(PEER_NOTES.get(peer, "") for peer in _measured_peers(results, place))
     return (
         f"{begin} A step is one of an epoch on CuPy, {step}. They are taken by CUDA events or, for JAX, which has none, by the "
-        "host's clock. The other libraries get batches that are ready. The floor is the step's matrix products alone, by CuPy. "
+        f"host's clock. The other libraries get batches that are ready.{notes} The floor is the step's matrix products "
+        "alone, by CuPy. The best peer is the one with the fastest step in the same precision. "
         f"{BRACKETS} The error is the distance of the weights from float64 after three steps, relative to the distance that "
         "they have moved."
     )
 
 
+def _measured_peers(results: dict[str, Any], place: Place) -> list[str]:
+    return [peer for peer in place.peers if any(peer in case["seconds"]["step"] for case in results["cases"])]
+
+
 def _table(results: dict[str, Any], place: Place) -> list[str]:
-    columns = [f"network, batch, optimizer, {'steps' if place.is_cpu else 'precision'}", "a step", *place.peers]
-    rows = [
-        [_name(case), _step(case, place)]
-        + [_cell(compare(case, "step", place.ours, peer), place.target(case, peer)) for peer in place.peers]
-        for case in results["cases"]
-    ]
+    peers = _measured_peers(results, place) + ([] if place.is_cpu else [BEST])
+    columns = [f"network, batch, optimizer, {'steps' if place.is_cpu else 'precision'}", "a step", *peers]
+    rows = [[_name(case), _step(case, place), *(_ratio_to(case, peer, place) for peer in peers)] for case in results["cases"]]
     if not place.is_cpu:
         columns.append("error")
         for row, case in zip(rows, results["cases"], strict=True):
@@ -169,9 +195,9 @@ def _spread(found: Sequence[float], unit: float, form: str) -> str:
 
 
 def _short(seconds: float) -> str:
-    if seconds > 1e-3:
+    if abs(seconds) > 1e-3:
         return f"{1e3 * seconds:,.1f} ms"
-    return f"{1e6 * seconds:,.0f} us" if seconds > 1e-5 else f"{1e6 * seconds:.1f} us"
+    return f"{1e6 * seconds:,.0f} us" if abs(seconds) > 1e-5 else f"{1e6 * seconds:.1f} us"
 
 
 def _cpu_notes(results: dict[str, Any]) -> list[str]:
@@ -230,7 +256,41 @@ def _sentences(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _gpu_notes(results: dict[str, Any]) -> list[str]:
+def _gpu_notes(results: dict[str, Any], place: Place) -> list[str]:
+    """Return the table of what fits take besides their steps, and the sentences about everything else."""
+    rows = [[_name(case), *_fit_costs(case["fits"])] for case in results["cases"] if case.get("fits")]
+    columns = ["network, batch, optimizer, precision", "steps", "first fit", "second fit", "marginal step"]
+    columns += ["fixed cost, first", "fixed cost, second"]
+    title = (
+        "One epoch, as a user fits it, by the host's clock. The first fit is that of a new network in the first round; the "
+        "second one fits it again. The marginal step is the difference between a long and a short fit, divided by that between "
+        "their steps. The fixed cost is what remains of a fit after subtracting its marginal steps:"
+    )
+    table = [title, "", *_format_table(columns, rows), ""] if rows else []
+    return [*table, *(f"- {_fit_on_gpu(fit)}" for fit in results.get("fit", [])), *_gpu_sentences(results, place)]
+
+
+def _fit_costs(fits: dict[str, Any]) -> list[str]:
+    """Return the steps, the first and the second fit, the marginal step, and the fixed costs of both fits."""
+    steps, fewer = fits["steps"], fits["fewer_steps"]
+    first, second = fits["first"][0], quartiles(fits["second"])[1]
+    step = quartiles([(more - less) / (steps - fewer) for more, less in zip(fits["second"], fits["fewer"], strict=True)])[1]
+    found = first, second, step, first - steps * step, second - steps * step
+    return [f"{steps:,}", *map(_short, found)]
+
+
+def _fit_on_gpu(fit: dict[str, Any]) -> str:
+    """Return a sentence about the fits of an estimator."""
+    seconds, found = fit["seconds"], []
+    for who in (HOST_DATA, ARRAYS):
+        if who in seconds:
+            found.append(f"{_short(_median(seconds[who]))} on {who}")
+            if "scikit-learn" in seconds:
+                found[-1] += f", {_judged(ratio(seconds[who], seconds['scikit-learn'])[1], None)} of scikit-learn's"
+    return f"`{fit['estimator']}.fit`, {fit['title']}, {fit['dtype']}: {'; '.join(found) or 'not measured'}"
+
+
+def _gpu_sentences(results: dict[str, Any], place: Place) -> list[str]:
     copied = results["copy"]["bytes_read_and_written"] / _median(results["copy"]["seconds"])
     lines = [f"- A copy from device memory to device memory reads and writes {copied / 1e9:,.0f} GB a second."]
     lines += [
@@ -239,7 +299,10 @@ def _gpu_notes(results: dict[str, Any]) -> list[str]:
         for case in results["cases"]
         if "sample" in case
     ][:1]
-    lines += [f"- Without {name}: {reason}" for name, reason in results["without"].items()]
+    lines += [f"- Without {place.with_contestants(name)}: {reason}" for name, reason in results["without"].items()]
     lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
-    lines += [f"- Tests left out: {each}" for each in results["tests"].get("left_out", [])]
-    return lines + [f"- {_name(case)} warned: {each}" for case in results["cases"] for each in case["warnings"]]
+    for measured in (*results["cases"], *results.get("fit", [])):
+        name = measured["title"] if "estimator" in measured else _name(measured)
+        lines += [f"- {name}, without {who}: {reason}" for who, reason in measured["left_out"].items()]
+        lines += [f"- {name} warned: {each}" for each in dict.fromkeys(measured["warnings"])]
+    return lines + [f"- Tests left out: {each}" for each in results["tests"].get("left_out", [])]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
+import signal
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -26,6 +29,36 @@ def rest(patience: float = 2.0) -> None:
         if time.process_time() - used < 0.001:
             return
     warnings.warn("threads of some library did not become idle: what was timed next shared its cores with them.", stacklevel=2)
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer with a TimeoutError, as soon as it runs Python code; call this in the main thread."""
+    if seconds == math.inf:
+        yield
+        return
+    reason, interrupted = f"it took more than {round(seconds, 1):g} s", False
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return  # a library whose import was interrupted may never be imported again
+            frame = frame.f_back
+        interrupted = True
+        raise TimeoutError(reason)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)  # again and again: a library may catch the error and continue
+    try:
+        yield
+    except Exception as error:
+        if interrupted:  # by an error that the library may have replaced by its own
+            raise TimeoutError(reason) from error
+        raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Turn(NamedTuple):
@@ -50,22 +83,14 @@ class Turn(NamedTuple):
 Who = TypeVar("Who")
 
 
-def measure(
-    turns: Mapping[Who, Turn], rounds: int, label: str, until: float = math.inf, patience: float = 2.0
-) -> dict[Who, dict[str, list[float]]]:
-    """Return the seconds of a step, one a round, by who took the turn and by clock.
-
-    The first round always takes place; no other starts after ``until``, a ``time.time()``. The label names the progress bar.
-    """
+def measure(turns: Mapping[Who, Turn], rounds: int, label: str, patience: float = 2.0) -> dict[Who, dict[str, list[float]]]:
+    """Return the seconds of a step, one a round, by who took the turn and by clock; the label names the progress bar."""
     from tqdm import tqdm
 
     seconds: dict[Who, dict[str, list[float]]] = {who: {} for who in turns}
-    order = random.Random(0)
     with tqdm(total=rounds * len(turns), desc=label, unit="turn", leave=False) as bar:
-        for number in range(rounds):
-            if number and time.time() > until:
-                break
-            for who in order.sample(list(turns), len(turns)):
+        for _ in range(rounds):
+            for who in random.sample(list(turns), len(turns)):
                 rest(patience)
                 turns[who].run(turns[who].warm)
                 for clock, took in turns[who].time().items():
@@ -85,8 +110,8 @@ def quartiles(numbers: Sequence[float]) -> list[float]:
 
 
 def ratio(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Return the quartiles of the ratios of two contestants' seconds, taken round by round."""
-    return quartiles([one / other for one, other in zip(mine, theirs, strict=True)])
+    """Return the quartiles of the ratios of two contestants' seconds, round by round; one may have left after some rounds."""
+    return quartiles([one / other for one, other in zip(mine, theirs, strict=False)])
 
 
 def steps_lasting(seconds: float, run: Callable[[int], object], most: int) -> int:

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarking import pictures, report
-from scripts.benchmarking.fits import fit_times
+from scripts.benchmarking.cases import Case
+from scripts.benchmarking.fits import FitTask, fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.machines import describe_processor
-from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, prepare
+from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, measure_fit, prepare
 from scripts.benchmarking.places import CPU, PLACES, Place
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.results import update_guide, write
 
-LEAST = 15.0  # seconds: with less time left, no other case starts
+LEAST = 15.0  # seconds: with less time left, nothing else is measured
 
 
 def run_on_cpu(chosen: argparse.Namespace) -> int:
@@ -122,36 +123,66 @@ def report_cpu(output: Path) -> int:
 
 
 def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> None:
-    """Measure the cases with these titles in turn, added to the results in the output, until the time is over."""
+    """Measure what has these titles in rounds, added to the results in the output, until the time is over.
+
+    Every case is measured once before any is measured again. In the first round each gets a fair share of the time left.
+    """
     results = json.loads(output.read_text(encoding="utf-8"))
     place = replace(place, kinds=tuple(kind for kind in place.kinds if kind.needs not in results["without"]))
     if "copy" not in results:
         results["copy"] = measure_copy(place)
-    for case in place.cases:
-        if case.title not in titles:
-            continue
-        if time.time() > until - LEAST:
-            results["left_out"][case.title] = "there was no time left for it"
-            continue
-        results["under_way"] = case.title  # names the case for the parent if this process breaks down
-        write(results, output)
-        try:
-            with warnings.catch_warnings(record=True) as caught, fallbacks() as reasons:
-                measured = measure_case(case, place, until - LEAST)
-        except Exception as error:
-            results["left_out"][case.title] = first_line(error)
-            results["failed"].append(f"{case.title}: {first_line(error)}")
+    items = [item for item in (*place.cases, *place.fits) if item.title in titles]
+    for number in range(place.rounds or 1):
+        for at, item in enumerate(items):
+            if results["rounds"].get(item.title, 0) > number or item.title in results["left_out"]:
+                continue
+            left = until - LEAST - time.time()
+            if left < 0.0:
+                return
+            results["under_way"] = item.title  # names it for the parent if this process breaks down
+            write(results, output)
+            measure_round(results, item, replace(place, rounds=1), time.time() + (left if number else left / (len(items) - at)))
+            results["under_way"] = None
+            write(results, output)
+            free_memory()
+
+
+def measure_round(results: dict[str, Any], item: Case | FitTask, place: Place, until: float) -> None:
+    """Measure a case or a fit for one more round, and add it to the results, or the reason why it failed."""
+    measured = results["fit" if isinstance(item, FitTask) else "cases"]
+    earlier = next((each for each in measured if each["title"] == item.title), None)
+    try:
+        with warnings.catch_warnings(record=True) as caught, fallbacks() as reasons:
+            if isinstance(item, FitTask):
+                found = measure_fit(item, place, until, earlier)
+            else:
+                found = measure_case(item, place, until, earlier)
+    except Exception as error:
+        results["left_out"][item.title] = first_line(error)
+        results["failed"].append(f"{item.title}: {first_line(error)}")
+        return
+    found["warnings"] = sorted({first_line(each.message) for each in caught if each.category is RuntimeWarning})
+    known = {} if earlier is None else earlier["left_out"]
+    others = {*known, *place.peers, "scikit-learn"}
+    results["failed"] += [f"{item.title}, {who}: {why}" for who, why in found["left_out"].items() if who not in others]
+    results["failed"] += [f"{item.title}: {each}" for each in sorted(set(reasons))]
+    results["rounds"][item.title] = results["rounds"].get(item.title, 0) + 1
+    if earlier is None:
+        measured.append(earlier := found)
+    else:
+        add_round(earlier, found)
+    print(report.summarize(earlier, place), flush=True)
+
+
+def add_round(earlier: dict[str, Any], new: dict[str, Any]) -> None:
+    """Append the numbers of a round to those of the earlier rounds, which have the same structure."""
+    for key, value in new.items():
+        if isinstance(value, dict):
+            add_round(earlier.setdefault(key, {}), value)
+        elif isinstance(value, list):
+            earlier.setdefault(key, []).extend(value)
         else:
-            measured["warnings"] = sorted({first_line(each.message) for each in caught if each.category is RuntimeWarning})
-            results["cases"].append(measured)
-            ours = {who: why for who, why in measured["left_out"].items() if who.startswith("portable_bp")}
-            results["failed"] += [f"{case.title}, {who}: {why}" for who, why in ours.items()]
-            results["failed"] += [f"{case.title}: {each}" for each in sorted(set(reasons))]
-            print(report.summarize_case(measured, place), flush=True)
-        results["under_way"] = None
-        write(results, output)
-        free_memory()
-    write(results, output)
+            earlier.setdefault(key, value)
 
 
 @contextlib.contextmanager

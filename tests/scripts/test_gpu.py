@@ -1,9 +1,12 @@
 """Tests all of scripts/gpu that runs without a GPU: options, counts of tests, reports, and a rehearsal of the rest."""
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,21 +18,25 @@ import pytest
 
 import portable_bp as bp
 from scripts import gpu
-from scripts.benchmarking.cases import SGD, Case, draw
-from scripts.benchmarking.contestants.floor import FloorOnGpu
-from scripts.benchmarking.contestants.ours import OursCupy
+from scripts.benchmarking import measuring, run
+from scripts.benchmarking.cases import ADAM, SGD, Case, draw
+from scripts.benchmarking.check import WrongResultError, check
+from scripts.benchmarking.contestants.floor import Floor, FloorOnGpu
+from scripts.benchmarking.contestants.ours import OursCupy, OursNumpy
+from scripts.benchmarking.contestants.pytorch import Torch, TorchGraph
 from scripts.benchmarking.gpu_run import GpuRun
 from scripts.benchmarking.jobs import Jobs, count_tests
 from scripts.benchmarking.machines import file_name
-from scripts.benchmarking.measuring import measure_case, measure_copy, prepare
+from scripts.benchmarking.measuring import ARRAYS, HOST_DATA, measure_case, measure_copy, measure_fit, prepare
 from scripts.benchmarking.places import GPU, REHEARSAL
 from scripts.benchmarking.report import NOTHING, as_markdown
 from scripts.benchmarking.results import GUIDE, insert, read_gpus
-from scripts.benchmarking.rounds import EVENTS, HOST, Turn, measure, steps_within
+from scripts.benchmarking.rounds import EVENTS, HOST, Turn, measure, ratio, steps_within, time_limit
 from scripts.benchmarking.run import fallbacks
 from tests.support.pretended_cupy import pretending
 
 ROOT = Path(__file__).parents[2]
+TITLES = [item.title for item in (*REHEARSAL.cases, *REHEARSAL.fits)]
 TESTS = """
 import pytest
 
@@ -230,7 +237,7 @@ def test_a_command_that_takes_too_long_is_killed():
 
 @pytest.mark.parametrize(
     ("code", "begun", "failed"),
-    [(-11, [["a", "b"], ["b"]], ["a: the benchmark's process ended with -11"]), (None, [["a", "b"]], [])],
+    [(-11, [["a", "b"], ["a", "b"]], ["a: the benchmark's process ended with -11"]), (None, [["a", "b"]], [])],
 )
 def test_a_benchmark_that_breaks_down_continues_with_the_next_case(code, begun, failed, tmp_path, monkeypatch):
     """Unless the time is over."""
@@ -239,8 +246,9 @@ def test_a_benchmark_that_breaks_down_continues_with_the_next_case(code, begun, 
     class Process:
         def __init__(self, command, **_):
             met.append(json.loads(command[-1])["titles"])
-            first = {"under_way": met[0][0], "left_out": {}, "failed": [], "cases": []}
-            output.write_text(json.dumps(first if len(met) == 1 else json.loads(output.read_text())), encoding="utf-8")
+            first = {"under_way": met[0][0], "left_out": {}, "failed": [], "cases": [], "rounds": {}}
+            found = first if len(met) == 1 else json.loads(output.read_text()) | {"rounds": {"b": 1}}
+            output.write_text(json.dumps(found), encoding="utf-8")
 
         def wait(self, seconds):
             if len(met) == 1 and code is None:
@@ -253,7 +261,187 @@ def test_a_benchmark_that_breaks_down_continues_with_the_next_case(code, begun, 
     run.run_benchmark(["a", "b"], time.time())
     found = run.results
     assert met == begun and found["failed"] == failed and found["under_way"] is None
-    assert found["left_out"] == {"a": "the benchmark's process ended with -11" if code else "the time was over"}
+    late = dict.fromkeys("ab", "there was no time left for it")
+    assert found["left_out"] == ({"a": "the benchmark's process ended with -11"} if code else late)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Replace all measurements and stop the clock, and return a list of what is measured, each with the time that it has."""
+    met = []
+
+    def measure(item, place, until, earlier):
+        met.append((item.title, until))
+        if item.title == "digits":
+            raise ValueError("no digits")
+        seconds = {"step": {"floor": {HOST: [float(len(met))]}}}
+        return {"title": item.title, "seconds": seconds, "left_out": {"JAX jit": "no"}, "warnings": []}
+
+    for name, replaced in {"measure_case": measure, "measure_fit": measure, "measure_copy": lambda place: {}}.items():
+        monkeypatch.setattr(run, name, replaced)
+    monkeypatch.setattr(run, "time", types.SimpleNamespace(time=lambda: 0.0))
+    monkeypatch.setattr(run.report, "summarize", lambda measured, place: "")
+    return met
+
+
+def run_on_gpu(path, seconds, **found):
+    empty = {"without": {}, "rounds": {}, "left_out": {}, "failed": [], "cases": [], "fit": [], "under_way": None}
+    path.write_text(json.dumps(empty | found), encoding="utf-8")
+    run.run_on_gpu(dataclasses.replace(REHEARSAL, rounds=2), path, TITLES, run.LEAST + seconds)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_everything_is_measured_once_before_anything_is_measured_again(tmp_path, measured):
+    found = run_on_gpu(tmp_path / "results.json", 60.0)
+    again = [title for title in TITLES if title != "digits"]
+    assert [title for title, _ in measured] == TITLES + again
+    shares = [60.0 / (len(TITLES) - at) for at in range(len(TITLES))] + [60.0] * len(again)
+    assert [share for _, share in measured] == pytest.approx(shares)
+    assert found["failed"] == ["digits: no digits"] and found["left_out"] == {"digits": "no digits"}
+    assert found["rounds"] == dict.fromkeys(again, 2) and found["under_way"] is None
+    assert found["cases"][0]["seconds"] == {"step": {"floor": {HOST: [1.0, 7.0]}}}
+    assert found["cases"][0]["left_out"] == {"JAX jit": "no"}
+
+
+def test_a_run_continues_where_another_process_broke_down(tmp_path, measured):
+    first, second, *others = TITLES
+    run_on_gpu(tmp_path / "results.json", 60.0, rounds={first: 1}, left_out={second: "ended with -11", "digits": "no"})
+    others.remove("digits")
+    assert [title for title, _ in measured] == [*others, first, *others]
+
+
+def test_nothing_is_measured_without_time(tmp_path, measured):
+    found = run_on_gpu(tmp_path / "results.json", -1.0)
+    assert measured == [] and found["rounds"] == {}
+
+
+def test_what_takes_too_long_is_interrupted():
+    caught = []
+
+    def stubborn():
+        while len(caught) < 2:
+            with contextlib.suppress(TimeoutError):
+                try:
+                    time.sleep(60.0)
+                finally:
+                    caught.append(1)
+        raise ValueError("it replaced the error")
+
+    with pytest.raises(TimeoutError, match=r"it took more than 0\.1 s"), time_limit(0.1):
+        stubborn()
+    with pytest.raises(ValueError, match="another"), time_limit(60.0):
+        raise ValueError("another")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_an_import_is_not_interrupted(tmp_path, monkeypatch):
+    """A library that was imported in part may never be imported again."""
+    (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.8)\nready = True", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TimeoutError), time_limit(0.5):
+        importlib.import_module("slow_library")
+        time.sleep(60.0)
+    assert sys.modules.pop("slow_library").ready
+
+
+def test_a_contestant_that_takes_too_long_is_left_out_and_not_tried_again():
+    made = []
+
+    class Slow(Floor):
+        name, at_least = "slow", 0.5
+
+        def __init__(self, case, data):
+            made.append(case)
+            time.sleep(60.0)
+
+    place = dataclasses.replace(REHEARSAL, kinds=(OursNumpy, Slow, Floor), turn=0.001, rounds=1)
+    case = Case((5, 4, 3), 6, 8)
+    first = measure_case(case, place, time.time())
+    again = measure_case(case, place, time.time() + 60.0, first)
+    assert len(made) == 1
+    for found in (first, again):
+        assert found["left_out"] == {"slow": "it took more than 0.5 s"}
+        assert found["seconds"]["step"].keys() == {"portable_bp numpy", "floor"}
+        assert {name: len(found["fits"][name]) for name in ("first", "second", "fewer")} == {
+            "first": 1,
+            "second": 1,
+            "fewer": 1,
+        }
+    assert first["distance_to_float64"].keys() == {"portable_bp numpy", "floor"}
+    assert again["distance_to_float64"] == {}
+
+
+def test_a_contestant_may_leave_after_some_rounds():
+    assert ratio([1.0, 4.0, 9.0], [2.0, 8.0]) == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("pieces", [SGD, ADAM], ids=["sgd", "adam"])
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_a_cuda_graph_trains_the_same_network(pieces, precision, monkeypatch):
+    """The capture and the replay of the graph are pretended, by calls of the step."""
+    torch = pytest.importorskip("torch")
+
+    class Pretended(TorchGraph):
+        device = "cpu"
+
+        def __init__(self, case, data):
+            graph = types.SimpleNamespace(replay=lambda: Torch._step(self, *self.inputs))
+            monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+            super().__init__(case, data)
+
+    stream = types.SimpleNamespace(wait_stream=lambda other: None)
+    for name, pretended in {
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": contextlib.nullcontext,
+        "graph": contextlib.nullcontext,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, pretended)
+    case = Case((5, 4, 3), 6, 8, pieces, precision)
+    assert check(Pretended(case, draw(case))) < 0.05
+
+
+def test_a_rehearsal_says_that_there_is_no_cuda_graph():
+    assert REHEARSAL.with_contestants("torch:cuda") == "torch:cuda (CUDA graph)"
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_fits_of_estimators_are_measured_on_cupy(cupy, at):
+    pytest.importorskip("sklearn")
+    task = REHEARSAL.fits[at]
+    draw = task.draw
+    task = dataclasses.replace(task, draw=lambda: tuple(each[:60] for each in draw()), options=task.options | {"max_iter": 2})
+    found = measure_fit(task, GPU)
+    assert found["left_out"] == {} and found["seconds"].keys() == {HOST_DATA, ARRAYS, "scikit-learn"}
+    again = measure_fit(task, GPU, earlier=found | {"left_out": {"scikit-learn": "it took more than 5 s"}})
+    assert again["seconds"].keys() == {HOST_DATA, ARRAYS}
+
+
+def test_fits_that_learn_something_else_are_refused(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(measuring, "LOSS_TOLERANCE", 0.0)
+    with pytest.raises(WrongResultError, match="is at a loss of"):
+        measure_fit(REHEARSAL.fits[1], REHEARSAL)
+
+
+def test_fixed_costs_and_fits_of_estimators_are_reported():
+    found = results()
+    found["cases"][0]["fits"] = {"steps": 8, "fewer_steps": 2, "first": [10.0, 6.0], "second": [5.0, 5.0], "fewer": [2.0, 2.0]}
+    found["cases"][0]["left_out"] = {"torch.compile": "it took more than 9 s"}
+    fit = {"title": "digits", "estimator": "MLPClassifier", "dtype": "float64", "left_out": {}, "warnings": []}
+    found["fit"] = [fit | {"seconds": {HOST_DATA: [1.0], ARRAYS: [0.5], "scikit-learn": [2.0]}}]
+    found["fit"] += [fit | {"seconds": {ARRAYS: [0.5]}, "left_out": {"scikit-learn": "it took more than 5 s"}}]
+    text = as_markdown(GPU, [found])
+    assert "| 2-4-3-2, 4, sgd, tf32 | 8 | 10,000.0 ms | 5,000.0 ms | 500.0 ms | 6,000.0 ms | 1,000.0 ms |" in text
+    assert "float64: 1,000.0 ms on host data, 0.5 of scikit-learn's; 500.0 ms on arrays on the device, 0.25 of" in text
+    assert "float64: 500.0 ms on arrays on the device\n" in text
+    assert "2-4-3-2, 4, sgd, tf32, without torch.compile: it took more than 9 s" in text
+    assert "digits, without scikit-learn: it took more than 5 s" in text
+
+
+def test_old_results_are_reported_without_what_they_lack():
+    text = as_markdown(GPU, [results()])
+    assert "JAX scan" not in text.partition("Without")[0] and "fixed cost" not in text
 
 
 def test_both_clocks_are_kept():
@@ -284,9 +472,12 @@ def test_every_case_has_its_own_title_and_those_with_targets_are_measured():
 
 def test_a_ratio_is_taken_by_events_where_both_have_them():
     text = as_markdown(GPU, [results()])
-    assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 [0.5] |  | **2.00** [1] |  | 1.2e-04 |" in text
+    assert "| 2-4-3-2, 4, sgd, tf32 | 2,000.0 ms | 0.5 | 2.00 | **2.00** [1] JAX jit | 1.2e-04 |" in text
     assert "NVIDIA Abacus" in text and "1,200 tests passed, 300 of them on CuPy" in text
-    assert "reads and writes 4 GB a second" in text and "Without jax:gpu: it sees none" in text
+    assert (
+        "reads and writes 4 GB a second" in text
+        and "Without jax:gpu (JAX jit, JAX scan, portable_bp jax:gpu): it sees none" in text
+    )
 
 
 def test_a_run_that_failed_is_not_reported():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ class Contestant:
     epoch: Any = None
     predict: Any = None
     stopwatch: Any = None  # times the library's work on a device: one of ``stopwatches``
+    at_least = 20.0  # seconds that it has to become ready, however short the time is
+    whole_epochs = False  # whether it always shuffles and gathers: its steps are those of its epoch
+    compiles_each_length = False  # whether it compiles anew for another number of steps
+
+    @classmethod
+    def load(cls) -> None:
+        """Import the library, which takes long only once."""
+        importlib.import_module(cls.needs.partition(":")[0])
 
     def __init__(self, case: Case, data: CaseData) -> None:
         self.case = case

@@ -1,10 +1,10 @@
-"""JAX: its autodiff, one jit call per step, with the old weights donated."""
+"""JAX: its autodiff, and one jit call per step or per epoch, with the old weights donated."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,7 @@ class Jax(Contestant):
         import jax.numpy as jnp
 
         self.jax = jax
-        forward, step = _written_in_jax(case, self.precisions.get(case.precision))
-        self.forward = jax.jit(forward)
-        self.step = functools.partial(jax.jit, donate_argnums=0)(step)
-        self.gathered = functools.partial(jax.jit, donate_argnums=0)(
-            lambda state, x, target, rows: step(state, x[rows], target[rows])
-        )
+        self.compiled = _compiled(case, self.precisions.get(case.precision))
         layers = [(jnp.array(weight), jnp.array(bias)) for weight, bias in zip(data.weights, data.biases, strict=True)]
         averages = [jax.tree.map(jnp.zeros_like, layers) if case.pieces.optimizer == "adam" else () for _ in range(2)]
         self.state = (layers, *averages, jnp.zeros((), "float32"))
@@ -43,13 +38,13 @@ class Jax(Contestant):
     def steps(self, count: int) -> None:
         """Train on ready batches."""
         for x, target in itertools.islice(itertools.cycle(self.ready), count):
-            self.state = self.step(self.state, x, target)
+            self.state = self.compiled.step(self.state, x, target)
         self.jax.block_until_ready(self.state)
 
     def epoch(self, count: int) -> None:
         """Train on batches that are gathered inside the compiled step."""
         for rows in shuffled_rows(self.case, count):
-            self.state = self.gathered(self.state, self.x, self.target, rows)
+            self.state = self.compiled.gathered(self.state, self.x, self.target, rows)
         self.jax.block_until_ready(self.state)
 
     def asarray(self, x: np.ndarray) -> Any:
@@ -58,7 +53,7 @@ class Jax(Contestant):
 
     def predict(self, x: Any) -> np.ndarray:
         """Run the compiled forward pass."""
-        return np.asarray(self.forward(self.state[0], x))
+        return np.asarray(self.compiled.forward(self.state[0], x))
 
 
 class JaxOnGpu(Jax):
@@ -66,6 +61,47 @@ class JaxOnGpu(Jax):
 
     needs = "jax:gpu"
     precisions = {"float32": "float32", "tf32": "TF32_TF32_F32", "mixed": "BF16_BF16_F32"}
+
+
+class JaxScan(Jax):
+    """JAX with all steps of an epoch in one compiled call."""
+
+    name, whole_epochs, compiles_each_length = "JAX scan", True, True
+
+    def steps(self, count: int) -> None:
+        """Train on batches that are gathered inside the compiled epoch."""
+        self.state = self.compiled.scanned(self.state, self.x, self.target, shuffled_rows(self.case, count))
+        self.jax.block_until_ready(self.state)
+
+    epoch = steps
+
+
+class JaxScanOnGpu(JaxScan, JaxOnGpu):
+    """The same on a GPU."""
+
+
+class Compiled(NamedTuple):
+    """Functions that JAX compiles."""
+
+    forward: Any  # of the layers and x
+    step: Any  # of the state and a batch
+    gathered: Any  # a step, of the state, all data, and the rows of a batch
+    scanned: Any  # an epoch, of the state, all data, and the rows of each batch
+
+
+@functools.cache  # JAX compiles the same function only once
+def _compiled(case: Case, precision: str | None) -> Compiled:
+    import jax
+
+    forward, step = _written_in_jax(case, precision)
+
+    def gathered(state: Any, x: Any, target: Any, rows: Any) -> Any:
+        return step(state, x[rows], target[rows])
+
+    def scanned(state: Any, x: Any, target: Any, batches: Any) -> Any:
+        return jax.lax.scan(lambda state, rows: (gathered(state, x, target, rows), None), state, batches)[0]
+
+    return Compiled(jax.jit(forward), *(jax.jit(each, donate_argnums=0) for each in (step, gathered, scanned)))
 
 
 def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:

@@ -1,8 +1,10 @@
-"""PyTorch: torch.nn, autograd and torch.optim, eager and compiled."""
+"""PyTorch: torch.nn, autograd and torch.optim; eager, compiled, and captured in a CUDA graph."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,7 @@ class Torch(Contestant):
     """Eager PyTorch, with its fastest optimizers, the fused ones."""
 
     name, needs, device = "PyTorch eager", "torch", "cpu"
+    capturable = False  # whether a CUDA graph may hold the optimizer
 
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
@@ -34,7 +37,7 @@ class Torch(Contestant):
             kind = pieces.activation if number < len(data.weights) else pieces.output_activation
             modules += [linear, *{"sigmoid": [torch.nn.Sigmoid()], "relu": [torch.nn.ReLU()]}.get(kind, [])]
         self.module: Any = torch.nn.Sequential(*modules)
-        optimizers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+        optimizers = {"sgd": torch.optim.SGD, "adam": functools.partial(torch.optim.Adam, capturable=self.capturable)}
         self.optimizer = optimizers[pieces.optimizer](self.module.parameters(), lr=case.learning_rate, fused=True)
         self.x, self.target = self.asarray(data.x), self.asarray(data.target)
         self.ready = ready_batches(case, self.x, self.target)
@@ -103,7 +106,12 @@ class TorchOnGpu(Torch):
 class TorchCompiled(Torch):
     """PyTorch whose forward and backward passes are compiled by torch.compile for the shape of the batch."""
 
-    name, mode = "torch.compile", "default"
+    name, mode, at_least = "torch.compile", "default", 5.0
+
+    @classmethod
+    def load(cls) -> None:
+        """Import the compiler too."""
+        importlib.import_module("torch._inductor.compile_fx")
 
     def __init__(self, case: Case, data: CaseData) -> None:
         super().__init__(case, data)
@@ -115,3 +123,50 @@ class TorchCompiledOnGpu(TorchCompiled):
     """The same on a CUDA device, where both passes are captured in CUDA graphs."""
 
     needs, device, stopwatch, mode = "torch:cuda", "cuda", staticmethod(torch_stopwatch), "reduce-overhead"
+
+
+class TorchGraph(TorchOnGpu):
+    """PyTorch whose whole step is captured in one CUDA graph, which is replayed on batches that are copied to its inputs."""
+
+    name, capturable = "CUDA graph", True
+
+    def __init__(self, case: Case, data: CaseData) -> None:
+        super().__init__(case, data)
+        cuda = self.torch.cuda
+        self.inputs = [each.clone() for each in self.ready[0]]
+        start = [parameter.detach().clone() for parameter in self.module.parameters()]
+        with self._with_precision():
+            stream = cuda.Stream()
+            stream.wait_stream(cuda.current_stream())
+            with cuda.stream(stream):
+                for _ in range(3):  # libraries set themselves up in the first calls, which cannot be captured
+                    super()._step(*self.inputs)
+            cuda.current_stream().wait_stream(stream)
+            self.optimizer.zero_grad(set_to_none=True)  # the gradients shall be in the memory of the graph
+            self.graph = cuda.CUDAGraph()
+            with cuda.graph(self.graph):
+                super()._step(*self.inputs)
+        self._restart(start)
+
+    def _restart(self, start: list[Any]) -> None:
+        """Undo the steps so far, in place: the graph knows the arrays by their addresses."""
+        with self.torch.no_grad():
+            for parameter, initial in zip(self.module.parameters(), start, strict=True):
+                parameter.copy_(initial)
+            for state in self.optimizer.state.values():
+                for array in state.values():
+                    if array is not None:  # as the momentum of plain SGD is
+                        array.zero_()
+
+    def _step(self, x: Any, target: Any) -> None:
+        for mine, given in zip(self.inputs, (x, target), strict=True):
+            mine.copy_(given)
+        self.graph.replay()
+
+    def epoch(self, count: int) -> None:
+        """Train on batches that are shuffled and gathered into the inputs of the graph."""
+        with self._with_precision():
+            for rows in self.asarray(shuffled_rows(self.case, count)):
+                for mine, given in zip(self.inputs, (self.x, self.target), strict=True):
+                    self.torch.index_select(given, 0, rows, out=mine)
+                self.graph.replay()
