@@ -75,6 +75,8 @@ class Place:
         wanted, is_adam = self.targets.get(case["name"], {}).get(peer), case["optimizer"] == "adam"
         if isinstance(wanted, tuple):  # of sgd, and of adam
             return wanted[is_adam]
+        if isinstance(wanted, dict):  # of each precision
+            wanted = wanted[case["precision"]]
         return wanted and wanted * (self.adam_allowance if is_adam else 1.0)
 
 
@@ -120,11 +122,12 @@ GPU = Place(
     keep_going=True,
     peers=("PyTorch eager", "torch.compile", "CUDA graph", "JAX jit", "JAX scan", "floor"),
     targets={
-        "2-4-3-2": {BEST: 1.0},
-        "64-32-10": {BEST: 1.0},
-        "784-512-512-10": {BEST: 1.0},
-        "1024-4096-4096-1024": {BEST: 1.0, "floor": 1.10},
-        "8192-8192-8192": {BEST: 1.0, "floor": 1.05},
+        "2-4-3-2": {BEST: (0.15, 1.0)},
+        "64-32-10": {BEST: (0.6, 1.0)},
+        "784-128-10": {BEST: (0.8, 1.0)},
+        "784-512-512-10": {BEST: 1.0, "floor": 1.3},
+        "1024-4096-4096-1024": {BEST: 1.0, "floor": {"float32": 1.1, "tf32": 1.2, "mixed": 1.3}},
+        "8192-8192-8192": {BEST: (0.99, 1.0), "floor": {"float32": 1.03, "tf32": 1.06, "mixed": 1.1}},
     },
     copied=2**28,
     tests="tests/**/test_*.py",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portable_bp.backends.graph.ir import Graph
-from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.backends.graph.trace import record
 from portable_bp.backends.graph.trial import Trial
@@ -166,8 +166,12 @@ class _Runner:
             executable = exact if is_exact else library.executable(schedule, self.constants)
             if library.captures:
                 self._capture(executable, trial)
+        except UnsuitedError as reason:
+            if _is_shown():
+                print(f"does not run so, since {reason}", file=sys.stderr)
+            return None
         except Exception as error:  # such as a shape that depends on numbers; the function is called instead
-            _tell("a step cannot be replayed", error=True)
+            _tell(f"a step cannot be {'replayed' if library is self.loop.library else 'compiled'}", error=True)
             library.report(error)
             return None
         recorded.schedules[library] = schedule

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.graph.printers.block_source import BlockSource
-from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
@@ -19,10 +19,10 @@ class BlockExecutable(Executable):
 
     def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
         if _products(schedule) > MAX_PRODUCTS:
-            raise TypeError("products that are too large for one block")
+            raise UnsuitedError("its products are too large for one block")
         source = BlockSource(schedule)
         if source.memory > library.shared_memory:
-            raise TypeError(f"{source.memory} bytes do not fit into the shared memory of a block")
+            raise UnsuitedError(f"{source.memory:,} bytes do not fit into the shared memory of one block")
         self.schedule, self.library, self.buffers = schedule, library, source.buffers
         self._launch = library.launcher(source)
         self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]

@@ -22,6 +22,10 @@ from portable_bp.common.trees import leaves, map_leaves
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
+class UnsuitedError(Exception):
+    """A program that a library could run, and another one runs faster."""
+
+
 class Library:
     """An array library: what recording needs to know of it, and its calls that replay a graph."""
 
