@@ -67,6 +67,20 @@ def test_the_alignment_of_an_array_limits_the_words(cupy):
         assert assert_takes(cupy, flat[start : start + 32].reshape(4, 8), numbers) == word
 
 
+def test_rows_are_rounded_to_bfloat16_as_pytorch_does(cupy):
+    from portable_bp.backends.graph.printers.cuda_rows import take_rows
+
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(0)
+    rows = (generator.normal(size=(50, 7)) * 10.0 ** generator.integers(-40, 38, (50, 7))).astype("float32")
+    rows[3, :4] = [np.inf, -np.inf, -0.0, 3.4e38]
+    numbers, out = np.asarray([3, -1, 49, 3, 0], "int32"), cupy.zeros((5, 7), "uint16")
+    kernel, launch = take_rows(cupy.asarray(rows), cupy.asarray(numbers), out)
+    kernel(*launch)
+    expected = torch.from_numpy(rows[numbers]).to(torch.bfloat16).view(torch.int16).numpy().view("uint16")
+    np.testing.assert_array_equal(cupy.asnumpy(out), expected)
+
+
 def test_other_arrays_are_refused(cupy):
     from portable_bp.backends.graph.printers.cuda_rows import take_rows
 

@@ -49,12 +49,12 @@ def test_fused_kernels(monkeypatch, dtype, architecture):
     assert nvrtc.compiled(source, architecture).count(".entry") == len(kernels) > 10
 
 
-@pytest.mark.parametrize("word", ["uint4", "uint2", "unsigned int", "unsigned short", "unsigned char"])
+@pytest.mark.parametrize("word", ["uint4", "uint2", "unsigned int", "unsigned short", "unsigned char", "float"])
 def test_kernels_that_copy(word):
     with pretending():
         from portable_bp.backends.graph.printers import cuda_rows
     for index in cuda_rows.INDICES.values():
         for code in (cuda_rows.TAKE_ROWS, cuda_rows.NEXT_ITEM):
-            text = nvrtc.compiled(f"typedef {word} Word;\ntypedef {index} Index;\n{code}", "compute_75")
+            text = nvrtc.compiled(cuda_rows.with_types(code, word, index), "compute_75")
             # Words of 16 and 8 bytes are read by one instruction.
             assert {"uint4": ".v4.", "uint2": ".v2."}.get(word, ".entry") in text

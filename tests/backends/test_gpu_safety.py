@@ -1,7 +1,8 @@
-"""What goes wrong on a GPU, on a pretended CuPy: too little memory, interrupts, and threads that train at the same time."""
+"""What goes wrong on a GPU, or on a pretended one: too little memory, interrupts, and threads that train at the same time."""
 
 import functools
 import gc
+import itertools
 import re
 import sys
 import threading
@@ -18,16 +19,24 @@ from tests.support import pretended_cupy
 from tests.support.cuda_on_cpu import need_compiler
 from tests.support.networks import bits, parameters
 from tests.support.pretended_cupy import pretending
+from tests.support.targets import usable
 
 GENERATOR = np.random.default_rng(0)
 X, TARGET = GENERATOR.normal(size=(3000, 20)), GENERATOR.random((3000, 2))
 
 
-@pytest.fixture(params=["one block", "many blocks"])
+WHERE = ["cupy-pretended", *usable(["cupy"])]
+
+
+@pytest.fixture(params=itertools.product(WHERE, ["one block", "many blocks"]), ids=", ".join)
 def cupy(request, monkeypatch):
-    """A pretended CuPy, which trains by one kernel for many steps or by CUDA graphs."""
-    monkeypatch.setenv("PORTABLE_BP_COMPILE", "0" if request.param == "many blocks" else "1")
-    if request.param == "one block":
+    """CuPy, pretended or real, which trains by one kernel for many steps or by CUDA graphs."""
+    where, how = request.param
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", "0" if how == "many blocks" else "1")
+    if where == "cupy":
+        yield pytest.importorskip("cupy")
+        return
+    if how == "one block":
         need_compiler()
     with pretending():
         import cupy
@@ -41,7 +50,9 @@ def make(seed=0, width=30):
 
 @pytest.fixture
 def memory(cupy, monkeypatch):
-    """Return the memory of a GPU, which counts every array for as long as something refers to it."""
+    """Return the memory of a pretended GPU, which counts every array for as long as something refers to it."""
+    if cupy.ndarray is not pretended_cupy.ndarray:
+        pytest.skip("a real GPU has more memory than a test should fill")
     memory, held = {"capacity": 2**40, "used": 0}, {}
     begin = pretended_cupy.ndarray.__init__
 

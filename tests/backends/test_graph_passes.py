@@ -11,6 +11,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends.graph.passes import (
     factors_in_bfloat16,
+    roundings_into_takes,
     row_sums_as_products,
     scale_factors,
     sums_as_products,
@@ -430,3 +431,31 @@ def test_what_is_recorded_and_why_a_step_is_called_is_printed_on_request(monkeyp
     pair = looks, lambda slope, signal: slope
     bp.Network([3, 2], activation=pair, output_activation=pair, backend="numpy", seed=0).fit(x, target, epochs=3)
     assert "a step cannot be recorded: an array's numbers are unknown" in capsys.readouterr().err
+
+
+def test_rows_that_are_only_factors_are_rounded_while_they_are_gathered():
+    def step(weight, x, target, rows):
+        out = np.take(x, rows, axis=0) @ weight.mT
+        return (weight - (out - np.take(target, rows, axis=0)).mT @ np.take(x, rows, axis=0),)
+
+    data = np.zeros((9, 2), "float32"), np.zeros((9, 3), "float32")
+    graph = graph_of(step, np.zeros((3, 2), "float32"), data=data, item=(np.zeros(5, int),))
+    assert_is(
+        roundings_into_takes(factors_in_bfloat16(graph)),
+        """
+        carry0: float32[3, 2]
+        data0: float32[9, 2], data1: float32[9, 3]
+        item0: int64[5]
+        v0 = take(data0, item0, axis=0)  bfloat16[5, 2]
+        v1 = astype(carry0)  bfloat16[3, 2]
+        v2 = permute_dims(v1, axes=(1, 0))  bfloat16[2, 3]
+        v3 = matmul(v0, v2)  float32[5, 3]
+        v4 = take(data1, item0, axis=0)  float32[5, 3]
+        v5 = subtract(v3, v4)  float32[5, 3]
+        v6 = astype(v5)  bfloat16[5, 3]
+        v7 = permute_dims(v6, axes=(1, 0))  bfloat16[3, 5]
+        v8 = matmul(v7, v0)  float32[3, 2]
+        v9 = subtract(carry0, v8)  float32[3, 2]
+        return v9
+        """,
+    )

@@ -20,15 +20,19 @@ from tests.support import nvrtc
 from tests.support.cuda_on_cpu import BlockOnTheHost, emulated, need_compiler
 from tests.support.networks import parameters
 from tests.support.pretended_cupy import pretending
+from tests.support.targets import usable
 
 ARCHITECTURES = ["compute_75", "compute_80", "compute_90", "compute_100"]
 
 
-@pytest.fixture
-def cupy(monkeypatch):
-    """A pretended CuPy, which runs kernels on the processor, for few steps too."""
-    need_compiler()
+@pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
+def cupy(request, monkeypatch):
+    """CuPy, real or pretended, which runs kernels on the processor; kernels are wanted for few steps, too."""
     monkeypatch.setenv("PORTABLE_BP_COMPILE", "1")
+    if request.param == "cupy":
+        yield pytest.importorskip("cupy")
+        return
+    need_compiler()
     with pretending():
         import cupy
 
@@ -76,6 +80,8 @@ def test_the_batches_of_an_epoch_are_one_launch(cupy, launches, fit):
 
 
 def test_another_gpu_than_the_first(cupy, launches):
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there is one GPU")
     assert_trained_as_by_numpy(train("cupy:1"))
     assert 5 in launches
 

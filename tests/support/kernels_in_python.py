@@ -27,7 +27,8 @@ IN_PYTHON = {
 
 def take_rows(grid, block, source, numbers, out, height, width, count):
     rows = np.arange(min(count, grid[0] * block[1]))
-    out.reshape(count, width)[rows] = source.reshape(height, width)[numbers[rows] % height]
+    taken = source.reshape(height, width)[numbers[rows] % height]
+    out.reshape(count, width)[rows] = taken if out.dtype == source.dtype else to_bfloat16(taken)
 
 
 def set_place(grid, block, place, items):

@@ -275,7 +275,7 @@ class EmulatedKernel:
 
 C_DTYPES = {
     **{"uint4": "V16", "uint2": "V8", "unsigned int": "u4", "unsigned short": "u2", "unsigned char": "u1"},
-    **{"int": "i4", "long long": "i8"},
+    **{"int": "i4", "long long": "i8", "float": "f4"},
 }
 
 

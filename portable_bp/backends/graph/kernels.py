@@ -23,20 +23,26 @@ C_TYPES = {
     "uint16": "unsigned short",
 }
 STORED_AS = {"bfloat16": "uint16"}  # the dtypes of arrays that hold the bits of numbers for which NumPy and CuPy have no dtype
-# The functions that expressions call and CUDA does not have.
-PREAMBLE = """
-template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
-template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
-template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
-template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
+TO_BFLOAT16 = """
 __device__ inline unsigned short to_bfloat16(float a) {  // to nearest, ties to even: its upper 16 bits; NaN stays NaN
     const unsigned int bits = __float_as_uint(a);
     return a != a ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
+"""
+# The functions that expressions call and CUDA does not have.
+PREAMBLE = (
+    TO_BFLOAT16
+    + """
+template <typename T> __device__ inline T maximum(T a, T b) { return a != a || a > b ? a : b; }  // NaN stays NaN
+template <typename T> __device__ inline T minimum(T a, T b) { return a != a || a < b ? a : b; }
+template <typename T> __device__ inline T absolute(T a) { return a <= T(0) ? T(0) - a : a; }
+template <typename T> __device__ inline T sign(T a) { return a > T(0) ? T(1) : a < T(0) ? T(-1) : a; }
 template <typename T> __device__ inline T where(bool condition, T a, T b) { return condition ? a : b; }
-""" + "".join(
-    f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
-    for dtype, c_type in C_TYPES.items()
+"""
+    + "".join(
+        f"template <typename T> __device__ inline {c_type} to_{dtype}(T a) {{ return static_cast<{c_type}>(a); }}\n"
+        for dtype, c_type in C_TYPES.items()
+    )
 )
 
 

@@ -122,6 +122,16 @@ def factors_in_bfloat16(graph: Graph) -> Graph:
     return graph._replace(nodes=nodes)
 
 
+@applied_to_all
+def roundings_into_takes(node: Node, uses: dict[Node, int]) -> Node:
+    """Round rows to bfloat16 while they are gathered, if they are needed in no other precision."""
+    if node.operation == "astype" and node.dtype == "bfloat16":
+        (rows,) = node.inputs
+        if rows.operation == "take" and rows.attributes["axis"] == 0 and uses[rows] == 1:
+            return replace(rows, dtype="bfloat16")
+    return node
+
+
 def _terms(node: Node) -> list[tuple[Node, ...]]:
     """Return what an operation adds to or subtracts from what: the operands of a sum in both orders."""
     orders = {"add": [node.inputs, node.inputs[::-1]], "subtract": [node.inputs]}

@@ -15,7 +15,7 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Instruction
 from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, Kernel
-from portable_bp.backends.graph.passes import factors_in_bfloat16, row_sums_as_products, sums_of_sums
+from portable_bp.backends.graph.passes import factors_in_bfloat16, roundings_into_takes, row_sums_as_products, sums_of_sums
 from portable_bp.backends.graph.printers.calls import Call, Executable
 from portable_bp.backends.graph.printers.cuda_rows import ItemReader, take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
@@ -48,7 +48,8 @@ class CupyLibrary(FusedLibrary):
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
-        self.passes = (sums_of_sums, row_sums_as_products, *([factors_in_bfloat16] if precision == "mixed" else []))
+        in_bfloat16 = (factors_in_bfloat16, roundings_into_takes) if precision == "mixed" else ()
+        self.passes = (sums_of_sums, row_sums_as_products, *in_bfloat16)
 
     @property
     def exact(self) -> CupyLibrary:
@@ -81,7 +82,7 @@ class CupyLibrary(FusedLibrary):
                 source, numbers = operands
                 return take_rows(source, numbers, out)
         except TypeError:
-            if any(each.dtype == "bfloat16" for each in node.inputs):  # CuPy would multiply the bits as whole numbers
+            if any(each.dtype == "bfloat16" for each in (node, *node.inputs)):  # CuPy would take the bits for whole numbers
                 raise
         return super().emit(instruction)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.backends.graph.kernels import TO_BFLOAT16
 from portable_bp.backends.graph.printers.calls import Call
 from portable_bp.common.lookup import require
 
@@ -22,7 +23,7 @@ MAX_ITEM_SIZE = 2**16  # bytes that one block copies in a few microseconds
 # number by number, takes more than twice as long. Row numbers out of range wrap, as in `cupy.take`.
 TAKE_ROWS = """
 extern "C" __global__ void take_rows(
-    const Word* __restrict__ source, const Index* __restrict__ numbers, Word* __restrict__ out,
+    const Word* __restrict__ source, const Index* __restrict__ numbers, Out* __restrict__ out,
     long long height, int width, int count
 ) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
@@ -30,7 +31,7 @@ extern "C" __global__ void take_rows(
     long long number = numbers[row];
     if (number < 0 || number >= height) number = (number % height + height) % height;
     for (int column = threadIdx.x; column < width; column += blockDim.x)
-        out[row * width + column] = source[number * width + column];
+        out[row * width + column] = CONVERT(source[number * width + column]);
 }
 """
 
@@ -48,17 +49,20 @@ extern "C" __global__ void next_item(const Word** place, Word* item, int count) 
 
 
 def take_rows(source: Any, numbers: Any, out: Any) -> Call:
-    """Return a call that copies the rows with some numbers; raise a TypeError for arrays that it does not take."""
+    """Return a call that copies the rows with some numbers, and may round them; raise a TypeError for arrays of other kinds."""
     if not (source.flags.c_contiguous and numbers.flags.c_contiguous and out.flags.c_contiguous):
         raise TypeError("arrays that are not contiguous")
     if numbers.dtype.name not in INDICES:
         raise TypeError("row numbers of another dtype")
+    is_rounded = out.dtype != source.dtype
+    if is_rounded and (source.dtype, out.dtype) != ("float32", "uint16"):
+        raise TypeError("rows that are converted to another dtype than bfloat16")
     row = math.prod(source.shape[1:]) * source.dtype.itemsize
-    size = _word_size(row, source, out)
+    size = source.dtype.itemsize if is_rounded else _word_size(row, source, out)
     width, count = row // size, numbers.size
     columns = min(BLOCK, 1 << max(0, width - 1).bit_length())  # threads for a row, a power of two
     rows = BLOCK // columns
-    kernel = _kernel("take_rows", TAKE_ROWS, WORDS[size], INDICES[numbers.dtype.name])
+    kernel = _kernel("take_rows", TAKE_ROWS, "float" if is_rounded else WORDS[size], INDICES[numbers.dtype.name])
     operands = source, numbers, out, np.int64(source.shape[0]), np.int32(width), np.int32(count)
     return kernel, ((math.ceil(count / rows),), (columns, rows), operands)
 
@@ -97,4 +101,12 @@ class ItemReader:
 
 @functools.cache
 def _kernel(name: str, code: str, word: str, index: str = "int") -> Any:
-    return cupy.RawKernel(f"typedef {word} Word;\ntypedef {index} Index;\n{code}", name)
+    return cupy.RawKernel(with_types(code, word, index), name)
+
+
+def with_types(code: str, word: str, index: str) -> str:
+    """Return the source for words of a type: those of type float are rounded to bfloat16."""
+    is_rounded = word == "float"
+    types = {"Word": word, "Index": index, "Out": "unsigned short" if is_rounded else word}
+    lines = [f"typedef {known} {name};" for name, known in types.items()]
+    return "\n".join([TO_BFLOAT16, *lines, f"#define CONVERT {'to_bfloat16' * is_rounded}", code])
