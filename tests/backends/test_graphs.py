@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
+from portable_bp.backends.graph.buffers import Buffers
 from portable_bp.backends.graph.printers import calls as executable
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.backends.graph.trial import Trial
+from tests.support.cuda_on_cpu import need_compiler
 from tests.support.networks import parameters
 from tests.support.pretended_cupy import pretending
 from tests.support.targets import usable
@@ -138,6 +142,21 @@ def test_mixed_precision_adds_kernels_only_for_what_no_kernel_computes(cupy, lau
         *_, rehearsed = [calls for calls in launches if "Gemm" in calls]
         counts.append(Counter(rehearsed))
     assert counts[1] - counts[0] == {"ElementwiseKernel": 3} and not counts[0] - counts[1]
+
+
+@pytest.mark.parametrize("compile_", ["0", "1"], ids=["CUDA graph", "one block"])
+def test_a_second_fit_uses_what_the_first_prepared(cupy, monkeypatch, compile_):
+    """Only the CUDA graph, which holds the addresses of the data, is captured again."""
+    need_compiler()
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", compile_)
+    network, x = bp.Network([5, 7, 3], backend="cupy", seed=0), np.random.default_rng(0).normal(size=(41, 5))
+    network.fit(x, x[:, :3], epochs=3, batch_size=8)
+    refused = AssertionError("it is prepared again")
+    for kind, method in ((Buffers, "__init__"), (Schedule, "__init__"), (Trial, "replay")):
+        monkeypatch.setattr(kind, method, lambda *_, **__: (_ for _ in ()).throw(refused))
+    other = np.random.default_rng(1).normal(size=(41, 5))
+    network.fit(other, other[:, :3], epochs=3, batch_size=8)
+    assert network.history.loss[-1] < network.history.loss[0]
 
 
 def test_free_memory_includes_the_pool_s_unused_blocks_and_its_limit(monkeypatch):

@@ -45,7 +45,7 @@ class Recorded(NamedTuple):
 
     graph: Graph
     size: int  # the numbers that it computes
-    schedules: dict[Any, Schedule]
+    schedules: dict[Any, Schedule | None]  # None: another library runs it faster
 
 
 _idle: dict[Schedule, Executable] = {}  # those that nobody uses now, the one that has been waiting for longest first
@@ -105,7 +105,7 @@ class _Runner:
         """Leave a small executable to the next run of the loop."""
         known = {schedule for recorded in self.loop.recorded.values() for schedule in recorded.schedules.values()}
         for executable in filter(None, self.executables.values()):
-            if executable.schedule in known and not executable.library.captures:
+            if executable.schedule in known:
                 _keep(executable)
 
     def run(self, carry: Any, items: Any, steps: int, expected: float = 1, total: float = 1) -> Any:
@@ -130,6 +130,8 @@ class _Runner:
         pays = fast and fast.pays(steps, max(steps, total), recorded.size)
         trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
         for library in [*([fast] if pays else []), self.loop.library]:
+            if recorded.schedules.get(library, recorded) is None:
+                continue
             if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):
                 return executable
         return None
@@ -143,16 +145,13 @@ class _Runner:
             executable.bind(self.constants)
         else:
             executable = library.executable(schedule, self.constants)
-            if library.captures:
-                executable.calls = library.capture(executable)
+        if library.captures:
+            executable.calls = library.capture(executable)
         return executable
 
     def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:
         """Return an executable of what was recorded, if it changes the carry as a called step does."""
         try:
-            before, called = trial.called
-            if _shape_key(before) != _shape_key(called):
-                return None
             schedule = _schedule(library, recorded.graph)
             if _is_shown():
                 print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
@@ -160,6 +159,9 @@ class _Runner:
             in_full = library.exact
             is_exact = in_full is library
             exact = in_full.executable(schedule if is_exact else _schedule(in_full, recorded.graph), self.constants)
+            before, called = trial.called
+            if _shape_key(before) != _shape_key(called):
+                return None
             if not trial.matches(trial.replay(exact), called):
                 _tell("a replayed step does not match a called one")
                 return None
@@ -169,6 +171,7 @@ class _Runner:
         except UnsuitedError as reason:
             if _is_shown():
                 print(f"does not run so, since {reason}", file=sys.stderr)
+            recorded.schedules[library] = None
             return None
         except Exception as error:  # such as a shape that depends on numbers; the function is called instead
             _tell(f"a step cannot be {'replayed' if library is self.loop.library else 'compiled'}", error=True)
