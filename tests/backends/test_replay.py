@@ -104,6 +104,7 @@ def trained(replayed, few, sizes, fit, dtype="float64", samples=41, **options):
     classes = fit.get("loss") == "cross_entropy"
     target = generator.integers(0, sizes[-1], samples) if classes else generator.random((samples, sizes[-1]))
     replayed.clear()
+    replayed.kinds.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorded_loop, "MIN_STEPS", few)
         history = network.fit(x, target, epochs=3, batch_size=4, **fit)
@@ -179,7 +180,7 @@ def test_networks_of_any_size_are_replayed(replayed, sizes, optimizer, activatio
 
 @hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(
-    sizes=st.lists(st.sampled_from([1, 3, 8, 24, 40, 64]), min_size=2, max_size=4),
+    sizes=st.lists(st.sampled_from([1, 3, 8, 24, 40]), min_size=2, max_size=4),
     optimizer=st.sampled_from(["sgd", "momentum", "adam"]),
     dropout=st.sampled_from([0.0, 0.3]),
     busy=st.sampled_from([1, 8, 96]),
