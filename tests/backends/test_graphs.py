@@ -159,6 +159,28 @@ def test_a_second_fit_uses_what_the_first_prepared(cupy, monkeypatch, compile_):
     assert network.history.loss[-1] < network.history.loss[0]
 
 
+@pytest.mark.parametrize("precision", [None, "mixed"])
+def test_arrays_in_another_order_are_trained_as_others_are(cupy, launches, precision):
+    """In a first and in a second fit."""
+    backend = bp.select_backend("cupy", "float32", precision)
+    x = np.random.default_rng(0).normal(size=(41, 10)).astype("float32")
+    given = {
+        "C": backend.asarray(x[:, ::2].copy()),
+        "F": backend.asarray(x.T[::2].copy()).T,
+        "strided": backend.asarray(x)[:, ::2],
+    }
+    trained = {}
+    for first, order in [("C", "C"), ("C", "F"), ("F", "C"), ("strided", "F"), ("C", "strided")]:
+        network = bp.Network([5, 7, 5], backend=backend, seed=0)
+        network.fit(given[first], given[first], epochs=2, batch_size=8, seed=1)
+        network.fit(given[order], given[order], epochs=2, batch_size=8, seed=2)
+        trained[first, order] = parameters(network)
+    for found in trained.values():
+        for mine, expected in zip(found, trained["C", "C"], strict=True):
+            np.testing.assert_array_equal(mine, expected)
+    assert all("CudaGraph" in calls or "Gemm" in calls for calls in launches)
+
+
 def test_free_memory_includes_the_pool_s_unused_blocks_and_its_limit(monkeypatch):
     with pretending():
         import cupy

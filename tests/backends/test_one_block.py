@@ -5,9 +5,9 @@ import pytest
 
 import portable_bp as bp
 from portable_bp.algorithm.activations import ACTIVATIONS
-from portable_bp.algorithm.arrays import Signal
+from portable_bp.algorithm.arrays import Layer, Signal
 from portable_bp.algorithm.losses import LOSSES
-from portable_bp.algorithm.optimizers import OPTIMIZERS
+from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
 from portable_bp.backends import cache
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.graph.printers import block
@@ -53,12 +53,12 @@ def launches(monkeypatch):
     return noted
 
 
-def train(backend="cupy", sizes=(3, 5, 2), epochs=20, dtype="float64", classes=False, **fit):
+def train(backend="cupy", sizes=(3, 5, 2), epochs=20, dtype="float64", classes=False, samples=41, **fit):
     network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3)
     generator = np.random.default_rng(5)
-    x, target = generator.normal(size=(41, sizes[0])), generator.random((41, sizes[-1]))
+    x, target = generator.normal(size=(samples, sizes[0])), generator.random((samples, sizes[-1]))
     if classes:
-        fit["loss"], target = "cross_entropy", generator.integers(0, sizes[-1], 41)
+        fit["loss"], target = "cross_entropy", generator.integers(0, sizes[-1], samples)
     network.fit(x, target, epochs=epochs, batch_size=8, **fit)
     return network
 
@@ -87,7 +87,8 @@ def test_another_gpu_than_the_first(cupy, launches):
 
 
 @pytest.mark.parametrize(
-    ("switch", "epochs", "launched"), [("", 20, {0}), ("", 170, {1, 5}), ("0", 170, {0}), ("1", 20, {1, 5})]
+    ("switch", "epochs", "launched"),
+    [("", 20, {0}), ("", 170, {0, 1, 5}), ("", 500, {1, 5}), ("0", 170, {0}), ("1", 20, {1, 5})],
 )
 def test_a_kernel_pays_off_for_many_steps_or_is_asked_for(cupy, launches, monkeypatch, switch, epochs, launched):
     """The last batch of an epoch, which is smaller, needs a kernel of its own."""
@@ -139,6 +140,34 @@ def test_pieces_written_with_cupy_are_part_of_the_kernel(cupy, launches, monkeyp
     monkeypatch.setenv("PORTABLE_BP_COMPILE", "0")
     for mine, theirs in zip(found, weights("elu", "numpy"), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_constants_are_read_in_their_order_and_empty_arrays_have_a_place(cupy, launches):
+    matrix = np.arange(12.0).reshape(4, 3) / 12.0
+
+    def pieces(asarray):
+        return lambda net: net * asarray(matrix).T[1, :], lambda slope, signal: slope * asarray(matrix).T[1, :]
+
+    def update(gradient, state, layers):
+        return [
+            Layer(*(old - 0.1 * new for old, new in zip(*each, strict=True))) for each in zip(layers, gradient, strict=True)
+        ], state
+
+    def trained(backend, asarray):
+        optimizer = Optimizer(lambda layers: asarray(np.zeros((0, 3))), update)
+        network = bp.Network([3, 4, 2], [pieces(asarray), "identity"], backend=backend, seed=0, dtype="float64")
+        network.fit(np.eye(3), np.ones((3, 2)), optimizer=optimizer, epochs=9)
+        return parameters(network)
+
+    found = trained("cupy", cupy.asarray)
+    assert set(launches) == {1}
+    for mine, theirs in zip(found, trained("numpy", np.asarray), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+
+
+def test_more_samples_need_no_other_kernel(monkeypatch):
+    first, second = (sources(monkeypatch, samples=samples, sizes=(3, 5, 2))[0] for samples in (41, 57))
+    assert str(first) == str(second) and first.numbers != second.numbers
 
 
 def sources(monkeypatch, **options):

@@ -31,6 +31,7 @@ PRELUDE = r"""
 #define __device__
 #define __shared__
 #define __launch_bounds__(threads)
+#define __noinline__
 #define __align__(bytes) __attribute__((aligned(bytes)))
 extern "C" {
 alignas(16) extern unsigned char memory[];
@@ -108,6 +109,7 @@ int emulate(void (*function)(void**), int blocks, int columns, int rows, unsigne
 }
 }
 """
+NUMBERS = {"long long": "int64", "int": "int32"}
 _seeds = itertools.count()
 _running = threading.Lock()
 
@@ -148,6 +150,10 @@ def emulated(source, name="run"):
 
     def run(grid, block, *given):
         assert len(given) == len(types) and len(grid) == 1
+        for kind, each in zip(types, given, strict=True):
+            assert "*" in kind or np.asarray(each).dtype == NUMBERS[kind.replace("const", "").strip()], (
+                f"{kind} is given {each!r}"
+            )
         # As CUDA takes them: the addresses of numbers, and of the addresses of arrays.
         values = [np.asarray(x.ctypes.data) if isinstance(x, np.ndarray) else np.asarray(x) for x in given]
         addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))

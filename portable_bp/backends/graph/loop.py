@@ -55,8 +55,9 @@ def _keep(executable: Executable) -> None:
     """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
     executable.release()
     _idle[executable.schedule] = executable
-    while sum(each.buffers.size for each in list(_idle.values())) > MAX_IDLE:  # a list: another thread may take one meanwhile
-        _idle.pop(next(iter(_idle)), None)
+    kept = list(_idle.values())
+    while sum(each.buffers.size for each in kept) > MAX_IDLE:
+        _idle.pop(kept.pop(0).schedule, None)
 
 
 class RecordedLoop:
@@ -103,7 +104,8 @@ class _Runner:
 
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
-        known = {schedule for recorded in self.loop.recorded.values() for schedule in recorded.schedules.values()}
+        # Lists, here and below: another thread may use the same loop.
+        known = {schedule for recorded in list(self.loop.recorded.values()) for schedule in list(recorded.schedules.values())}
         for executable in filter(None, self.executables.values()):
             if executable.schedule in known:
                 _keep(executable)
@@ -141,12 +143,17 @@ class _Runner:
         schedule = recorded.schedules.get(library)
         if schedule is None:
             return None
-        if executable := _idle.pop(schedule, None):
-            executable.bind(self.constants)
-        else:
-            executable = library.executable(schedule, self.constants)
-        if library.captures:
-            executable.calls = library.capture(executable)
+        try:
+            if executable := _idle.pop(schedule, None):
+                executable.bind(self.constants)
+            else:
+                executable = library.executable(schedule, self.constants)
+            if library.captures:
+                executable.rehearse()
+                executable.calls = library.capture(executable)
+        except Exception:
+            _tell("what was prepared cannot be used again", error=True)
+            return None
         return executable
 
     def _prepare(self, library: Any, recorded: Recorded, trial: Trial) -> Executable | None:

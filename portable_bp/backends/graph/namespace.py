@@ -127,7 +127,7 @@ class Namespace:
         refused = ir.ARITHMETIC if dtype == "bool" else () if dtype.startswith("float") else WHOLE
         if not is_defined or operation in refused:
             raise TypeError(f"{operation} of {dtype} is no operation")
-        if operation in ir.FLOATING and not dtype.startswith("float"):
+        if operation in ir.FLOATING | ir.PREDICATES and not dtype.startswith("float"):
             dtype = recorder().library.promote((dtype, 1), float)
         wanted = ["bool", dtype, dtype] if operation == "where" else [dtype] * len(given)
         tracers = [self._tracer(each, name) for each, name in zip(given, wanted, strict=True)]

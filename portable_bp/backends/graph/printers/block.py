@@ -12,6 +12,7 @@ from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
 MAX_PRODUCTS = 2**19  # multiplications of a step; for more, many blocks are faster, although they are launched more often
+MAX_LENGTH = 1000  # lines of a step, such as of 20 layers
 
 
 class BlockExecutable(Executable):
@@ -23,12 +24,14 @@ class BlockExecutable(Executable):
         source = BlockSource(schedule)
         if source.memory > library.shared_memory:
             raise UnsuitedError(f"{source.memory:,} bytes do not fit into the shared memory of one block")
+        if source.length > MAX_LENGTH:
+            raise UnsuitedError(f"{source.length:,} lines would take too long to compile")
         self.schedule, self.library, self.buffers = schedule, library, source.buffers
         self._launch = library.launcher(source)
         self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]
         self.items = [None] * len(schedule.graph.item)
         self._numbers = library.asarray(np.array(source.numbers, np.float64))
-        self._constants = [library.asarray(node.attributes["value"]) for node in source.constants]
+        self._constants = [library.contiguous(library.asarray(node.attributes["value"])) for node in source.constants]
         self.calls = []
         self.bind(data)
 

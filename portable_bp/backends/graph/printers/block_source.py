@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction
-from portable_bp.backends.graph.ir import Node
+from portable_bp.backends.graph.ir import Node, constant
 from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, write_kernel
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.printers.source import address_of, as_float
@@ -23,7 +23,8 @@ from portable_bp.backends.graph.schedule import Schedule, Stage
 MAX_THREADS = 256
 ALIGNMENT = 16  # bytes
 INT_MAX = 2**31 - 1
-WARP = 32  # threads that run in lockstep, and banks of shared memory
+WARP = 32  # threads that a multiprocessor issues together, and banks of shared memory
+MAX_INLINED = 12  # products that are part of the kernel's code; more would take seconds to compile
 NUMBERS_OF_THREAD = 4  # of the largest stage
 MIN_TILES = 96  # threads that keep the products busy; fewer compute larger tiles, which read each factor less often
 FUNCTIONS = """
@@ -34,7 +35,7 @@ FUNCTIONS = """
 // warp then read neighbors in memory. If ROTATED, each column starts its sum at another place: otherwise, all threads of a
 // warp would read the same bank of shared memory.
 template <int ROWS, int SHARED, int COLUMNS, int AR, int AK, int BK, int BC, int TR, int TC, bool ROTATED, typename T>
-__device__ inline void multiply(const int thread, const int threads, const T* a, const T* b, T* out) {
+__device__ INLINED void multiply(const int thread, const int threads, const T* a, const T* b, T* out) {
     const int height = ROWS / TR, width = COLUMNS / TC;
     EACH(height * width) {
         const int row = i / width, column = i % width;
@@ -60,7 +61,9 @@ __device__ inline void multiply(const int thread, const int threads, const T* a,
     }
 }
 template <typename T> __device__ inline T sum(T a, T b) { return a + b; }
-template <typename T> __device__ inline T wrapped(T index, T size) { return (index % size + size) % size; }
+template <typename T> __device__ inline T wrapped(T index, T size) {
+    return index >= 0 && index < size ? index : (index % size + size) % size;
+}
 """
 
 
@@ -69,7 +72,7 @@ class Access(NamedTuple):
 
     array: np.ndarray
     writes: bool
-    flat: bool  # whether a thread touches only the numbers whose places it computes in every flat stage
+    flat: bool  # whether the number at place i of the array is touched only by thread i % threads
 
     def conflicts(self, other: Access) -> bool:
         """Return whether two threads may touch the same number, one of them to write it."""
@@ -125,7 +128,7 @@ class BlockSource:
         self.memory = 0  # bytes of shared memory
         for array in self._shared:
             self._offsets[id(array)] = self.memory
-            self.memory += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+            self.memory += max(1, -(-array.nbytes // ALIGNMENT)) * ALIGNMENT  # an empty one needs a place of its own, too
         self._pending: list[Access] = []  # since the last barrier
         self._lines: list[str] = []
         for stage in schedule.stages:
@@ -159,7 +162,9 @@ class BlockSource:
             *self._copy_carry("{outside}[i] = ({inside})[i];"),
         ]
         kernel = f'extern "C" __global__ void __launch_bounds__({self.threads})\nrun({self._parameters()}) {{'
-        return "\n".join([PREAMBLE + FUNCTIONS, kernel, *(f"    {line}" for line in lines), "}"])
+        products = sum(node.operation == "matmul" for node in self.graph.nodes)
+        inlined = f"#define INLINED {'inline' if products <= MAX_INLINED else '__noinline__'}\n"
+        return "\n".join([PREAMBLE + inlined + FUNCTIONS, kernel, *(f"    {line}" for line in lines), "}"])
 
     def _parameters(self) -> str:
         kinds = {"carry": self.graph.carry, "data": self.graph.data, "items": self.graph.item, "constant": self.constants}
@@ -174,6 +179,11 @@ class BlockSource:
         """Return the lines that copy the carry into the shared memory, or out of it."""
         carry = [(node, self._pointer(self.buffers.array(node)), f"carry{n}") for n, node in enumerate(self.graph.carry)]
         return [f"{self._each(node.size)} {line.format(inside=inside, outside=outside)}" for node, inside, outside in carry]
+
+    @property
+    def length(self) -> int:
+        """The lines of a step."""
+        return len(self._lines)
 
     # Where arrays are.
 
@@ -290,9 +300,11 @@ class BlockSource:
         self._begin([Access(array, False, False), Access(indices, False, False)], [Access(out, True, True)])
         outer = out.size // max(1, count * length)
         place = _index([0, indices.strides[0] // indices.itemsize], [outer, count], length)
-        row = f"wrapped<{_c_type(indices)}>(({self._pointer(indices)})[{place}], {total})"
+        height = self._number(constant(total, indices.dtype.name))  # no part of the source, which then serves other data, too
+        row = f"wrapped<{_c_type(indices)}>(({self._pointer(indices)})[{place}], {height})"
         widened = "(long long)" * (array.size > INT_MAX)
-        start = f"{widened}(i / {count * length} * {total} + {row}) * {length}"
+        before = f"i / {count * length} * {height} + " if outer > 1 else ""
+        start = f"{widened}({before}{row}) * {length}"
         if not array.flags.c_contiguous:
             raise TypeError("rows of an array that is not contiguous are not compiled for one block")
         self._print_loop(out.size, [f"{self._at(out, out.shape)} = ({self._pointer(array)})[{start} + i % {length}];"])

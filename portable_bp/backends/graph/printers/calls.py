@@ -141,6 +141,12 @@ class Executable:
         self._calls = [calls or self._emit(stage) for stage, calls in zip(self.schedule.stages, self._calls, strict=True)]
         self.calls = [call for calls in self._calls for call in calls] + self._copies
 
+    def rehearse(self) -> None:
+        """Make the calls that read the loop's data once, so that nothing is compiled for it later; the carry is lost."""
+        for number in self.buffers.stages_of_data:
+            for function, operands in self._calls[number]:
+                function(*operands)
+
     def release(self) -> None:
         """Keep no reference to the data."""
         self.buffers.release()

@@ -21,6 +21,7 @@ from portable_bp.backends.graph.printers.cuda_rows import ItemReader, take_rows
 from portable_bp.backends.graph.printers.gpu import FusedLibrary
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.lookup import require
+from portable_bp.common.trees import leaves
 
 cupy = require("cupy", "cuda13", "cuda12")
 
@@ -117,6 +118,10 @@ class CupyLibrary(FusedLibrary):
 
 class CupyExecutable(Executable):
     """An executable whose small items are read within its CUDA graph, if it has one: each step is one launch then."""
+
+    def bind(self, data: Any) -> None:
+        """Bind the calls to the loop's data, which our kernels need contiguous."""
+        super().bind([array if array.flags.c_contiguous else array.copy(order="C") for array in leaves(data)])
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Launch some steps."""

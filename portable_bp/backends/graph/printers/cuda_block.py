@@ -18,8 +18,9 @@ from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
 
-# Steps, of all shapes and of one, from which a kernel pays off: it saves some 40 us in each.
-MIN_TOTAL, MIN_STEPS = 1000, 100
+# Steps, of all shapes and of one, from which a kernel is used. It saves some 40 us in each; compiling it takes about a second,
+# once for all trainings of networks of these sizes.
+MIN_TOTAL, MIN_STEPS = 1000, 500
 
 
 class BlockLibrary(CupyLibrary):
@@ -62,7 +63,7 @@ class BlockLibrary(CupyLibrary):
         return cupy.ascontiguousarray(array)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def _compiled(source: str, memory: int, device: int) -> Any:
     """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
     try:

@@ -91,7 +91,7 @@ class ItemReader:
 
     def begin(self, items: Any) -> None:
         """Take the items of some steps, along the first axis."""
-        self._items = cupy.ascontiguousarray(items)  # kept until all of them are read
+        self._items = cupy.ascontiguousarray(items)  # kept until the next ones are given
         self._set_place((1,), (1,), (self._place, self._items))
 
     def __call__(self) -> None:
