@@ -105,8 +105,12 @@ def test_a_larger_network_is_trained_by_many_blocks(cupy, launches, sizes):
 
 
 def test_a_kernel_that_cannot_be_compiled_is_said_once(cupy, launches, monkeypatch):
-    def refuse(*given, **options):
-        raise RuntimeError("NVRTC_ERROR_COMPILATION")
+    known = cupy.RawKernel
+
+    def refuse(code, name, **options):
+        if name == "run":
+            raise RuntimeError("NVRTC_ERROR_COMPILATION")
+        return known(code, name, **options)
 
     monkeypatch.setattr(cupy, "RawKernel", refuse)
     with pytest.warns(RuntimeWarning, match="as one CUDA kernel .*NVRTC_ERROR_COMPILATION.*Report this"):
