@@ -23,8 +23,8 @@ import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API names
 from portable_bp.backends.graph.printers.cuda import CupyLibrary  # noqa: E402
 from portable_bp.backends.graph.printers.cuda_block import BlockLibrary  # noqa: E402
 
-# CuPy has one precision for all threads, and the handle of cuBLAS that captures works in one stream: threads take turns.
-_turn = threading.RLock()
+# CuPy's precision is a global setting, and the cuBLAS handle used for capture is bound to one stream: one thread at a time.
+_lock = threading.RLock()
 
 
 def version() -> str:
@@ -93,7 +93,7 @@ class CupyBackend(BaseBackend):
         """Make this GPU CuPy's current device, and set the precision of products, for the duration of the block."""
         products = cupy._core._routines_linalg  # CuPy has no public way to set the precision of products
         wanted = products.COMPUTE_TYPE_TF32 if precision == "tf32" else products.COMPUTE_TYPE_DEFAULT
-        with self.device, _turn:
+        with self.device, _lock:
             before = products.get_compute_type(self.dtype)
             products.set_compute_type(self.dtype, wanted)
             try:

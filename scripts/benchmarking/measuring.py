@@ -29,7 +29,8 @@ PREDICTED = (1, 10_000)  # samples at a time
 def measure_case(case: Case, place: Place, until: float = math.inf, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the results of a case: the seconds of every contestant's step, on ready batches and in an epoch, and more.
 
-    A contestant that is not ready ``until`` then, a ``time.time()``, and has had the time that it needs at least, is left out.
+    A contestant is left out if it is not ready at ``until``, a ``time.time()``, unless its minimum of ``at_least`` seconds has
+    not passed.
     ``earlier`` is what was measured in earlier rounds: whoever was left out is not tried again, and nobody is checked again.
     """
     lineup = Lineup(case, place, until, earlier)

@@ -62,7 +62,7 @@ def compare(case: dict[str, Any], work: str, mine: str, peer: str) -> list[float
 
 
 def _best_peer(case: dict[str, Any], place: Place) -> str | None:
-    """Return the peer that our step takes longest in relation to, or None if none was measured."""
+    """Return the peer with the fastest step, or None if none was measured."""
     ratios = {peer: compare(case, "step", place.ours, peer) for peer in place.peers if peer != "floor"}
     medians = {peer: found[1] for peer, found in ratios.items() if found}
     return max(medians, key=lambda peer: medians[peer], default=None)

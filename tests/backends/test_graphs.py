@@ -206,7 +206,7 @@ def test_calls_that_cuda_cannot_capture_are_launched_one_by_one_with_a_warning(l
             raise cupy.cuda.runtime.CUDARuntimeError("cudaErrorStreamCaptureUnsupported")
 
         monkeypatch.setattr(cupy.cuda.Stream, "begin_capture", refuse)
-        with pytest.warns(RuntimeWarning, match="could not capture a training step .*cudaErrorStreamCaptureUnsupported"):
+        with pytest.warns(RuntimeWarning, match="could not capture a training step .*: cudaErrorStreamCaptureUnsupported"):
             assert_learns_as_numpy_does("sgd")
     assert any("Gemm" in calls for calls in launches) and not any("CudaGraph" in calls for calls in launches)
 
@@ -219,7 +219,7 @@ def test_a_kernel_that_cannot_be_compiled_is_said_once(launches, monkeypatch):
             raise cupy.cuda.compiler.CompileException("nvrtc: error: invalid value for --gpu-architecture")
 
         monkeypatch.setattr(cupy.ElementwiseKernel, "__call__", refuse)
-        with pytest.warns(RuntimeWarning, match="could not compile a kernel .*gpu-architecture.* Report this error") as told:
+        with pytest.warns(RuntimeWarning, match="compile a kernel, .* report this error .*gpu-architecture") as told:
             assert_learns_as_numpy_does("sgd")
     assert len(told) == 1
 

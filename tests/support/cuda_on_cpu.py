@@ -55,13 +55,13 @@ template <typename T> static inline bool isinf(T x) { return __builtin_isinf(x);
 SCHEDULER = r"""
 #include <string.h>
 #include <ucontext.h>
-#define MOST 1024
+#define MAX_THREADS 1024
 extern "C" {
-alignas(16) unsigned char memory[232448];
+alignas(16) unsigned char memory[MEMORY];
 struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim;
-static ucontext_t scheduler, contexts[MOST];
-static char stacks[MOST][32768];
-static bool ended[MOST];
+static ucontext_t scheduler, contexts[MAX_THREADS];
+static char stacks[MAX_THREADS][32768];
+static bool ended[MAX_THREADS];
 static void (*kernel)(void**);
 static void** arguments;
 static int running;
@@ -74,7 +74,7 @@ void __syncthreads() { swapcontext(&contexts[running], &scheduler); }
 static void begin() { kernel(arguments); ended[running] = true; }
 static bool run_block(int threads, unsigned* seed) {
     memset(memory, 255, sizeof memory);
-    int order[MOST];
+    int order[MAX_THREADS];
     for (int i = 0; i < threads; ++i) {
         order[i] = i;
         ended[i] = false;
@@ -108,8 +108,8 @@ int emulate(void (*function)(void**), int blocks, int columns, int rows, unsigne
     return true;
 }
 }
-"""
-NUMBERS = {"long long": "int64", "int": "int32"}
+""".replace("MEMORY", str(MEMORY))
+SCALARS = {"long long": "int64", "int": "int32"}
 _seeds = itertools.count()
 _running = threading.Lock()
 
@@ -151,7 +151,7 @@ def emulated(source, name="run"):
     def run(grid, block, *given):
         assert len(given) == len(types) and len(grid) == 1
         for kind, each in zip(types, given, strict=True):
-            assert "*" in kind or np.asarray(each).dtype == NUMBERS[kind.replace("const", "").strip()], (
+            assert "*" in kind or np.asarray(each).dtype == SCALARS[kind.replace("const", "").strip()], (
                 f"{kind} is given {each!r}"
             )
         # As CUDA takes them: the addresses of numbers, and of the addresses of arrays.
@@ -181,7 +181,7 @@ class BlockOnTheHost(NumpyLibrary):
     def launcher(self, source):
         return functools.partial(emulated(str(source)), (1,), (source.threads,))
 
-    def asarray(self, array):
+    def to_device(self, array):
         return np.asarray(array)
 
     def contiguous(self, array):

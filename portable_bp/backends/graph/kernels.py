@@ -22,9 +22,9 @@ C_TYPES = {
     **{"float32": "float", "float64": "double", "int32": "int", "int64": "long long", "bool": "bool"},
     "uint16": "unsigned short",
 }
-STORED_AS = {"bfloat16": "uint16"}  # the dtypes of arrays that hold the bits of numbers for which NumPy and CuPy have no dtype
+STORED_AS = {"bfloat16": "uint16"}  # dtypes that NumPy and CuPy lack, and the integers that hold their bits
 TO_BFLOAT16 = """
-__device__ inline unsigned short to_bfloat16(float a) {  // to nearest, ties to even: its upper 16 bits; NaN stays NaN
+__device__ inline unsigned short to_bfloat16(float a) {  // rounded to nearest, ties to even; NaN stays NaN
     const unsigned int bits = __float_as_uint(a);
     return a != a ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }

@@ -45,7 +45,8 @@ class Recorded(NamedTuple):
 
     graph: Graph
     size: int  # the numbers that it computes
-    schedules: dict[Any, Schedule | None]  # None: another library runs it faster
+    schedules: dict[Any, Schedule]
+    unsuited: set[Any]  # libraries whose limits the schedule exceeds
 
 
 _idle: dict[Schedule, Executable] = {}  # those that nobody uses now, the one that has been waiting for longest first
@@ -55,7 +56,7 @@ def _keep(executable: Executable) -> None:
     """Keep an executable for the next run, and let go of those that have waited longest if they take too much memory."""
     executable.release()
     _idle[executable.schedule] = executable
-    kept = list(_idle.values())
+    kept = list(_idle.values())  # a copy: another thread may take one meanwhile
     while sum(each.buffers.size for each in kept) > MAX_IDLE:
         _idle.pop(kept.pop(0).schedule, None)
 
@@ -104,7 +105,7 @@ class _Runner:
 
     def __del__(self) -> None:
         """Leave a small executable to the next run of the loop."""
-        # Lists, here and below: another thread may use the same loop.
+        # Copies of the dictionaries: another thread may add to them meanwhile.
         known = {schedule for recorded in list(self.loop.recorded.values()) for schedule in list(recorded.schedules.values())}
         for executable in filter(None, self.executables.values()):
             if executable.schedule in known:
@@ -132,7 +133,7 @@ class _Runner:
         pays = fast and fast.pays(steps, max(steps, total), recorded.size)
         trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
         for library in [*([fast] if pays else []), self.loop.library]:
-            if recorded.schedules.get(library, recorded) is None:
+            if library in recorded.unsuited:
                 continue
             if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):
                 return executable
@@ -149,7 +150,7 @@ class _Runner:
             else:
                 executable = library.executable(schedule, self.constants)
             if library.captures:
-                executable.rehearse()
+                executable.warm_up()
                 executable.calls = library.capture(executable)
         except Exception:
             _tell("what was prepared cannot be used again", error=True)
@@ -163,22 +164,21 @@ class _Runner:
             if _is_shown():
                 print(f"recorded:\n{recorded.graph}\nruns as:\n{schedule}", file=sys.stderr)
             # Reduced precision would hide errors: products in full precision are compared.
-            in_full = library.exact
-            is_exact = in_full is library
-            exact = in_full.executable(schedule if is_exact else _schedule(in_full, recorded.graph), self.constants)
+            exact = library.exact
+            checked = exact.executable(schedule if exact is library else _schedule(exact, recorded.graph), self.constants)
             before, called = trial.called
             if _shape_key(before) != _shape_key(called):
                 return None
-            if not trial.matches(trial.replay(exact), called):
+            if not trial.matches(trial.replay(checked), called):
                 _tell("a replayed step does not match a called one")
                 return None
-            executable = exact if is_exact else library.executable(schedule, self.constants)
+            executable = checked if exact is library else library.executable(schedule, self.constants)
             if library.captures:
                 self._capture(executable, trial)
         except UnsuitedError as reason:
             if _is_shown():
-                print(f"does not run so, since {reason}", file=sys.stderr)
-            recorded.schedules[library] = None
+                print(f"this schedule is not used: {reason}", file=sys.stderr)
+            recorded.unsuited.add(library)
             return None
         except Exception as error:  # such as a shape that depends on numbers; the function is called instead
             _tell(f"a step cannot be {'replayed' if library is self.loop.library else 'compiled'}", error=True)
@@ -217,7 +217,7 @@ class _Runner:
             return known
         if len(self.loop.recorded) == MAX_RECORDED:
             self.loop.recorded.clear()
-        self.loop.recorded[key] = Recorded(graph, sum(node.size for node in graph.nodes), {})
+        self.loop.recorded[key] = Recorded(graph, sum(node.size for node in graph.nodes), {}, set())
         return self.loop.recorded[key]
 
 

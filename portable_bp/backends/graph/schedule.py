@@ -99,6 +99,7 @@ class Schedule:
             # What is read at the same index may be computed in the same stage.
             needed = [stage_of[source.root] + (not self.reads_same_index(source, member)) for source, member in reads]
             elementwise = self.max_fused > 0 and node.is_elementwise
+            # A number may join any earlier stage: storing one costs next to nothing.
             joinable = range(max([first if node.shape else 0, *needed]), len(stages)) if elementwise else ()
             index = next((number for number in joinable if self._accepts(stages[number], group)), len(stages))
             if index == len(stages):

@@ -11,7 +11,9 @@ from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
-MAX_PRODUCTS = 2**19  # multiplications of a step; for more, many blocks are faster, although they are launched more often
+MAX_MULTIPLICATIONS = (
+    2**19
+)  # in the matrix products of a step; for more, many blocks are faster, although they are launched more often
 MAX_LENGTH = 1000  # lines of a step, such as of 20 layers
 
 
@@ -19,7 +21,7 @@ class BlockExecutable(Executable):
     """A schedule as one kernel, which its library compiles: ``library.launcher(source)`` takes a `BlockSource`."""
 
     def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
-        if _products(schedule) > MAX_PRODUCTS:
+        if _multiplications(schedule) > MAX_MULTIPLICATIONS:
             raise UnsuitedError("its products are too large for one block")
         source = BlockSource(schedule)
         if source.memory > library.shared_memory:
@@ -30,8 +32,8 @@ class BlockExecutable(Executable):
         self._launch = library.launcher(source)
         self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]
         self.items = [None] * len(schedule.graph.item)
-        self._numbers = library.asarray(np.array(source.numbers, np.float64))
-        self._constants = [library.contiguous(library.asarray(node.attributes["value"])) for node in source.constants]
+        self._numbers = library.to_device(np.array(source.numbers, np.float64))
+        self._constants = [library.contiguous(library.to_device(node.attributes["value"])) for node in source.constants]
         self.calls = []
         self.bind(data)
 
@@ -49,6 +51,6 @@ class BlockExecutable(Executable):
         self._launch(np.int64(len(indices)), self._numbers, *self._carry, *self._data, *given, *self._constants)
 
 
-def _products(schedule: Schedule) -> int:
+def _multiplications(schedule: Schedule) -> int:
     """Return how many multiplications the matrix products of a step make."""
     return sum(node.size * node.inputs[0].shape[-1] for node in schedule.graph.nodes if node.operation == "matmul")

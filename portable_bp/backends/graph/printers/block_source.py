@@ -1,8 +1,8 @@
 """CUDA source of a whole program for one block of threads, which trains a small network for many steps in one launch.
 
-The carry and all results stay in the block's shared memory; data, items and constants are read from the device's memory. Each
-stage is a loop over numbers, of which a thread computes every ``threads``-th. A barrier is printed only where a thread would
-read what another one wrote, or write what another one may still read.
+The carry and all results stay in the block's shared memory; data, items and constants are read from global memory. Each stage
+is a loop over array elements: thread t computes the elements t, t + threads, and so on. A barrier is printed only where a
+thread would read what another one wrote, or write what another one may still read.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ MAX_THREADS = 256
 ALIGNMENT = 16  # bytes
 INT_MAX = 2**31 - 1
 WARP = 32  # threads that a multiprocessor issues together, and banks of shared memory
-MAX_INLINED = 12  # products that are part of the kernel's code; more would take seconds to compile
-NUMBERS_OF_THREAD = 4  # of the largest stage
-MIN_TILES = 96  # threads that keep the products busy; fewer compute larger tiles, which read each factor less often
+BANK_CONFLICT = 8  # a stride between columns that is a multiple starts them in four of the 32 banks at most
+MAX_INLINED = 12  # matrix products up to which `multiply` is inlined; more would take seconds to compile
+ELEMENTS_PER_THREAD = 4  # of the largest array; sets the number of threads
+MIN_TILES = 96  # one a thread: larger tiles read each factor less often, but fewer tiles leave threads idle
+MIN_TERMS = 4  # of a sum that are worth a thread of their own
 FUNCTIONS = """
 // Unrolled loops would take four times as long to compile.
 #define EACH(size) _Pragma("unroll 1") for (int i = thread; i < size; i += threads)
@@ -115,13 +117,12 @@ class BlockSource:
         layout = Layout()
         self.buffers = Buffers(schedule, layout)
         self.buffers.bind(stand_in(node.shape, node.dtype) for node in self.graph.data)
-        self.numbers: list[float] = []
         self.constants: list[Node] = []
-        self._numbers: dict[Node, str] = {}  # their names
-        self._outside = {id(self.buffers.array(node)): node for node in self._given()}
-        shared = [each for each in layout.allocated if id(each) not in self._outside]
+        self._scalars: dict[Node, str] = {}  # constant numbers, and their names
+        self._global = {id(self.buffers.array(node)): node for node in self._global_nodes()}
+        shared = [each for each in layout.allocated if id(each) not in self._global]
         largest = max((each.size for each in shared), default=1)
-        self.threads = min(MAX_THREADS, WARP * 2 ** math.ceil(math.log2(max(1.0, largest / NUMBERS_OF_THREAD / WARP))))
+        self.threads = min(MAX_THREADS, WARP * 2 ** math.ceil(math.log2(max(1.0, largest / ELEMENTS_PER_THREAD / WARP))))
         self._scratch = layout.empty((self.threads,), "float64")
         self._offsets: dict[int, int] = {}  # of arrays in shared memory, in bytes
         self._shared = [*shared, self._scratch]
@@ -147,7 +148,7 @@ class BlockSource:
             ),
             *(
                 f"const {C_TYPES[node.dtype]} {name} = numbers[{place}];"
-                for place, (node, name) in enumerate(self._numbers.items())
+                for place, (node, name) in enumerate(self._scalars.items())
             ),
             *self._copy_carry("({inside})[i] = {outside}[i];"),
             "__syncthreads();",
@@ -162,8 +163,8 @@ class BlockSource:
             *self._copy_carry("{outside}[i] = ({inside})[i];"),
         ]
         kernel = f'extern "C" __global__ void __launch_bounds__({self.threads})\nrun({self._parameters()}) {{'
-        products = sum(node.operation == "matmul" for node in self.graph.nodes)
-        inlined = f"#define INLINED {'inline' if products <= MAX_INLINED else '__noinline__'}\n"
+        matrix_products = sum(node.operation == "matmul" for node in self.graph.nodes)
+        inlined = f"#define INLINED {'inline' if matrix_products <= MAX_INLINED else '__noinline__'}\n"
         return "\n".join([PREAMBLE + inlined + FUNCTIONS, kernel, *(f"    {line}" for line in lines), "}"])
 
     def _parameters(self) -> str:
@@ -181,22 +182,27 @@ class BlockSource:
         return [f"{self._each(node.size)} {line.format(inside=inside, outside=outside)}" for node, inside, outside in carry]
 
     @property
+    def numbers(self) -> list[float]:
+        """The constant numbers."""
+        return [as_float(node) for node in self._scalars]
+
+    @property
     def length(self) -> int:
         """The lines of a step."""
         return len(self._lines)
 
     # Where arrays are.
 
-    def _given(self) -> list[Node]:
-        """Return the nodes whose arrays are in the device's memory: data, items, constants, and views of them."""
+    def _global_nodes(self) -> list[Node]:
+        """Return the nodes whose arrays are in global memory: data, items, constants, and views of them."""
         nodes = dict.fromkeys([*self.graph.data, *self.graph.item, *self.graph.nodes])
         nodes |= dict.fromkeys(each for node in self.graph.nodes for each in node.inputs)
-        outside = {*self.graph.data, *self.graph.item}
-        return [node for node in nodes if node.root in outside or node.root.operation == "constant"]
+        given = {*self.graph.data, *self.graph.item}
+        return [node for node in nodes if node.root in given or node.root.operation == "constant"]
 
     def _pointer(self, array: np.ndarray) -> str:
         """Return the expression of a pointer to an array's first number."""
-        if node := self._outside.get(id(array)):
+        if node := self._global.get(id(array)):
             name, root = self._name(node.root), self.buffers.array(node.root)
         else:
             start = address_of(array)
@@ -226,16 +232,13 @@ class BlockSource:
 
     def _number(self, node: Node) -> str:
         """Return the name of a constant number."""
-        if node not in self._numbers:
-            self._numbers[node] = f"f{len(self.numbers)}"
-            self.numbers.append(as_float(node))
-        return self._numbers[node]
+        return self._scalars.setdefault(node, f"f{len(self._scalars)}")
 
     # Stages.
 
     def _begin(self, reads: Iterable[Access], writes: Iterable[Access]) -> None:
         """Print a barrier if a stage with these accesses needs one."""
-        accesses = [each for each in (*reads, *writes) if id(each.array) not in self._outside]
+        accesses = [each for each in (*reads, *writes) if id(each.array) not in self._global]
         if any(new.conflicts(old) for new in accesses for old in self._pending):
             self._lines.append("__syncthreads();")
             self._pending = []
@@ -286,7 +289,7 @@ class BlockSource:
         (rows, shared), columns = first.shape, second.shape[1]
         tile = _tile(rows, columns)
         strides = [stride // out.itemsize for stride in (*first.strides, *second.strides)]
-        is_rotated = strides[3] % 8 == 0 and strides[3] > 0
+        is_rotated = strides[3] > 0 and strides[3] % BANK_CONFLICT == 0
         sizes = ", ".join(map(str, (rows, shared, columns, *strides, *tile, str(is_rotated).lower())))
         self._begin([Access(first, False, False), Access(second, False, False)], [Access(out, True, tile == (1, 1))])
         pointers = ", ".join(map(self._pointer, (first, second, out)))
@@ -332,7 +335,7 @@ class BlockSource:
             for which, index in ((kept, f"(i % {results})"), (axes, "n"))
         ]
         number, c_type = f"({self._pointer(array)})[{places[0]} + {places[1]}]", C_TYPES[node.dtype]
-        parts = max(1, min(self.threads // results, terms // 4))
+        parts = max(1, min(self.threads // results, terms // MIN_TERMS))
         total = [
             f"int n = i / {results};",
             f"{c_type} total = {number};",

@@ -23,7 +23,7 @@ Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class UnsuitedError(Exception):
-    """A program that a library could run, and another one runs faster."""
+    """A schedule exceeds a library's limits, so that another library should run it."""
 
 
 class Library:
@@ -141,8 +141,8 @@ class Executable:
         self._calls = [calls or self._emit(stage) for stage, calls in zip(self.schedule.stages, self._calls, strict=True)]
         self.calls = [call for calls in self._calls for call in calls] + self._copies
 
-    def rehearse(self) -> None:
-        """Make the calls that read the loop's data once, so that nothing is compiled for it later; the carry is lost."""
+    def warm_up(self) -> None:
+        """Make the calls that read the loop's data once, so that nothing is compiled during capture; the carry is lost."""
         for number in self.buffers.stages_of_data:
             for function, operands in self._calls[number]:
                 function(*operands)

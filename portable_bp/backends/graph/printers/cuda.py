@@ -31,11 +31,10 @@ _warm: set[Any] = set()  # pairs of a cuBLAS handle and a kind of product that i
 
 
 @functools.cache
-def warn_once(failure: str) -> None:
-    """Warn that CuPy could not do something, and what is done instead."""
+def warn_once(failure: str, error: str) -> None:
+    """Warn that CuPy could not do something and what follows, and why."""
     warnings.warn(
-        f"CuPy could not {failure}, which is slower. Report this error if it persists with current versions of CuPy and "
-        "nvmath-python.",
+        f"CuPy could not {failure}. Update CuPy and nvmath-python; report this error if it persists: {error}",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -83,14 +82,14 @@ class CupyLibrary(FusedLibrary):
                 source, numbers = operands
                 return take_rows(source, numbers, out)
         except TypeError:
-            if any(each.dtype == "bfloat16" for each in (node, *node.inputs)):  # CuPy would take the bits for whole numbers
+            if any(each.dtype == "bfloat16" for each in (node, *node.inputs)):  # which CuPy lacks: it would read integers
                 raise
         return super().emit(instruction)
 
     def report(self, error: Exception) -> None:
         """Warn of a kernel that cannot be compiled, which is no fault of the user's."""
         if isinstance(error, cupy.cuda.compiler.CompileException):
-            warn_once(f"compile a kernel of a training step ({error}): its operations are called one by one")
+            warn_once("compile a kernel, so steps are called operation by operation, which is slower", str(error))
 
     def assign(self, target: Any, source: Any) -> None:
         """Copy an array's numbers into another: by a memory copy if both are contiguous and of one dtype."""
@@ -112,7 +111,7 @@ class CupyLibrary(FusedLibrary):
         try:
             return [(CudaGraph(executable, cublas), ())]
         except Exception as error:  # whatever CUDA refuses to capture can be called one by one
-            warn_once(f"capture a training step as one CUDA graph ({error}): it runs call by call")
+            warn_once("capture a training step as one CUDA graph, so it runs call by call, which is slower", str(error))
             return executable.calls
 
 
@@ -134,8 +133,8 @@ class CupyExecutable(Executable):
 class Gemm:
     """A product of two matrices, or of a vector and a matrix, by cuBLAS, bound to their memory.
 
-    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for all, but
-    for factors in bfloat16, whose product is float32. Raises a TypeError for others.
+    The factors are contiguous, or transposes of contiguous matrices; ``out`` is contiguous; the dtype is the same for
+    all, except for factors in bfloat16, whose product is float32. Raises a TypeError for others.
     Products with a vector are sums, and are computed in full precision.
     """
 

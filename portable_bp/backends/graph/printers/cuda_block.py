@@ -18,9 +18,9 @@ from portable_bp.common.lookup import require
 
 cupy = require("cupy", "cuda13", "cuda12")
 
-# Steps, of all shapes and of one, from which a kernel is used. It saves some 40 us in each; compiling it takes about a second,
-# once for all trainings of networks of these sizes.
-MIN_TOTAL, MIN_STEPS = 1000, 500
+# A kernel is used from this many steps in all, and of one batch size. It saves about 40 us a step. Compiling takes about a
+# second, but CuPy caches the kernel on disk, so that later trainings of these sizes gain at once.
+MIN_STEPS_IN_ALL, MIN_STEPS_OF_SHAPE = 1000, 500
 
 
 class BlockLibrary(CupyLibrary):
@@ -41,7 +41,7 @@ class BlockLibrary(CupyLibrary):
     def pays(self, steps: float, total: float, size: int) -> bool:
         """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
         switch = os.environ.get("PORTABLE_BP_COMPILE")
-        return switch == "1" or (switch != "0" and total >= MIN_TOTAL and steps >= MIN_STEPS)
+        return switch == "1" or (switch != "0" and total >= MIN_STEPS_IN_ALL and steps >= MIN_STEPS_OF_SHAPE)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the schedule as one kernel."""
@@ -54,7 +54,7 @@ class BlockLibrary(CupyLibrary):
             raise TypeError("a kernel that CuPy could not compile")
         return lambda *arguments: kernel((1,), (source.threads,), arguments, shared_mem=source.memory)
 
-    def asarray(self, array: Any) -> Any:
+    def to_device(self, array: Any) -> Any:
         """Return an array on the device."""
         return cupy.asarray(array)
 
@@ -65,11 +65,14 @@ class BlockLibrary(CupyLibrary):
 
 @functools.lru_cache(maxsize=256)
 def _compiled(source: str, memory: int, device: int) -> Any:
-    """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled."""
+    """Return the kernel of a source that uses so much shared memory, or None, after a warning, if it cannot be compiled.
+
+    The device is a part of the key, since the limit of shared memory is set for each.
+    """
     try:
         kernel = cupy.RawKernel(source, "run", options=("-std=c++17",))
         kernel.max_dynamic_shared_size_bytes = memory  # compiles it, too
     except Exception as error:  # the step runs as several kernels instead
-        warn_once(f"compile a training step as one CUDA kernel ({error}): it runs as several")
+        warn_once("compile a training step as one CUDA kernel, so it runs as several, which is slower", str(error))
         return None
     return kernel
