@@ -15,10 +15,10 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node, constant
-from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE, write_kernel
+from portable_bp.backends.graph.kernels import C_TYPES, PREAMBLE
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
-from portable_bp.backends.graph.printers.source import address_of, as_float
-from portable_bp.backends.graph.schedule import Schedule, Stage
+from portable_bp.backends.graph.printers.program import ElementwiseLoop, ProgramPrinter, address_of, as_float, refuse_rows
+from portable_bp.backends.graph.schedule import Schedule
 
 MAX_THREADS = 256
 ALIGNMENT = 16  # bytes
@@ -105,7 +105,7 @@ def stand_in(shape: Sequence[int], dtype: str) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(np.zeros((), dtype), shape, strides)
 
 
-class BlockSource:
+class BlockSource(ProgramPrinter):
     """The source of a program, and what its function ``run`` takes, in this order.
 
     The count of steps, the constant numbers as float64, and pointers to the carry, the data, the items and the constants. The
@@ -132,11 +132,7 @@ class BlockSource:
             self.memory += max(1, -(-array.nbytes // ALIGNMENT)) * ALIGNMENT  # an empty one needs a place of its own, too
         self._pending: list[Access] = []  # since the last barrier
         self._lines: list[str] = []
-        for stage in schedule.stages:
-            self._print(stage)
-        for old, result in zip(self.graph.carry, self.graph.results, strict=True):
-            if not self.buffers.in_place(old, result):
-                self._print_copy(self.buffers.array(result), self.buffers.array(old))
+        self._print_program()
 
     def __str__(self) -> str:
         lines = [
@@ -244,31 +240,17 @@ class BlockSource:
             self._pending = []
         self._pending += accesses
 
-    def _print(self, stage: Stage) -> None:
-        instructions = [self.buffers.instruction(group) for group in stage.groups]
-        if stage.elementwise:
-            self._print_elementwise(instructions)
-            return
-        node = instructions[0].node
-        printer = getattr(self, f"_print_{node.operation}", None)
-        if printer is None:
-            raise TypeError(f"{node.operation} is not compiled for one block")
-        printer(instructions[0])
-
-    def _print_elementwise(self, instructions: list[Instruction]) -> None:
-        kernel, arrays = write_kernel(instructions)
-        operands = [pair for each in instructions for pair in zip(each.operands, each.node.inputs, strict=True)]
-        numbers = {id(array): node for array, node in operands if node.operation == "constant" and node.shape == ()}
-        reads, writes = arrays[: len(kernel.inputs)], arrays[len(kernel.inputs) :]
+    def _print_elementwise(self, loop: ElementwiseLoop) -> None:
+        reads, writes, scalars = loop.reads, loop.writes, loop.scalars
         shape = writes[0].shape
         self._begin(
             [Access(each, False, _is_flat(each, shape)) for each in reads], [Access(each, True, True) for each in writes]
         )
         given = {}
         for number, array in enumerate(reads):
-            given[f"in{number}"] = self._number(numbers[id(array)]) if id(array) in numbers else self._at(array, shape)
-        lines = [f"const {C_TYPES[dtype]} {name} = {given.get(text, text)};" for dtype, name, text in kernel.lines]
-        lines += [f"{self._at(array, shape)} = {name};" for name, array in zip(kernel.results, writes, strict=True)]
+            given[f"in{number}"] = self._number(scalars[id(array)]) if id(array) in scalars else self._at(array, shape)
+        lines = [f"const {C_TYPES[dtype]} {name} = {given.get(text, text)};" for dtype, name, text in loop.lines]
+        lines += [f"{self._at(array, shape)} = {name};" for name, array in zip(loop.results, writes, strict=True)]
         self._print_loop(writes[0].size, lines)
 
     def _each(self, size: int) -> str:
@@ -297,8 +279,7 @@ class BlockSource:
 
     def _print_take(self, instruction: Instruction) -> None:
         (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
-        if not instruction.node.inputs[1].root.is_given:
-            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+        refuse_rows(instruction)
         length, total, count = math.prod(array.shape[axis + 1 :]), array.shape[axis], indices.size
         self._begin([Access(array, False, False), Access(indices, False, False)], [Access(out, True, True)])
         outer = out.size // max(1, count * length)
@@ -308,23 +289,12 @@ class BlockSource:
         widened = "(long long)" * (array.size > INT_MAX)
         before = f"i / {count * length} * {height} + " if outer > 1 else ""
         start = f"{widened}({before}{row}) * {length}"
-        if not array.flags.c_contiguous:
-            raise TypeError("rows of an array that is not contiguous are not compiled for one block")
         self._print_loop(out.size, [f"{self._at(out, out.shape)} = ({self._pointer(array)})[{start} + i % {length}];"])
 
-    def _print_sum(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "sum")
-
-    def _print_max(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "maximum")
-
-    def _print_min(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "minimum")
-
-    def _print_reduction(self, instruction: Instruction, combine: str) -> None:
+    def _print_reduction(self, instruction: Instruction) -> None:
         """Print one loop, of a thread for each result, or two: where results are few, several threads combine parts of each."""
         node, (array,), out = instruction.node, instruction.operands, instruction.out
-        axes = node.attributes["axis"]
+        axes, combine = node.attributes["axis"], {"sum": "sum", "max": "maximum", "min": "minimum"}[node.operation]
         kept = [axis for axis in range(array.ndim) if axis not in axes]
         results, terms = out.size, array.size // max(1, out.size)
         if not array.size:

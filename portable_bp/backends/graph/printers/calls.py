@@ -6,6 +6,7 @@ This saves the time that Python spends between calls, and a new array for every 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -20,6 +21,11 @@ from portable_bp.common.trees import leaves, map_leaves
 
 # What is executed in a step: ``function(*operands)``.
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def compile_mode() -> str:
+    """Return whether steps are to be compiled, as PORTABLE_BP_COMPILE says: "never", "always", or "auto"."""
+    return {"0": "never", "1": "always"}.get(os.environ.get("PORTABLE_BP_COMPILE", ""), "auto")
 
 
 class UnsuitedError(Exception):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.block_source import BlockSource
-from portable_bp.backends.graph.printers.calls import Executable
+from portable_bp.backends.graph.printers.calls import Executable, compile_mode
 from portable_bp.backends.graph.printers.cuda import CupyLibrary, warn_once
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.lookup import require
@@ -40,8 +39,8 @@ class BlockLibrary(CupyLibrary):
 
     def pays(self, steps: float, total: float, size: int) -> bool:
         """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
-        switch = os.environ.get("PORTABLE_BP_COMPILE")
-        return switch == "1" or (switch != "0" and total >= MIN_STEPS_IN_ALL and steps >= MIN_STEPS_OF_SHAPE)
+        mode, are_many = compile_mode(), total >= MIN_STEPS_IN_ALL and steps >= MIN_STEPS_OF_SHAPE
+        return mode == "always" or (mode == "auto" and are_many)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the schedule as one kernel."""

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from portable_bp.backends.graph.printers.calls import compile_mode
+
 VERSION = 2  # of what is in a file
 _loaded: list[Any] = []  # engines, which own the machine code
 
@@ -28,7 +30,7 @@ def _is_installed() -> bool:
 
 def is_available() -> bool:
     """Return whether Numba is installed and compiled steps are not turned off."""
-    return os.environ.get("PORTABLE_BP_COMPILE") != "0" and _is_installed()
+    return compile_mode() != "never" and _is_installed()
 
 
 def state() -> str:
@@ -40,11 +42,6 @@ def state() -> str:
     from importlib.metadata import version
 
     return f"compiled by Numba {version('numba')}, and kept in {cache_folder()}"
-
-
-def is_wanted() -> bool:
-    """Return whether the user wants every step compiled, however few there are."""
-    return os.environ.get("PORTABLE_BP_COMPILE") == "1"
 
 
 def cache_folder() -> Path:

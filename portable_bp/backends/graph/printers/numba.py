@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from portable_bp.backends.graph.passes import scale_factors, sums_of_products, updates_into_products
-from portable_bp.backends.graph.printers.calls import Executable
-from portable_bp.backends.graph.printers.machine_code import compiled, is_available, is_wanted
+from portable_bp.backends.graph.printers.calls import Executable, compile_mode
+from portable_bp.backends.graph.printers.machine_code import compiled, is_available
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
-from portable_bp.backends.graph.printers.source import Source, address_of
+from portable_bp.backends.graph.printers.program import address_of
+from portable_bp.backends.graph.printers.source import Source
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
@@ -33,7 +34,7 @@ class CompiledLibrary(NumpyLibrary):
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
-        saved = math.inf if is_wanted() else SAVED_CALLS + size * SAVED_NUMBER
+        saved = math.inf if compile_mode() == "always" else SAVED_CALLS + size * SAVED_NUMBER
         return total * saved > LOADING and steps * saved > PRINTING and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:

@@ -14,29 +14,15 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node
-from portable_bp.backends.graph.kernels import write_kernel
 from portable_bp.backends.graph.printers.blas import product_address
 from portable_bp.backends.graph.printers.functions import FUNCTIONS
+from portable_bp.backends.graph.printers.program import ElementwiseLoop, ProgramPrinter, address_of, as_float, refuse_rows
 from portable_bp.backends.graph.printers.vector_math import source as vector_math
-from portable_bp.backends.graph.schedule import Stage
 
 LOOPED = 4096  # multiplications up to which a product is faster as loops than by a BLAS
 
 
-def address_of(array: np.ndarray) -> int:
-    """Return the address of an array's first number."""
-    return array.__array_interface__["data"][0]
-
-
-def as_float(node: Node) -> float:
-    """Return the value of a constant number, which compiled code takes as float64."""
-    value = node.attributes["value"].item()
-    if isinstance(value, int) and int(float(value)) != value:
-        raise TypeError(f"{value} is not compiled, since it is no float64")
-    return float(value)
-
-
-class Source:
+class Source(ProgramPrinter):
     """The source of a program, and what it takes: arrays, sizes and numbers."""
 
     def __init__(self, buffers: Buffers) -> None:
@@ -61,11 +47,7 @@ class Source:
                 if node.root in roots:
                     root = node.root
                     self._origins[id(buffers.array(node))] = places, roots.index(root), buffers.array(root)
-        for stage in buffers.schedule.stages:
-            self._print(stage)
-        for old, result in zip(graph.carry, graph.results, strict=True):
-            if not buffers.in_place(old, result):
-                self._print_copy(buffers.array(result), buffers.array(old))
+        self._print_program()
 
     def __str__(self) -> str:
         floats = sorted(dtype for dtype in self._dtypes if dtype.startswith("float"))
@@ -160,21 +142,8 @@ class Source:
             depth += 1
         return depth
 
-    def _print(self, stage: Stage) -> None:
-        instructions = [self.buffers.instruction(group) for group in stage.groups]
-        if stage.elementwise:
-            self._print_elementwise(instructions)
-            return
-        printer = getattr(self, f"_print_{instructions[0].node.operation}", None)
-        if printer is None:
-            raise TypeError(f"{instructions[0].node.operation} is not compiled")
-        printer(instructions[0])
-
-    def _print_elementwise(self, instructions: list[Instruction]) -> None:
-        kernel, arrays = write_kernel(instructions)
-        operands = [pair for each in instructions for pair in zip(each.operands, each.node.inputs, strict=True)]
-        constants = {id(array): node for array, node in operands if node.operation == "constant" and node.shape == ()}
-        reads, writes = arrays[: len(kernel.inputs)], arrays[len(kernel.inputs) :]
+    def _print_elementwise(self, loop: ElementwiseLoop) -> None:
+        arrays, writes = (*loop.reads, *loop.writes), loop.writes
         shape = writes[0].shape
         is_flat = all(each.flags.c_contiguous and each.shape == shape for each in arrays if each.ndim)
         if is_flat and shape:
@@ -185,13 +154,13 @@ class Source:
             return self._at(array, ["1"] if is_flat and array.ndim else self._strides(array, shape))
 
         given = {}
-        for number, array in enumerate(reads):
-            loaded = self._number(constants[id(array)]) if id(array) in constants else place(array)
+        for number, array in enumerate(loop.reads):
+            loaded = self._number(loop.scalars[id(array)]) if id(array) in loop.scalars else place(array)
             given[f"in{number}"] = f"{loaded} != 0" if array.dtype == bool else loaded
-        for dtype, name, expression in kernel.lines:
+        for dtype, name, expression in loop.lines:
             computed = f"to_{dtype}({expression})" if dtype.startswith("int") else expression  # Numba widens whole numbers
             self._line(depth, f"{name} = {given.get(expression, computed)}")
-        for result, array in zip(kernel.results, writes, strict=True):
+        for result, array in zip(loop.results, writes, strict=True):
             self._line(depth, f"{place(array)} = " + (f"int({result})" if array.dtype == bool else result))
 
     def _print_copy(self, source: np.ndarray, target: np.ndarray) -> None:
@@ -226,10 +195,7 @@ class Source:
 
     def _print_take(self, instruction: Instruction) -> None:
         (array, indices), out, axis = instruction.operands, instruction.out, instruction.node.attributes["axis"]
-        if not (array.flags.c_contiguous and indices.flags.c_contiguous):
-            raise TypeError("rows of an array that is not contiguous are not compiled")
-        if not instruction.node.inputs[1].root.is_given:
-            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+        refuse_rows(instruction)
         parts = math.prod(array.shape[:axis]), indices.size, math.prod(array.shape[axis + 1 :])
         lengths, total = [self._size(each) for each in parts], self._size(array.shape[axis])
         places = self._pointer(indices), self._pointer(array), self._pointer(out)
@@ -238,17 +204,13 @@ class Source:
         self._line(depth, f"end = (i0 * {lengths[1]} + i1) * {lengths[2]}")
         self._line(self._loops(lengths, (2,), depth), f"{places[2]}[end + i2] = {places[1]}[start + i2]")
 
-    def _print_sum(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, "0", "{} + {}")
-
-    def _print_max(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, _extreme(instruction.node.dtype, -1), "maximum({}, {})")
-
-    def _print_min(self, instruction: Instruction) -> None:
-        self._print_reduction(instruction, _extreme(instruction.node.dtype, 1), "minimum({}, {})")
-
-    def _print_reduction(self, instruction: Instruction, start: str, step: str) -> None:
+    def _print_reduction(self, instruction: Instruction) -> None:
         node, (array,), out = instruction.node, instruction.operands, instruction.out
+        start, step = {
+            "sum": ("0", "{} + {}"),
+            "max": (_extreme(node.dtype, -1), "maximum({}, {})"),
+            "min": (_extreme(node.dtype, 1), "minimum({}, {})"),
+        }[node.operation]
         axes, start = node.attributes["axis"], f"to_{node.dtype}({start})"
         lengths = [self._size(length) for length in array.shape]
         kept = [axis for axis in range(array.ndim) if axis not in axes]
