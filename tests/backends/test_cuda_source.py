@@ -12,7 +12,7 @@ from tests.support import nvrtc
 from tests.support.kernels_in_python import FusedOnTheHost
 from tests.support.pretended_cupy import pretending
 
-pytestmark = pytest.mark.skipif(nvrtc.find() is None, reason=nvrtc.MISSING)
+pytestmark = nvrtc.NEEDED
 
 
 def function(number, kernel):
@@ -26,7 +26,7 @@ def function(number, kernel):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("architecture", ["compute_75", "compute_80", "compute_90", "compute_100"])
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
 def test_fused_kernels(monkeypatch, dtype, architecture):
     kernels = {}
 

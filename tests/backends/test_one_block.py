@@ -22,8 +22,6 @@ from tests.support.networks import parameters
 from tests.support.pretended_cupy import pretending
 from tests.support.targets import usable
 
-ARCHITECTURES = ["compute_75", "compute_80", "compute_90", "compute_100"]
-
 
 @pytest.fixture(params=["cupy-pretended", *usable(["cupy"])])
 def cupy(request, monkeypatch):
@@ -190,11 +188,8 @@ def sources(monkeypatch, **options):
     return found
 
 
-NVRTC = pytest.mark.skipif(nvrtc.find() is None, reason=nvrtc.MISSING)
-
-
-@NVRTC
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@nvrtc.NEEDED
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_compile_for_gpus(monkeypatch, architecture, dtype):
     fit = {"dropout": 0.3, "classes": True, "optimizer": "adamw", "sizes": (6, 40, 24, 5)}
@@ -203,13 +198,13 @@ def test_kernels_compile_for_gpus(monkeypatch, architecture, dtype):
     assert first.threads == 256 and last.memory < first.memory
 
 
-@NVRTC
+@nvrtc.NEEDED
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_compiles_for_a_gpu(monkeypatch, optimizer):
     assert nvrtc.compiled(str(sources(monkeypatch, optimizer=optimizer)[0]), "compute_90")
 
 
-@NVRTC
+@nvrtc.NEEDED
 def test_every_activation_and_loss_compiles_for_a_gpu(monkeypatch):
     """In one kernel, since each compilation takes a while."""
     activations = [make() for make in ACTIVATIONS.values()]

@@ -1,15 +1,14 @@
 """Factors of products are rounded only on request, only in products, and the library's setting is restored."""
 
 import contextlib
-import ctypes
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
 import portable_bp as bp
+from portable_bp.backends.graph.kernels import TO_BFLOAT16
 from portable_bp.backends.graph.printers import calls as executable
+from tests.support.cuda_on_cpu import emulated, need_compiler
 from tests.support.kernels_in_python import to_bfloat16
 from tests.support.pretended_cupy import pretending
 from tests.support.targets import usable
@@ -95,23 +94,14 @@ def test_the_pretended_kernels_round_to_bfloat16():
     assert_rounds(to_bfloat16)
 
 
-def test_the_kernels_text_rounds_to_bfloat16(cupy, tmp_path):
-    """It is C++, which the host's compiler takes, too."""
-    if (compiler := shutil.which("g++")) is None:
-        pytest.skip("there is no compiler of C++")
-    from portable_bp.backends.graph.printers.cuda import PREAMBLE
-
-    intrinsics = "unsigned int __float_as_uint(float a) { unsigned int bits; __builtin_memcpy(&bits, &a, 4); return bits; }"
-    loop = "for (int i = 0; i < n; i++) out[i] = to_bfloat16(a[i]);"
-    run = f'extern "C" void run(const float* a, unsigned short* out, int n) {{ {loop} }}'
-    source, library = tmp_path / "kernel.cpp", tmp_path / "kernel.so"
-    source.write_text(f"#define __device__\n{intrinsics}\n{PREAMBLE}\n{run}")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+def test_the_kernels_text_rounds_to_bfloat16():
+    need_compiler()
+    lines = "const int i = blockIdx.x * blockDim.x + threadIdx.x; if (i < n) out[i] = to_bfloat16(a[i]);"
+    source = f'{TO_BFLOAT16}extern "C" __global__ void run(const float* a, unsigned short* out, int n) {{ {lines} }}'
 
     def rounded(numbers):
         bits = np.empty(numbers.shape, "uint16")
-        pointers = (ctypes.c_void_p(array.ctypes.data) for array in (numbers, bits))
-        ctypes.CDLL(str(library)).run(*pointers, ctypes.c_int(numbers.size))
+        emulated(source)((-(-numbers.size // 256),), (256,), numbers, bits, np.int32(numbers.size))
         return bits
 
     assert_rounds(rounded)

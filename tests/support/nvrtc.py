@@ -5,7 +5,10 @@ import functools
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 MISSING = "NVRTC is not installed: pip install 'portable-bp[nvrtc]'"
+ARCHITECTURES = ["compute_75", "compute_80", "compute_90", "compute_100"]
 
 
 def find():
@@ -13,6 +16,9 @@ def find():
     found = importlib.util.find_spec("nvidia")
     folders = found.submodule_search_locations if found else ()
     return next((path for folder in folders for path in sorted(Path(folder).glob("**/libnvrtc.so.*"))), None)
+
+
+NEEDED = pytest.mark.skipif(find() is None, reason=MISSING)
 
 
 @functools.cache
