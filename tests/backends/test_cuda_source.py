@@ -53,7 +53,7 @@ def test_fused_kernels(monkeypatch, dtype, architecture):
 def test_kernels_that_copy(word):
     with pretending():
         from portable_bp.backends.graph.printers import cuda_rows
-    for index in cuda_rows.INDICES.values():
+    for index in cuda_rows.INDEX_TYPES.values():
         for code in (cuda_rows.TAKE_ROWS, cuda_rows.NEXT_ITEM):
             text = nvrtc.compiled(cuda_rows.with_types(code, word, index), "compute_75")
             # Words of 16 and 8 bytes are read by one instruction.

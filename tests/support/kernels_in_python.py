@@ -25,24 +25,24 @@ IN_PYTHON = {
 }
 
 
-def take_rows(grid, block, source, numbers, out, height, width, count):
+def take_rows(grid, block, source, indices, out, height, width, count):
     rows = np.arange(min(count, grid[0] * block[1]))
-    taken = source.reshape(height, width)[numbers[rows] % height]
+    taken = source.reshape(height, width)[indices[rows] % height]
     out.reshape(count, width)[rows] = taken if out.dtype == source.dtype else to_bfloat16(taken)
 
 
-def set_place(grid, block, place, items):
+def set_address(grid, block, address, items):
     assert (grid, block) == ((1,), (1,))
-    place[0] = items.ctypes.data
+    address[0] = items.ctypes.data
 
 
-def next_item(grid, block, place, item, count):
+def next_item(grid, block, address, item, count):
     assert grid == (1,), "the blocks of a grid do not wait for each other"
-    ctypes.memmove(item.ctypes.data, int(place[0]), count * item.itemsize)
-    place[0] += count * item.itemsize
+    ctypes.memmove(item.ctypes.data, int(address[0]), count * item.itemsize)
+    address[0] += count * item.itemsize
 
 
-RAW_KERNELS = {"take_rows": take_rows, "set_place": set_place, "next_item": next_item}
+RAW_KERNELS = {"take_rows": take_rows, "set_address": set_address, "next_item": next_item}
 
 
 class FusedOnTheHost(FusedLibrary):
