@@ -83,7 +83,8 @@ def results(**changes):
 
 def test_a_rehearsal(tmp_path):
     """The benchmark on a small scale: it measures, writes and prints, and leaves the guide alone."""
-    pytest.importorskip("tqdm")
+    for library in ("tqdm", "sklearn"):
+        pytest.importorskip(library)
     guide, output = GUIDE.read_bytes(), tmp_path / "new" / "rehearsal.json"
     command = [sys.executable, "scripts/gpu.py", "--rehearse", "--only", "benchmark", "--cases", "2-4-3-2", "--rounds", "1"]
     text = subprocess.run([*command, "--output", str(output)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
