@@ -18,7 +18,7 @@ cupy = require("cupy", "cuda13", "cuda12")
 WORDS = {16: "uint4", 8: "uint2", 4: "unsigned int", 2: "unsigned short", 1: "unsigned char"}
 INDEX_TYPES = {"int32": "int", "int64": "long long"}
 TAKE_THREADS, COPY_THREADS = 256, 1024  # of a block
-MAX_ITEM_SIZE = 2**16  # bytes that one block copies in a few microseconds
+MAX_ITEM_SIZE = 2**16  # bytes; one block copies an item, and would be slow at larger ones
 
 # The threads of one ``threadIdx.y`` copy a row, in words as wide as its length and alignment allow: `cupy.take`, which copies
 # number by number, takes more than twice as long. Row indices out of range wrap, as in `cupy.take`.
