@@ -11,9 +11,8 @@ from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
-MAX_MULTIPLICATIONS = (
-    2**19
-)  # in the matrix products of a step; for more, many blocks are faster, although they are launched more often
+# In the matrix products of a step. For more, many blocks should be faster, although they are launched more often: an estimate.
+MAX_MULTIPLICATIONS = 2**19
 MAX_LENGTH = 1000  # lines of a step, such as of 20 layers
 
 

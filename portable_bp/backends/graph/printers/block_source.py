@@ -27,7 +27,7 @@ WARP = 32  # threads that a multiprocessor issues together, and banks of shared 
 BANK_CONFLICT = 8  # a stride between columns that is a multiple starts them in four of the 32 banks at most
 MAX_INLINED = 12  # matrix products up to which `multiply` is inlined; more would take seconds to compile
 ELEMENTS_PER_THREAD = 4  # of the largest array; sets the number of threads
-MIN_TILES = 96  # one a thread: larger tiles read each factor less often, but fewer tiles leave threads idle
+MIN_TILES = 96  # one a thread: larger ones read each factor less often, fewer leave threads idle; an estimate
 MIN_TERMS = 4  # of a sum that are worth a thread of their own
 FUNCTIONS = """
 // Unrolled loops would take four times as long to compile.
