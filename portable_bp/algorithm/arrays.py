@@ -67,12 +67,34 @@ def split_layers(layers: Sequence[Layer]) -> tuple[list[Array], list[Array] | No
     return [layer.weight for layer in layers], biases
 
 
-def map_parameters(function: Callable[..., Array], *layers: Sequence[Layer]) -> list[Layer]:
-    """Apply a function of one array from each sequence to every weight and every bias; all sequences have the same shapes."""
+def map_parameters(
+    function: Callable[..., Array], *layers: Sequence[Layer], numbers: Sequence[Array | float] = ()
+) -> list[Layer]:
+    """Apply a function of one array from each sequence to every weight and every bias; all sequences have the same shapes.
+
+    The function takes the numbers first. In a population, a number may be an array of shape (members,).
+    """
+
+    def apply(parts: Sequence[Array]) -> Array:
+        return function(*(aligned(number, parts[0]) for number in numbers), *parts)
+
     return [
-        Layer(*(None if parts[0] is None else function(*parts) for parts in zip(*level, strict=True)))
+        Layer(*(None if parts[0] is None else apply(parts) for parts in zip(*level, strict=True)))
         for level in zip(*layers, strict=True)
     ]
+
+
+def aligned(number: Array | float, parameter: Array) -> Array | float:
+    """Return a number, or an array of one for each member, so that its leading axes are those of a parameter."""
+    axes = getattr(number, "ndim", 0)
+    return number[(..., *[None] * (parameter.ndim - axes))] if axes else number
+
+
+def as_number(given: float | tuple[float, ...], like: Array) -> Array | float:
+    """Return a number as it is, and a tuple of one for each member as an array like another one."""
+    if not isinstance(given, tuple):
+        return given
+    return namespace(like).asarray(given, dtype=like.dtype, device=array_api_compat.device(like))
 
 
 def sign(array: Array) -> Array:

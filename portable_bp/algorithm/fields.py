@@ -5,11 +5,14 @@ A NumPy float64 scalar would turn float32 arrays into float64.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
+
+import numpy as np
 
 
 class Range(NamedTuple):
@@ -81,3 +84,54 @@ def validate_fields(piece: Any, **allowed: Range) -> None:
     for field, field_range in allowed.items():
         number = check_number(getattr(piece, field), f"{field} of {type(piece).__name__}", field_range)
         object.__setattr__(piece, field, number)
+
+
+def validate_member_fields(piece: Any, **allowed: Range) -> None:
+    """Check the named fields as ``validate_fields`` does; each may also hold one number for each member of a population.
+
+    Such numbers become a tuple.
+    """
+    for field, field_range in allowed.items():
+        given = getattr(piece, field)
+        if isinstance(given, np.ndarray) and given.ndim == 1:
+            given = given.tolist()
+        if not isinstance(given, list | tuple):
+            validate_fields(piece, **{field: field_range})
+            continue
+        each = field_range._replace(or_function=False, or_none=False)
+        name = f"{field} of {type(piece).__name__}"
+        numbers = tuple(check_number(number, f"{name} for member {member}", each) for member, number in enumerate(given))
+        object.__setattr__(piece, field, numbers)
+
+
+def check_members(piece: Any, members: int | None) -> None:
+    """Raise a ValueError if a piece holds numbers for members of a population that has another number of them, or is none."""
+    for name, given in _fields_of(piece):
+        if not isinstance(given, tuple):
+            check_members(given, members)
+        elif members is None:
+            raise ValueError(
+                f"{name} of {type(piece).__name__} holds {len(given)} numbers, one for each member of a population, and this "
+                "is a single network: give one number, or make the network with population."
+            )
+        elif len(given) != members:
+            raise ValueError(
+                f"{name} of {type(piece).__name__} holds {len(given)} numbers, and the population has {members} members: give "
+                "one number for all, or one for each."
+            )
+
+
+def of_members(piece: Any, members: Sequence[int]) -> Any:
+    """Return a piece for some members of a population, whose numbers it keeps."""
+    kept: dict[str, Any] = {}
+    for name, given in _fields_of(piece):
+        chosen = tuple(given[member] for member in members) if isinstance(given, tuple) else of_members(given, members)
+        if chosen is not given:
+            kept[name] = chosen
+    return dataclasses.replace(piece, **kept) if kept else piece
+
+
+def _fields_of(piece: Any) -> list[tuple[str, Any]]:
+    """Return the names and values of the fields of a piece of this package; of another one, none."""
+    is_ours = type(piece).__module__.startswith("portable_bp.") and dataclasses.is_dataclass(piece)
+    return [(field.name, getattr(piece, field.name)) for field in dataclasses.fields(piece)] if is_ours else []

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat
 
-from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace, sign
-from portable_bp.algorithm.fields import NOT_NEGATIVE, POSITIVE, RATE, SHARE, UNIT_INTERVAL, validate_fields
+from portable_bp.algorithm.arrays import Array, Layer, aligned, as_number, map_parameters, namespace, sign
+from portable_bp.algorithm.fields import NOT_NEGATIVE, POSITIVE, RATE, SHARE, UNIT_INTERVAL, validate_member_fields
 from portable_bp.algorithm.pieces import has_methods
 from portable_bp.algorithm.schedules import rate_at
 
@@ -94,7 +94,7 @@ class SGD:
     learning_rate: Any = 0.1
 
     def __post_init__(self) -> None:
-        validate_fields(self, learning_rate=RATE)
+        validate_member_fields(self, learning_rate=RATE)
 
     def init(self, layers: Layers) -> SGDState:
         """Return a count of zero."""
@@ -103,7 +103,11 @@ class SGD:
     def update(self, gradient: Layers, state: SGDState, layers: Layers) -> tuple[Layers, SGDState]:
         """Step down the gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        return map_parameters(lambda parameter, slope: parameter - rate * slope, layers, gradient), SGDState(state.count + 1)
+
+        def step(rate: Array | float, parameter: Array, slope: Array) -> Array:
+            return parameter - rate * slope
+
+        return map_parameters(step, layers, gradient, numbers=[rate]), SGDState(state.count + 1)
 
 
 class MomentumState(NamedTuple):
@@ -144,19 +148,25 @@ class Momentum:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        validate_fields(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
+        validate_member_fields(self, learning_rate=RATE, momentum=UNIT_INTERVAL)
 
     def init(self, layers: Layers) -> MomentumState:
         """Return velocities of zero."""
         return MomentumState(_zero_count(layers), _zeros(layers))
 
-    def _rate_and_velocity(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Array | float, Layers]:
+    def _velocity(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Layers, Sequence[Array | float]]:
+        """Return the new velocity, and the momentum and the rate that it was computed with."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        return rate, map_parameters(lambda speed, slope: self.momentum * speed - rate * slope, state.velocity, gradient)
+        numbers = as_number(self.momentum, layers[0].weight), rate
+
+        def accelerate(momentum: Array | float, rate: Array | float, speed: Array, slope: Array) -> Array:
+            return momentum * speed - rate * slope
+
+        return map_parameters(accelerate, state.velocity, gradient, numbers=numbers), numbers
 
     def update(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Layers, MomentumState]:
         """Step along the new velocity."""
-        _, velocity = self._rate_and_velocity(gradient, state, layers)
+        velocity, _ = self._velocity(gradient, state, layers)
         moved = map_parameters(lambda parameter, speed: parameter + speed, layers, velocity)
         return moved, MomentumState(state.count + 1, velocity)
 
@@ -182,10 +192,12 @@ class Nesterov(Momentum):
 
     def update(self, gradient: Layers, state: MomentumState, layers: Layers) -> tuple[Layers, MomentumState]:
         """Step along the velocity that would follow the new one if the gradient stayed the same."""
-        rate, velocity = self._rate_and_velocity(gradient, state, layers)
-        moved = map_parameters(
-            lambda parameter, speed, slope: parameter + self.momentum * speed - rate * slope, layers, velocity, gradient
-        )
+        velocity, numbers = self._velocity(gradient, state, layers)
+
+        def step(momentum: Array | float, rate: Array | float, parameter: Array, speed: Array, slope: Array) -> Array:
+            return parameter + momentum * speed - rate * slope
+
+        moved = map_parameters(step, layers, velocity, gradient, numbers=numbers)
         return moved, MomentumState(state.count + 1, velocity)
 
 
@@ -230,7 +242,7 @@ class RMSProp:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        validate_fields(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
+        validate_member_fields(self, learning_rate=RATE, decay=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> RMSPropState:
         """Return mean squares of zero."""
@@ -239,14 +251,17 @@ class RMSProp:
     def update(self, gradient: Layers, state: RMSPropState, layers: Layers) -> tuple[Layers, RMSPropState]:
         """Step down the scaled gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        mean_square = map_parameters(
-            lambda mean, slope: self.decay * mean + (1.0 - self.decay) * slope * slope, state.mean_square, gradient
-        )
+        decay, epsilon = (as_number(number, layers[0].weight) for number in (self.decay, self.epsilon))
 
-        def step(parameter: Array, slope: Array, mean: Array) -> Array:
-            return parameter - rate * slope / (namespace(mean).sqrt(mean) + self.epsilon)
+        def average(decay: Array | float, mean: Array, slope: Array) -> Array:
+            return decay * mean + (1.0 - decay) * slope * slope
 
-        return map_parameters(step, layers, gradient, mean_square), RMSPropState(state.count + 1, mean_square)
+        def step(rate: Array | float, epsilon: Array | float, parameter: Array, slope: Array, mean: Array) -> Array:
+            return parameter - rate * slope / (namespace(mean).sqrt(mean) + epsilon)
+
+        mean_square = map_parameters(average, state.mean_square, gradient, numbers=[decay])
+        moved = map_parameters(step, layers, gradient, mean_square, numbers=[rate, epsilon])
+        return moved, RMSPropState(state.count + 1, mean_square)
 
 
 class AdamState(NamedTuple):
@@ -300,7 +315,7 @@ class Adam:
     epsilon_corrected: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
-        validate_fields(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
+        validate_member_fields(self, learning_rate=RATE, beta_1=SHARE, beta_2=SHARE, epsilon=POSITIVE)
 
     def init(self, layers: Layers) -> AdamState:
         """Return sums of zero."""
@@ -311,21 +326,32 @@ class Adam:
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
         count = state.count + 1
         updates = _as_parameter(count, layers)
-        slope_sum = map_parameters(lambda total, slope: self.beta_1 * total + slope, state.slope_sum, gradient)
-        square_sum = map_parameters(lambda total, slope: self.beta_2 * total + slope * slope, state.square_sum, gradient)
+        beta_1, beta_2, epsilon = (as_number(number, updates) for number in (self.beta_1, self.beta_2, self.epsilon))
+
+        def add_slope(beta: Array | float, total: Array, slope: Array) -> Array:
+            return beta * total + slope
+
+        def add_square(beta: Array | float, total: Array, slope: Array) -> Array:
+            return beta * total + slope * slope
+
+        slope_sum = map_parameters(add_slope, state.slope_sum, gradient, numbers=[beta_1])
+        square_sum = map_parameters(add_square, state.square_sum, gradient, numbers=[beta_2])
 
         # A mean is a sum divided by the sum of its weights. These divisions are moved from the arrays to single numbers:
         # rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
         # If epsilon is added to the uncorrected root, d in the last term is its limit for many updates, 1 / (1 - beta_2).
-        slope_weights = (1.0 - self.beta_1**updates) / (1.0 - self.beta_1)
-        root_weights = namespace(updates).sqrt((1.0 - self.beta_2**updates) / (1.0 - self.beta_2))
+        slope_weights = (1.0 - beta_1**updates) / (1.0 - beta_1)
+        root_weights = namespace(updates).sqrt((1.0 - beta_2**updates) / (1.0 - beta_2))
         step_size = rate * root_weights / slope_weights
-        floor = self.epsilon * (root_weights if self.epsilon_corrected else (1.0 - self.beta_2) ** -0.5)
+        floor = epsilon * (root_weights if self.epsilon_corrected else (1.0 - beta_2) ** -0.5)
 
-        def step(parameter: Array, slope_total: Array, square_total: Array) -> Array:
+        def step(
+            step_size: Array | float, floor: Array | float, parameter: Array, slope_total: Array, square_total: Array
+        ) -> Array:
             return parameter - step_size * slope_total / (namespace(square_total).sqrt(square_total) + floor)
 
-        return map_parameters(step, layers, slope_sum, square_sum), AdamState(count, slope_sum, square_sum)
+        moved = map_parameters(step, layers, slope_sum, square_sum, numbers=[step_size, floor])
+        return moved, AdamState(count, slope_sum, square_sum)
 
 
 @dataclass(frozen=True)
@@ -355,12 +381,13 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        validate_fields(self, weight_decay=NOT_NEGATIVE)
+        validate_member_fields(self, weight_decay=NOT_NEGATIVE)
 
     def update(self, gradient: Layers, state: AdamState, layers: Layers) -> tuple[Layers, AdamState]:
         """Shrink the weights, then step as Adam does."""
-        kept = 1.0 - self.weight_decay * rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        shrunk = [Layer(kept * layer.weight, layer.bias) for layer in layers]
+        count = _as_parameter(state.count, layers)
+        kept = 1.0 - as_number(self.weight_decay, count) * rate_at(self.learning_rate, count)
+        shrunk = [Layer(aligned(kept, layer.weight) * layer.weight, layer.bias) for layer in layers]
         return super().update(gradient, state, shrunk)
 
 
@@ -391,7 +418,7 @@ class Penalized:
 
     def __post_init__(self) -> None:
         _check_inner(self)
-        validate_fields(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
+        validate_member_fields(self, l1=NOT_NEGATIVE, l2=NOT_NEGATIVE)
 
     def init(self, layers: Layers) -> Any:
         """Return the state of the wrapped optimizer."""
@@ -399,8 +426,10 @@ class Penalized:
 
     def update(self, gradient: Layers, state: Any, layers: Layers) -> tuple[Layers, Any]:
         """Add the slopes of the penalties, then update."""
+        weight = layers[0].weight
+        l1, l2 = (aligned(as_number(factor, weight), weight) for factor in (self.l1, self.l2))
         penalized = [
-            Layer(slope.weight + self.l1 * sign(layer.weight) + self.l2 * layer.weight, slope.bias)
+            Layer(slope.weight + l1 * sign(layer.weight) + l2 * layer.weight, slope.bias)
             for slope, layer in zip(gradient, layers, strict=True)
         ]
         return self.optimizer.update(penalized, state, layers)
@@ -411,7 +440,7 @@ class SteeredState(NamedTuple):
 
     Attributes
     ----------
-    rate : array, shape ()
+    rate : array, shape (), or (members,) in a population with different rates
         The learning rate.
     inner : object
         The state of the wrapped optimizer.
@@ -447,7 +476,7 @@ class Steered:
         """Return the learning rate and the state of the wrapped optimizer."""
         weight = layers[0].weight
         xp = namespace(weight)
-        rate = xp.full((), self.optimizer.learning_rate, dtype=weight.dtype, device=array_api_compat.device(weight))
+        rate = xp.asarray(self.optimizer.learning_rate, dtype=weight.dtype, device=array_api_compat.device(weight))
         return SteeredState(rate, self.optimizer.init(layers))
 
     def update(self, gradient: Layers, state: SteeredState, layers: Layers) -> tuple[Layers, SteeredState]:
@@ -481,7 +510,7 @@ class Clipped:
 
     def __post_init__(self) -> None:
         _check_inner(self)
-        validate_fields(self, norm=POSITIVE)
+        validate_member_fields(self, norm=POSITIVE)
 
     def init(self, layers: Layers) -> Any:
         """Return the state of the wrapped optimizer."""
@@ -489,7 +518,8 @@ class Clipped:
 
     def update(self, gradient: Layers, state: Any, layers: Layers) -> tuple[Layers, Any]:
         """Scale the gradient, then update."""
-        scale = self.norm / namespace(gradient[0].weight).maximum(gradient_norm(gradient), self.norm)
+        norm = as_number(self.norm, gradient[0].weight)
+        scale = norm / namespace(gradient[0].weight).maximum(gradient_norm(gradient), norm)
         clipped = [
             Layer(
                 slope.weight * scale[..., None, None],

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE, validate_fields
+from portable_bp.algorithm.arrays import Array, as_number, namespace
+from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, POSITIVE, RATE, validate_member_fields
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Constant:
     rate: float
 
     def __post_init__(self) -> None:
-        validate_fields(self, rate=POSITIVE)
+        validate_member_fields(self, rate=POSITIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return the rate."""
-        return self.rate + 0.0 * count
+        return as_number(self.rate, count) + 0.0 * count
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ class Step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        validate_fields(self, rate=POSITIVE, every=COUNT, factor=POSITIVE)
+        validate_member_fields(self, rate=POSITIVE, every=COUNT, factor=POSITIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^floor(count / every)."""
         # The half keeps floor on the right side where a compiler divides by multiplying with a rounded reciprocal.
-        return self.rate * self.factor ** namespace(count).floor((count + 0.5) / self.every)
+        rate, factor, every = (as_number(number, count) for number in (self.rate, self.factor, self.every))
+        return rate * factor ** namespace(count).floor((count + 0.5) / every)
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,12 @@ class Exponential:
     over: int = 1
 
     def __post_init__(self) -> None:
-        validate_fields(self, rate=POSITIVE, factor=POSITIVE, over=COUNT)
+        validate_member_fields(self, rate=POSITIVE, factor=POSITIVE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return rate * factor^(count / over)."""
-        return self.rate * self.factor ** (count / self.over)
+        rate, factor, over = (as_number(number, count) for number in (self.rate, self.factor, self.over))
+        return rate * factor ** (count / over)
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,14 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        validate_fields(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
+        validate_member_fields(self, rate=POSITIVE, over=COUNT, final=NOT_NEGATIVE)
 
     def __call__(self, count: Array) -> Array:
         """Return final + (rate - final) * (1 + cos(pi * min(count / over, 1))) / 2."""
         xp = namespace(count)
-        progress = xp.minimum(count / self.over, 1.0)
-        return self.final + (self.rate - self.final) * 0.5 * (1.0 + xp.cos(math.pi * progress))
+        rate, over, final = (as_number(number, count) for number in (self.rate, self.over, self.final))
+        progress = xp.minimum(count / over, 1.0)
+        return final + (rate - final) * 0.5 * (1.0 + xp.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,13 @@ class WarmUp:
     over: int
 
     def __post_init__(self) -> None:
-        validate_fields(self, schedule=RATE, over=COUNT)
+        validate_member_fields(self, schedule=RATE, over=COUNT)
 
     def __call__(self, count: Array) -> Array:
         """Return the schedule's rate * min((count + 1) / over, 1)."""
-        return rate_at(self.schedule, count) * namespace(count).minimum((count + 1.0) / self.over, 1.0)
+        return rate_at(self.schedule, count) * namespace(count).minimum((count + 1.0) / as_number(self.over, count), 1.0)
 
 
 def rate_at(learning_rate: Any, count: Array) -> Array | float:
-    """Return the learning rate, a number or a function of the count, after that many updates."""
-    return learning_rate(count) if callable(learning_rate) else learning_rate
+    """Return the learning rate after that many updates: it is a number, one for each member, or a function of the count."""
+    return learning_rate(count) if callable(learning_rate) else as_number(learning_rate, count)
