@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from portable_bp.inspection.drawing import draw
     from portable_bp.network import Network, check_gradient, load
     from portable_bp.storage import ModelFileError
-    from portable_bp.training import DivergenceError, EarlyStopping, History
+    from portable_bp.training import DivergenceError, EarlyStopping, History, PopulationHistory
 
 __all__ = [
     "Backend",
@@ -25,6 +25,7 @@ __all__ = [
     "Layer",
     "ModelFileError",
     "Network",
+    "PopulationHistory",
     "__version__",
     "activations",
     "available_backends",
@@ -45,7 +46,7 @@ _HOMES = {
     "draw": "portable_bp.inspection.drawing",
     **dict.fromkeys(("Network", "check_gradient", "load"), "portable_bp.network"),
     "ModelFileError": "portable_bp.storage",
-    **dict.fromkeys(("DivergenceError", "EarlyStopping", "History"), "portable_bp.training"),
+    **dict.fromkeys(("DivergenceError", "EarlyStopping", "History", "PopulationHistory"), "portable_bp.training"),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import math
+import operator
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,8 +24,8 @@ from portable_bp.algorithm.choices import (
     resolve_measured_activations,
     resolve_optimizer,
 )
-from portable_bp.algorithm.dropout import check_rates
-from portable_bp.algorithm.fields import COUNT, DECIMALS, SEED, check_number
+from portable_bp.algorithm.dropout import check_member_rates, check_rates
+from portable_bp.algorithm.fields import COUNT, DECIMALS, check_members, check_number
 from portable_bp.algorithm.initializers import draw_weights
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
 from portable_bp.backends import (
@@ -38,7 +40,9 @@ from portable_bp.backends import (
     select_backend,
 )
 from portable_bp.backends.selector import dtype_name
-from portable_bp.checks import DataChecker, check_weights, split_validation, warn_of_bounds
+from portable_bp.checks import DataChecker, as_generators, check_same, check_weights, split_validation, warn_of_bounds
+from portable_bp.common.generators import Generators, state_of
+from portable_bp.common.words import counted
 from portable_bp.exchange.describe import (
     check_network,
     check_notes,
@@ -60,17 +64,21 @@ from portable_bp.inspection import LayerTrace, Trace, trace_network
 from portable_bp.inspection.summary import summary_table
 from portable_bp.inspection.trace import Pieces, Subject
 from portable_bp.storage import ModelFileError, read_arrays, write_arrays
-from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, Settings, Training, train
+from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, PopulationHistory, Settings, Training, train
 from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
+from portable_bp.training.step import sample_axes
 
 if TYPE_CHECKING:
     from portable_bp.inspection.gradient_check import GradientCheck
 
 
 class Network:
-    """A dense network of any size.
+    """A dense network of any size, or a population of such networks, which are trained at once.
+
+    A population has ``len(network)`` members of the same sizes and activations. Its arrays have a leading axis of members, and
+    member k is what a single network with the seed ``seed + k`` would be.
 
     Parameters
     ----------
@@ -96,20 +104,25 @@ class Network:
         The name of an initializer, or a function of a NumPy generator and a shape that returns the weights.
     check_finite : bool
         Whether to refuse inputs and targets with NaN or infinity. The check reads one or two numbers back from the device.
+    population : int, optional
+        The number of members, from 1 up. The default is a single network. ``seed`` may then be a sequence of one for each
+        member.
 
     Attributes
     ----------
     layers : tuple of Layer
         The weight, of shape (fan_out, fan_in), and the bias, of shape (fan_out,) or None, of every layer above the inputs:
-        arrays of the backend.
+        arrays of the backend. In a population, their shapes are (members, fan_out, fan_in) and (members, fan_out).
     activations : tuple of activation
         The activation of each layer.
     backend : Backend
         The backend that holds the arrays.
     loss_function : loss or None
         The loss that `fit` last minimized.
-    history : History or None
+    history : History, PopulationHistory or None
         The history of the last `fit`, even if it was interrupted.
+    population : int or None
+        The number of members; None for a single network.
     notes : dict of str to str
         Anything that you want to store with the network in its model files.
 
@@ -125,6 +138,9 @@ class Network:
     >>> network = Network([2, 4, 1], activation="tanh", backend="numpy", seed=0)
     >>> network.predict([[0.0, 1.0], [1.0, 0.0]]).shape
     (2, 1)
+    >>> ensemble = bp.Network([2, 4, 1], activation="tanh", backend="numpy", seed=0, population=5)
+    >>> ensemble.predict([[0.0, 1.0], [1.0, 0.0]]).shape
+    (5, 2, 1)
     """
 
     def __init__(
@@ -136,18 +152,24 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Any = None,
         initializer: str | Callable[..., np.ndarray] = "glorot_uniform",
         check_finite: bool = True,
+        population: int | None = None,
     ) -> None:
         sizes = check_sizes(sizes)
         if output_activation is None and is_one_activation(activation):
             output_activation = "identity"
         activations = resolve_activations(activation, output_activation, len(sizes) - 1)
-        draw, generator = resolve_initializer(initializer), _as_generator(seed)
+        members = None if population is None else check_number(population, "population", COUNT)
+        draw, generator = resolve_initializer(initializer), as_generators(seed, members)
         chosen = select_backend(backend, dtype)
-        weights = draw_weights(draw, generator, sizes)
-        biases = [np.zeros(fan_out) for fan_out in sizes[1:]] if bias else None
+        if isinstance(generator, tuple):
+            drawn = [draw_weights(draw, each, sizes) for each in generator]
+            weights = [np.stack(each) for each in zip(*drawn, strict=True)]
+        else:
+            weights = draw_weights(draw, generator, sizes)
+        biases = [np.zeros(weight.shape[:-1]) for weight in weights] if bias else None
         self._assemble(check_weights(chosen, weights, biases, check_finite), activations, chosen, generator, check_finite)
 
     def _assemble(
@@ -155,7 +177,7 @@ class Network:
         layers: Sequence[Layer],
         activations: Sequence[Any],
         backend: Backend,
-        generator: np.random.Generator,
+        generator: Generators,
         check_finite: bool,
     ) -> None:
         """Set every attribute of an untrained network."""
@@ -185,7 +207,8 @@ class Network:
         Parameters
         ----------
         weights : sequence of arrays, each of shape (fan_out, fan_in)
-            The article's W_b, W_c, W_d: row i holds the weights that lead to neuron i.
+            The article's W_b, W_c, W_d: row i holds the weights that lead to neuron i. A leading axis of members makes a
+            population; the biases must then have it too.
         biases : sequence of arrays, each of shape (fan_out,), optional
             The default is a network without biases.
         activation : str, activation, or sequence of these
@@ -206,10 +229,11 @@ class Network:
         """
         chosen = select_backend(backend, dtype)
         layers = check_weights(chosen, weights, biases, check_finite)
+        members = _members_of(layers)
         activations, copied = resolve_activations(activation, output_activation, len(layers)), compiled(chosen, _copied)(layers)
         if cls.__new__ is object.__new__ and cls.__init__ is Network.__init__:
             network = object.__new__(cls)
-            network._assemble(copied, activations, chosen, _as_generator(seed), check_finite)
+            network._assemble(copied, activations, chosen, as_generators(seed, members), check_finite)
             return network
         # A subclass may take these arguments, and set attributes of its own.
         network = cls(
@@ -222,6 +246,7 @@ class Network:
             seed=seed,
             initializer="zeros",
             check_finite=check_finite,
+            **({} if members is None else {"population": members}),
         )
         network.layers = tuple(copied)
         return network
@@ -312,6 +337,107 @@ class Network:
         """The number of inputs, then of neurons in each layer."""
         return sizes_of(self.layers)
 
+    @classmethod
+    def stack(cls, members: Sequence[Network]) -> Network:
+        """Make a population of single networks, whose weights and random numbers are copied.
+
+        Parameters
+        ----------
+        members : sequence of Network
+            Networks of the same sizes, activations, backend and dtype.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            If they differ, or if there are none.
+        TypeError
+            If one is no network.
+        """
+        given = check_same(members)
+        first = given[0]
+        layers = compiled(first.backend, _stacked)([list(member.layers) for member in given])
+        network = object.__new__(cls)
+        generators = tuple(copy.deepcopy(member._generator) for member in given)
+        network._assemble(layers, first.activations, first.backend, generators, first.check_finite)
+        network.loss_function = first.loss_function
+        return network
+
+    def member(self, k: int) -> Network:
+        """Return a copy of a member of a population as a single network, which goes on as the member would.
+
+        Parameters
+        ----------
+        k : int
+            The number of the member, from 0 up, or from -1 down for the last ones.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        IndexError
+            If there is no such member.
+        TypeError
+            If this is a single network.
+        """
+        number = self._number_of_member(k)
+        chosen = self._chosen([number])
+        chosen.layers = tuple(compiled(self.backend, _without_members)(chosen.layers))
+        (chosen._generator,) = chosen._generator
+        chosen.history = None if self.history is None else self.history[number]
+        return chosen
+
+    def best(self, k: int = 1, by: str = "validation_loss") -> Network:
+        """Return copies of the members with the lowest losses of the last `fit`.
+
+        The loss of a member is that of its weights: of the epoch that `EarlyStopping` kept, or else of the last one. Members
+        that diverged come last.
+
+        Parameters
+        ----------
+        k : int
+            How many.
+        by : {"validation_loss", "loss"}
+            The loss to compare.
+
+        Returns
+        -------
+        Network
+            The best member as a single network if ``k`` is 1, else a population of the ``k`` best, the best one first.
+
+        Raises
+        ------
+        ValueError
+            If the population was not trained, or not with validation data, or has fewer members.
+        TypeError
+            If this is a single network.
+        """
+        order = self._order_by(by)
+        count = check_number(k, "k", COUNT)
+        if count > len(order):
+            raise ValueError(f"k is {k}, and the population has {counted(len(order), 'member')}: give at most as many.")
+        return self.member(order[0]) if count == 1 else self._chosen(order[:count])
+
+    @property
+    def population(self) -> int | None:
+        """The number of members; None for a single network."""
+        return _members_of(self.layers)
+
+    def __len__(self) -> int:
+        """Return the number of members of a population."""
+        if self.population is None:
+            raise TypeError("a single network has no members: make one with population to have some.")
+        return self.population
+
+    def __bool__(self) -> bool:
+        """Return True, as any object without a length."""
+        return True
+
     @property
     def coefs_(self) -> list[Array]:
         """A copy of each layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
@@ -321,14 +447,15 @@ class Network:
     def intercepts_(self) -> list[Array]:
         """A copy of each layer's bias, of shape (fan_out,): zeros if the network has no biases."""
         return [
-            self.backend.asarray(np.zeros(layer.weight.shape[0])) if layer.bias is None else layer.bias
+            self.backend.asarray(np.zeros(layer.weight.shape[:-1])) if layer.bias is None else layer.bias
             for layer in compiled(self.backend, _copied)(self.layers)
         ]
 
     def __repr__(self) -> str:
         """Return the sizes, the activations, the backend and the device."""
         names = ", ".join(type(activation).__name__ for activation in self.activations)
-        return f"<Network {'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
+        many = "" if self.population is None else f"{self.population:,} x "
+        return f"<Network {many}{'-'.join(map(str, self.sizes))}, {names}, {self.backend.name} on {self.backend.device}>"
 
     def _repr_html_(self) -> str:
         """Return a table of the layers for a notebook."""
@@ -375,7 +502,7 @@ class Network:
             outs.append(self._run("predicting", need_of_output, propagation.output, (self.activations,), (chunk.array,)))
             single = chunk.single
         out = joined(self.backend, outs)
-        return out[0, :] if single else out
+        return out[..., 0, :] if single else out
 
     @release_frames
     def hidden(self, x: Any) -> tuple[Array, ...]:
@@ -393,7 +520,7 @@ class Network:
         """
         inputs, single = self._checker.inputs(x)
         outs = self._run("predicting", need_of_gradient, _outs, (self.activations,), (inputs,))
-        return tuple(out[0, :] for out in outs) if single else tuple(outs)
+        return tuple(out[..., 0, :] for out in outs) if single else tuple(outs)
 
     @release_frames
     def loss(self, x: Any, target: Any, loss: Any = "squared_error", sample_weight: Any = None) -> Array:
@@ -459,7 +586,7 @@ class Network:
         """
         pieces, data, single = self._check_batch(x, target, loss, sample_weight)
         slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, pieces, data)
-        return slope[0, :] if single else slope
+        return slope[..., 0, :] if single else slope
 
     @release_frames
     def trace(self, x: Any, target: Any, loss: Any = "squared_error", decimals: int | None = None) -> Trace:
@@ -477,6 +604,7 @@ class Network:
         Trace
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
+        self._refuse_population("a trace shows one network", "trace")
         pieces, data, single = self._check_batch(x, target, loss, None)
         traced = Pieces(*pieces, self.activations[-1], check_number(decimals, "decimals", DECIMALS))
         error, layers = self._run("a trace of", need_of_gradient, trace_network, (traced,), data)
@@ -499,15 +627,20 @@ class Network:
         validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Callable[[Training], Any]] = (),
         progress: bool = False,
-        seed: int | np.random.Generator | None = None,
+        seed: Any = None,
         *,
         sample_weight: Any = None,
-        dropout: float | Sequence[float] = 0.0,
+        dropout: Any = 0.0,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = False,
-    ) -> History:
+        shared_order: bool = False,
+    ) -> Any:
         """Train the network on shuffled batches.
+
+        The members of a population are trained at once, each as it would be alone: on samples in an order of its own, with
+        dropout masks of its own, until it is stopped. Numbers of the optimizer and the schedule, and the dropout rates, may be
+        lists of one for each member. A member that diverges keeps its last finite weights, with a warning; the others go on.
 
         Parameters
         ----------
@@ -531,7 +664,8 @@ class Network:
             Determines the batches and dropout masks. The default continues with the network's own random numbers. The same seed
             draws the same numbers in every call: leave it out if you call `fit` repeatedly.
         dropout : float or sequence of float
-            The fraction of outs that is dropped during training: one number for all hidden layers, or one for each.
+            The fraction of outs that is dropped during training: one number for all hidden layers, or one for each. In a
+            population, it may also be one for each member, or an array of shape (members, hidden layers).
         checkpoint : path, optional
             A file for the complete state of the training, written before the first epoch and after every epoch. It needs
             safetensors.
@@ -543,10 +677,13 @@ class Network:
             other initial weights (from another seed), or another optimizer, loss or activation is refused; the code and the
             settings of your own pieces, and whatever they use from your modules, must be the same. Callbacks may have other
             settings, such as another patience. Batches and dropout masks continue from the checkpoint, whatever the seed.
+        shared_order : bool
+            Whether all members of a population see the samples in the order that the first one draws, which takes less memory
+            and time.
 
         Returns
         -------
-        History
+        History or PopulationHistory
             ``history.loss`` holds the loss of every epoch, including those before a checkpoint.
 
         Raises
@@ -554,7 +691,8 @@ class Network:
         ValueError, TypeError
             If the arguments do not fit; the network is unchanged.
         DivergenceError
-            If the loss or a weight becomes NaN or infinite; the network keeps its last finite weights.
+            If the loss or a weight becomes NaN or infinite, in all members of a population; the network keeps its last finite
+            weights.
         ModelFileError
             If the checkpoint is damaged.
         MemoryError
@@ -578,14 +716,15 @@ class Network:
             backend=self.backend,
             activations=resolve_measured_activations(self.activations, chosen),
             objective=MeanLoss(chosen),
-            optimizer=resolve_optimizer(optimizer, learning_rate),
+            optimizer=self._check_optimizer(optimizer, learning_rate),
             epochs=check_number(epochs, "epochs", COUNT),
             batch_size=min(data.samples, check_number(data.samples if batch_size is None else batch_size, "batch_size", COUNT)),
-            rates=check_rates(dropout, len(self.layers) - 1),
+            rates=self._check_dropout(dropout),
             callbacks=check_callbacks(callbacks),
             progress=progress,
+            shared_order=shared_order,
         )
-        generator = self._generator if seed is None else _as_generator(seed)
+        generator = self._generator if seed is None else as_generators(seed, self.population)
         if self.check_finite:
             warn_of_bounds(self.backend, data.target, settings.activations[-1], chosen)
         if path is not None:
@@ -595,7 +734,7 @@ class Network:
         if isinstance(data.inputs, Rows):
             settings = dataclasses.replace(settings, rows=functools.partial(data.inputs.take, self.backend))
             data = data._replace(inputs=None)
-        training = Training(self.layers)
+        training = Training(self.layers, history=History() if self.population is None else PopulationHistory(self.population))
         try:
             train(training, settings, data, validation, generator)
         except KeyboardInterrupt:
@@ -653,7 +792,7 @@ class Network:
             If the file cannot be written; an existing file is unchanged.
         """
         notes, arrays = pack_notes(self.notes)
-        facts = self._describe(self.loss_function) | {"notes": notes, "generator": self._generator.bit_generator.state}
+        facts = self._describe(self.loss_function) | {"notes": notes, "generator": state_of(self._generator)}
         write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=version_of(facts, arrays))
 
     def to_torch(self) -> Any:
@@ -675,6 +814,7 @@ class Network:
         """
         from portable_bp.exchange.torch import make_sequential
 
+        self._refuse_population("PyTorch's Sequential is one network", "to_torch")
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
@@ -710,17 +850,25 @@ class Network:
 
     def _describe_run(self, settings: Settings, data: Dataset, validation: Dataset | None) -> dict[str, Any]:
         """Return everything that must be the same when a training resumes from a checkpoint."""
-        return self._describe(None) | {
-            "activations": [describe(activation, fingerprint_piece) for activation in self.activations],
-            "loss": describe(settings.objective.loss, fingerprint_piece),
-            "optimizer": describe(settings.optimizer, fingerprint_piece),
-            "number of samples": data.target.shape[0],
-            "shape of a target": list(data.target.shape[1:]),
-            "sample_weight": data.sample_weight is not None,
-            "batch_size": settings.batch_size,
-            "dropout": list(settings.rates),
-            "number of validation samples": 0 if validation is None else validation.target.shape[0],
-        }
+        return (
+            self._describe(None)
+            | {
+                "activations": [describe(activation, fingerprint_piece) for activation in self.activations],
+                "loss": describe(settings.objective.loss, fingerprint_piece),
+                "optimizer": describe(settings.optimizer, fingerprint_piece),
+                "number of samples": data.samples,
+                "shape of a target": list(data.target.shape[data.target.ndim - sample_axes(data.target) + 1 :]),
+                "sample_weight": data.sample_weight is not None,
+                "batch_size": settings.batch_size,
+                "dropout": list(settings.rates),
+                "number of validation samples": 0 if validation is None else validation.samples,
+            }
+            | (
+                {}
+                if self.population is None
+                else {"order of samples": "shared" if settings.shared_order else "each member's own"}
+            )
+        )
 
     def _fingerprint_data(self, data: Dataset, validation: Dataset | None) -> dict[str, str | None]:
         """Return fingerprints of the data of a training, by the names that a message uses."""
@@ -731,7 +879,53 @@ class Network:
 
     @property
     def _checker(self) -> DataChecker:
-        return DataChecker(self.backend, self.sizes, self.check_finite)
+        return DataChecker(self.backend, self.sizes, self.check_finite, self.population)
+
+    def _check_optimizer(self, optimizer: Any, learning_rate: Any) -> Any:
+        chosen = resolve_optimizer(optimizer, learning_rate)
+        check_members(chosen, self.population)
+        return chosen
+
+    def _check_dropout(self, dropout: Any) -> tuple[Any, ...]:
+        hidden = len(self.layers) - 1
+        return check_rates(dropout, hidden) if self.population is None else check_member_rates(dropout, hidden, self.population)
+
+    def _refuse_population(self, reason: str, method: str) -> None:
+        if self.population is not None:
+            raise TypeError(
+                f"{reason}, and this is a population of {counted(self.population, 'member')}: use network.member(k).{method}."
+            )
+
+    def _number_of_member(self, k: int) -> int:
+        members = len(self)
+        try:
+            return range(members)[operator.index(k)]
+        except IndexError:
+            raise IndexError(f"member {k} does not exist: the population has members 0 to {members - 1}.") from None
+
+    def _chosen(self, members: Sequence[int]) -> Network:
+        """Return a population of copies of some members."""
+        chosen = object.__new__(type(self))
+        layers = compiled(self.backend, _taken)(self.layers, self.backend.asarray(np.asarray(members), "int32"))
+        generators = tuple(copy.deepcopy(self._generator[member]) for member in members)
+        chosen._assemble(layers, self.activations, self.backend, generators, self.check_finite)
+        chosen.loss_function, chosen.notes = self.loss_function, dict(self.notes)
+        return chosen
+
+    def _order_by(self, by: str) -> list[int]:
+        """Return the members by their loss, those that diverged last."""
+        if by not in ("validation_loss", "loss"):
+            raise ValueError(f"by is {by!r}, and should be 'validation_loss' or 'loss'.")
+        histories = [] if self.history is None else [self.history[member] for member in range(len(self))]
+        if not histories:
+            raise ValueError(f"the population was not trained, so no member has a {by}: call fit first.")
+        losses = [getattr(history, by) for history in histories]
+        if by == "validation_loss" and not any(losses):
+            raise ValueError("fit was given no validation data: give it validation_data, or use by='loss'.")
+        epochs = [history.best_epoch or len(history.loss) for history in histories]
+        kept = [loss[epoch - 1] if loss else math.inf for loss, epoch in zip(losses, epochs, strict=True)]
+        diverged = self.history.diverged
+        return sorted(range(len(self)), key=lambda member: (bool(diverged[member]), not kept[member] < math.inf, kept[member]))
 
     def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[tuple[Any, Any], Any, bool]:
         """Return the activations and the loss to measure with, the data on the backend, and whether one sample was given."""
@@ -750,7 +944,7 @@ class Network:
         self, doing: str, need: Callable[..., Any], function: Callable[..., Any], pieces: Sequence[Any], data: Sequence[Any]
     ) -> Any:
         """Return ``function(*pieces, layers, *data)``, run on the backend."""
-        run, samples = compiled(self.backend, function, *pieces), data[0].shape[0]
+        run, samples = compiled(self.backend, function, *pieces), data[0].shape[-2]
         doing, advise = f"{doing} {samples:,} samples at once", advise_fewer(need, self.layers, samples)
         return attempt(lambda: run(self.layers, *data), self.backend, doing, advise)
 
@@ -859,14 +1053,6 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     return compare_gradient(CheckedNetwork(double.backend, pieces, double.layers, data), passed, np.random.default_rng(seed))
 
 
-def _as_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
-    if not isinstance(seed, np.random.Generator):
-        return np.random.default_rng(check_number(seed, "seed", SEED))
-    if type(seed.bit_generator) is not np.random.PCG64:  # model files and checkpoints could not be read again
-        raise ValueError(f"seed is {seed!r}, and files can store only the state of PCG64: use numpy.random.default_rng.")
-    return seed
-
-
 def _describe_interruption(training: Training, settings: Settings) -> str:
     checkpoint, resumes = settings.checkpoint, ""
     if checkpoint is not None and os.path.exists(checkpoint.path):
@@ -880,6 +1066,22 @@ def _outs(activations: Sequence[Any], layers: Sequence[Layer], inputs: Array) ->
 
 def _gradient(activations: Sequence[Any], loss: Any, layers: Sequence[Layer], *data: Array) -> list[Layer]:
     return propagation.propagate(activations, loss, layers, *data).gradient
+
+
+def _members_of(layers: Sequence[Layer]) -> int | None:
+    return layers[0].weight.shape[0] if layers[0].weight.ndim == 3 else None
+
+
+def _stacked(networks: Sequence[Sequence[Layer]]) -> list[Layer]:
+    return map_parameters(lambda *parameters: namespace(parameters[0]).stack(parameters, axis=0), *networks)
+
+
+def _taken(layers: Sequence[Layer], members: Array) -> list[Layer]:
+    return map_parameters(lambda parameter: namespace(parameter).take(parameter, members, axis=0), layers)
+
+
+def _without_members(layers: Sequence[Layer]) -> list[Layer]:
+    return map_parameters(lambda parameter: namespace(parameter).asarray(parameter[0, ...], copy=True), layers)
 
 
 def _copied(layers: Sequence[Layer]) -> list[Layer]:

@@ -51,6 +51,32 @@ def check_rates(dropout: float | Sequence[float], hidden_layers: int) -> tuple[f
     return tuple(map(float, rates))
 
 
+def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[float | tuple[float, ...], ...]:
+    """Return, for each hidden layer, the dropout rate of all members of a population, or a tuple of one for each."""
+    shape = f"({members}, {hidden_layers})"
+    try:
+        given = np.asarray(dropout, float)
+    except (TypeError, ValueError):
+        given = np.full(1, np.nan)
+    is_each_layer, is_each_member = given.shape == (hidden_layers,), given.shape == (members,)
+    if is_each_layer and is_each_member and members > 1:
+        raise ValueError(
+            f"dropout holds {members} numbers, and the population has as many members as hidden layers: give an array of shape "
+            f"({members}, 1) for one number for each member, or (1, {hidden_layers}) for one for each layer."
+        )
+    rates = given[:, None] if is_each_member and not is_each_layer else given
+    try:
+        rates = np.broadcast_to(rates, (members, hidden_layers))
+    except ValueError:
+        rates = np.full(1, np.nan)
+    if not all(is_in(rate, SHARE) for rate in rates.ravel().tolist()):
+        raise ValueError(
+            f"dropout is {dropout!r}, and should be {SHARE.description}, a list of one for each of {hidden_layers} hidden "
+            f"layers or of one for each of {members} members, or an array of shape {shape}."
+        )
+    return tuple(each[0] if len(set(each)) == 1 else tuple(each) for each in rates.T.tolist())
+
+
 def draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, ...]) -> np.ndarray:
     """Draw a dropout mask, usually of shape (samples, fan_out), for a rate of at least 0 and below 1."""
     return (generator.random(shape) >= rate) / (1.0 - rate)

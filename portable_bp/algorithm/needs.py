@@ -6,6 +6,7 @@ one layer at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,13 +39,14 @@ class Need(NamedTuple):
 def need_of_output(layers: Sequence[Layer]) -> Need:
     """Return what ``portable_bp.algorithm.propagation.output`` needs, including its inputs."""
     features, *widths = sizes_of(layers)
-    return Need(0, features + 2 * widths[-1] + (2 + TEMPORARY_PER_NEURON) * max(widths))
+    return Need(0, _networks(layers) * (features + 2 * widths[-1] + (2 + TEMPORARY_PER_NEURON) * max(widths)))
 
 
 def need_of_gradient(layers: Sequence[Layer]) -> Need:
     """Return what ``portable_bp.algorithm.propagation.propagate`` needs, including its inputs and targets."""
     features, *widths = sizes_of(layers)
-    return Need(count(layers), features + 1 + widths[-1] + KEPT_PER_NEURON * sum(widths) + TEMPORARY_PER_NEURON * max(widths))
+    per_sample = features + 1 + widths[-1] + KEPT_PER_NEURON * sum(widths) + TEMPORARY_PER_NEURON * max(widths)
+    return Need(count(layers), _networks(layers) * per_sample)
 
 
 def need_of_step(layers: Sequence[Layer], state: int, carried: int = 0) -> Need:
@@ -58,6 +60,11 @@ def need_of_step(layers: Sequence[Layer], state: int, carried: int = 0) -> Need:
     return Need(gradient.fixed + 3 * parameters + 2 * state + 3 * largest, gradient.per_sample + 2 * carried)
 
 
+def _networks(layers: Sequence[Layer]) -> int:
+    """Return the number of networks: 1, or the members of a population."""
+    return math.prod(layers[0].weight.shape[:-2])
+
+
 def count(layers: Sequence[Layer]) -> int:
     """Return the number of parameters."""
-    return sum((layer.weight.shape[-1] + (layer.bias is not None)) * layer.weight.shape[-2] for layer in layers)
+    return sum(math.prod(parameter.shape) for layer in layers for parameter in layer if parameter is not None)

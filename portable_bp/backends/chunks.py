@@ -22,9 +22,9 @@ def spans(rows: int, width: int, chunk_size: int | None = None) -> list[slice]:
 
 
 def joined(backend: Backend, parts: Sequence[Any]) -> Any:
-    """Return the concatenated rows of at least one array."""
+    """Return the concatenated rows of at least one array; they are along the last axis but one."""
     return parts[0] if len(parts) == 1 else compiled(backend, _concatenate)(list(parts))
 
 
 def _concatenate(parts: Sequence[Any]) -> Any:
-    return array_namespace(parts[0]).concat(parts, axis=0)
+    return array_namespace(parts[0]).concat(parts, axis=-2)

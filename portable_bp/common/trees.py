@@ -24,3 +24,9 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 def item(trees: Any, number: int) -> Any:
     """Index the leading axis of every array in nested tuples and lists."""
     return map_leaves(lambda array: array[number, ...], trees)
+
+
+def zip_leaves(function: Callable[..., Any], first: Any, *others: Any) -> Any:
+    """Apply a function to everything but None at the same places of several trees, and return the results, nested alike."""
+    rest = zip(*map(leaves, others), strict=True)
+    return map_leaves(lambda leaf: function(leaf, *next(rest)), first)

@@ -2,11 +2,12 @@
 
 from portable_bp.training.callbacks import EarlyStopping
 from portable_bp.training.checkpoints import Checkpoint
-from portable_bp.training.history import History, Training
-from portable_bp.training.loop import DivergenceError, train
+from portable_bp.training.history import History, PopulationHistory, Training
+from portable_bp.training.loop import DivergenceError
 from portable_bp.training.plot import plot_history
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import MeanLoss
+from portable_bp.training.train import train
 
 __all__ = [
     "Checkpoint",
@@ -15,6 +16,7 @@ __all__ = [
     "EarlyStopping",
     "History",
     "MeanLoss",
+    "PopulationHistory",
     "Settings",
     "Training",
     "plot_history",

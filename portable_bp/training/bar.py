@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 
 from portable_bp.common.lookup import require
 
@@ -16,9 +19,9 @@ def progress_bar(wanted: bool, batches: int) -> Iterator[Callable[..., None]]:
         return
     with require("tqdm", "progress").tqdm(total=batches, unit="batch") as line:
 
-        def show(done: int, loss: float | None = None) -> None:
+        def show(done: int, loss: Any = None) -> None:
             line.update(done - line.n)
             if loss is not None:
-                line.set_postfix(loss=f"{loss:.4g}", refresh=False)
+                line.set_postfix(loss=f"{np.mean(loss):.4g}", refresh=False)  # in a population, the mean of its members
 
         yield show

@@ -1,4 +1,7 @@
-"""Batches, drawn on the host by NumPy, so that a seed gives the same ones on every backend."""
+"""Batches, drawn on the host by NumPy, so that a seed gives the same ones on every backend.
+
+In a population, each member draws from a generator of its own what it would draw alone.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ class Batches:
 
     def draw(self, generator: Any, skip: int = 0) -> Iterator[Chunk]:
         """Yield the batches of an epoch in chunks, without the first few, which were learned before a checkpoint."""
-        order = self.settings.draw_order(generator, self.samples, self.settings.batch_size)
+        order = self._draw_order(generator)
         if order is None and self.settings.rows is not None:
             order = np.arange(self.samples)
         number = 0
@@ -99,17 +102,44 @@ class Batches:
             ends.append(number + every - number % every)
         return min(ends)
 
+    def _draw_order(self, generator: Any) -> np.ndarray | None:
+        """Draw the order of the samples: of shape (samples,), or (members, samples) if each member has its own."""
+        if not isinstance(generator, tuple):
+            return self.settings.draw_order(generator, self.samples, self.settings.batch_size)
+        if self.settings.shared_order:
+            return self._draw_order(generator[0])
+        orders = [self._draw_order(each) for each in generator]
+        return None if orders[0] is None else np.stack(orders)
+
     def _draw_masks(self, generator: Any, size: int) -> list[Any]:
-        layers = zip(self.hidden, self.settings.rates, strict=True)
-        return [draw_mask(generator, rate, (size, width)) if rate else None for width, rate in layers]
+        """Draw the dropout mask of each hidden layer that has a rate."""
+        if isinstance(generator, tuple):
+            each = [self._draw_member_masks(own, size, member) for member, own in enumerate(generator)]
+            return [_stack_masks(masks) for masks in zip(*each, strict=True)]
+        return self._draw_member_masks(generator, size)
+
+    def _draw_member_masks(self, generator: Any, size: int, member: int = 0) -> list[Any]:
+        rates = [rate[member] if isinstance(rate, tuple) else rate for rate in self.settings.rates]
+        return [
+            draw_mask(generator, rate, (size, width)) if rate else None for width, rate in zip(self.hidden, rates, strict=True)
+        ]
 
     def _stack(self, chunk: range, order: np.ndarray | None, masks: list[list[Any]]) -> Chunk:
         """Move consecutive batches to the device, stacked along a leading axis."""
         backend, batch_size, size = self.settings.backend, self.settings.batch_size, self._size_of(chunk.start)
         start = chunk.start * batch_size
-        rows = None if order is None else order[start : start + len(chunk) * size].reshape(len(chunk), size)
+        rows = None
+        if order is not None:
+            drawn = order[..., start : start + len(chunk) * size]
+            rows = np.moveaxis(drawn.reshape(*order.shape[:-1], len(chunk), size), -2, 0)
         indices = None if rows is None else backend.asarray(rows, "int32")
         stacked = tuple(None if each[0] is None else backend.asarray(np.stack(each)) for each in zip(*masks, strict=True))
         inputs = None if self.settings.rows is None else self.settings.rows(rows)
         same_size = self.samples // batch_size if size == batch_size else 1
         return Chunk(Batch(indices, stacked, inputs), len(chunk), same_size)
+
+
+def _stack_masks(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the masks of a layer for all members; one without a rate keeps every out."""
+    drawn = [mask for mask in masks if mask is not None]
+    return np.stack([np.ones_like(drawn[0]) if mask is None else mask for mask in masks]) if drawn else None

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.fields import COUNT, NOT_NEGATIVE, validate_fields
 from portable_bp.training.history import Training
@@ -27,7 +29,8 @@ class EarlyStopping:
     are several batches, it is an average over the epoch and stands for the weights after it. If the last epoch has the lowest
     loss, the last weights are kept.
 
-    Each training starts afresh: the best loss of an earlier one, such as an earlier ``partial_fit``, is forgotten.
+    Each training starts afresh: the best loss of an earlier one, such as an earlier ``partial_fit``, is forgotten. The members
+    of a population are stopped and restored one by one.
 
     Parameters
     ----------
@@ -54,58 +57,73 @@ class EarlyStopping:
 
     patience: int = 10
     min_delta: float = 0.0
-    _best_loss: float = field(default=math.inf, init=False, repr=False)
+    # Arrays of shape (), or (members,) in a population.
+    _best_loss: Any = field(default=math.inf, init=False, repr=False)
     _best_layers: Sequence[Layer] = field(default=(), init=False, repr=False)
-    _best_epoch: int = field(default=0, init=False, repr=False)
-    _improved_loss: float = field(default=math.inf, init=False, repr=False)
-    _improved_epoch: int = field(default=0, init=False, repr=False)
+    _best_epoch: Any = field(default=0, init=False, repr=False)
+    _improved_loss: Any = field(default=math.inf, init=False, repr=False)
+    _improved_epoch: Any = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         validate_fields(self, patience=COUNT, min_delta=NOT_NEGATIVE)
 
     def __call__(self, training: Training) -> None:
         """Remember the weights if they are the best so far; stop if there was no improvement for too long."""
+        loss, trained = np.asarray(training.history.monitored), training.was_trained
         if training.epoch == 1:
-            self._best_loss = self._improved_loss = math.inf
-            self._improved_epoch = 0
-        loss = training.history.monitored
-        if loss < self._best_loss:
-            self._best_loss, self._best_epoch = loss, _measured_epoch(training)
-            self._best_layers = training.layers if self._best_epoch == training.epoch else training.layers_before_epoch
-        if loss < self._improved_loss - self.min_delta:
-            self._improved_loss, self._improved_epoch = loss, training.epoch
-        elif training.epoch - self._improved_epoch >= self.patience:
-            what = "has not improved" if math.isfinite(self._best_loss) else "has not been a finite number"
-            training.stop(f"the loss {what} for {self.patience} epochs")
+            self._best_loss = self._improved_loss = np.full(loss.shape, math.inf)
+            self._best_epoch = self._improved_epoch = np.zeros(loss.shape, int)
+        is_best = trained & (loss < self._best_loss)
+        if is_best.any():
+            epoch = training.epoch - _lag(training)
+            layers = training.layers_before_epoch if _lag(training) else training.layers
+            self._best_layers = training.merge(is_best, layers, self._best_layers or layers)
+            self._best_loss, self._best_epoch = (
+                np.where(is_best, loss, self._best_loss),
+                np.where(is_best, epoch, self._best_epoch),
+            )
+        has_improved = trained & (loss < self._improved_loss - self.min_delta)
+        self._improved_loss = np.where(has_improved, loss, self._improved_loss)
+        self._improved_epoch = np.where(has_improved, training.epoch, self._improved_epoch)
+        is_late = trained & (training.epoch - self._improved_epoch >= self.patience)
+        for members, what in (
+            (is_late & np.isfinite(self._best_loss), "has not improved"),
+            (is_late & ~np.isfinite(self._best_loss), "has not been a finite number"),
+        ):
+            if members.any():
+                training.stop(f"the loss {what} for {self.patience} epochs", members)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to store."""
         return {
-            "best_loss": self._best_loss,
+            "best_loss": np.asarray(self._best_loss).tolist(),
             "best_layers": [tuple(layer) for layer in self._best_layers],
-            "best_epoch": self._best_epoch,
-            "improved_loss": self._improved_loss,
-            "improved_epoch": self._improved_epoch,
+            "best_epoch": np.asarray(self._best_epoch).tolist(),
+            "improved_loss": np.asarray(self._improved_loss).tolist(),
+            "improved_epoch": np.asarray(self._improved_epoch).tolist(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned when the checkpoint was written."""
         self._best_layers = [Layer(*layer) for layer in state["best_layers"]]
-        self._best_loss, self._best_epoch = float(state["best_loss"]), int(state["best_epoch"])
-        self._improved_loss, self._improved_epoch = float(state["improved_loss"]), int(state["improved_epoch"])
+        self._best_loss, self._improved_loss = (np.array(state[name], float) for name in ("best_loss", "improved_loss"))
+        self._best_epoch, self._improved_epoch = (np.array(state[name], int) for name in ("best_epoch", "improved_epoch"))
 
     def finish(self, training: Training) -> None:
         """Restore the best weights, unless the last epoch had the lowest loss."""
-        if training.epoch == 0 or not math.isfinite(self._best_loss):
+        if training.epoch == 0:
             return
-        training.history.best_epoch = training.epoch
-        if self._best_epoch < _measured_epoch(training):
-            training.layers, training.history.best_epoch = self._best_layers, self._best_epoch
+        epochs = np.asarray(training.history.epochs)
+        has_best = np.isfinite(self._best_loss) & ~np.asarray(training.history.diverged)
+        is_restored = has_best & (self._best_epoch < epochs - _lag(training))
+        if is_restored.any():
+            training.layers = training.merge(is_restored, self._best_layers, training.layers)
+        training.history.keep_best(np.where(is_restored, self._best_epoch, epochs), has_best)
 
 
-def _measured_epoch(training: Training) -> int:
-    """Return the epoch after which the network had the weights whose loss was measured last."""
-    return training.epoch - (training.one_step and not training.history.validation_loss)
+def _lag(training: Training) -> int:
+    """Return how many epochs ago the network had the weights whose loss was measured last."""
+    return int(training.one_step and not training.history.validation_loss)
 
 
 def finish(callbacks: Iterable[Callable[[Training], Any]], training: Training) -> None:

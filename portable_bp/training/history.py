@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.common.lookup import require
@@ -32,10 +35,38 @@ class History:
     best_epoch: int | None = None
     stop_reason: str | None = None
 
+    diverged = False  # an error ends the training of a single network
+
+    @property
+    def epochs(self) -> int:
+        """The number of finished epochs."""
+        return len(self.loss)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether training ended before the last epoch."""
+        return self.stop_reason is not None
+
     @property
     def monitored(self) -> float:
         """The last validation loss if there are validation data, else the last training loss."""
         return (self.validation_loss or self.loss)[-1]
+
+    def record(self, loss: Any, validation_loss: Any) -> None:
+        """Add the losses of an epoch."""
+        self.loss.append(loss)
+        if validation_loss is not None:
+            self.validation_loss.append(validation_loss)
+
+    def end(self, reason: str, members: Any = None) -> None:
+        """Say why training ends."""
+        if members is None or np.all(members):
+            self.stop_reason = reason
+
+    def keep_best(self, epochs: Any, members: Any) -> None:
+        """Say of which epoch the weights are."""
+        if members:
+            self.best_epoch = int(epochs)
 
     def plot(self, ax: Any = None) -> Any:
         """Plot the losses of every epoch with matplotlib.
@@ -70,10 +101,92 @@ class History:
 
 
 @dataclass
+class PopulationHistory:
+    """The losses of the members of a population, and how the training of each ended.
+
+    ``history[k]`` is the `History` of member k, and ``len(history)`` the number of members.
+
+    Attributes
+    ----------
+    members : int
+        The number of members.
+    loss : list of array, each of shape (members,)
+        For each epoch, the mean loss of every member, as in `History`; NaN for members whose training had ended.
+    validation_loss : list of array, each of shape (members,)
+        The loss of every member on the validation data after each epoch; empty without such data.
+    epochs : array of int, shape (members,)
+        How many epochs each member finished.
+    best_epoch : list of int or None
+        For each member, the epoch whose weights `EarlyStopping` kept.
+    stop_reason : list of str or None
+        For each member, why its training ended before the last epoch; None if it did not.
+    diverged : array of bool, shape (members,)
+        Whether the loss or a weight of a member became infinite or NaN: it then has its last finite weights.
+    """
+
+    members: int
+    loss: list[np.ndarray] = field(default_factory=list)
+    validation_loss: list[np.ndarray] = field(default_factory=list)
+    epochs: np.ndarray = field(init=False)
+    best_epoch: list[int | None] = field(init=False)
+    stop_reason: list[str | None] = field(init=False)
+    diverged: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.epochs, self.diverged = np.zeros(self.members, int), np.zeros(self.members, bool)
+        self.best_epoch, self.stop_reason = [None] * self.members, [None] * self.members
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return self.members
+
+    def __getitem__(self, member: int) -> History:
+        """Return the history of a member."""
+        number = range(self.members)[operator.index(member)]
+        losses = ([float(row[number]) for row in rows[: self.epochs[number]]] for rows in (self.loss, self.validation_loss))
+        return History(*losses, self.best_epoch[number], self.stop_reason[number])
+
+    @property
+    def active(self) -> np.ndarray:
+        """Which members are still trained, as booleans of shape (members,)."""
+        return np.array([reason is None for reason in self.stop_reason])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the training of every member ended before the last epoch."""
+        return None not in self.stop_reason
+
+    @property
+    def monitored(self) -> np.ndarray:
+        """For each member, its last validation loss if there are validation data, else its last training loss."""
+        rows = self.validation_loss or self.loss
+        return np.array([rows[max(epoch, 1) - 1][member] for member, epoch in enumerate(self.epochs)])
+
+    def record(self, loss: np.ndarray, validation_loss: np.ndarray | None) -> None:
+        """Add the losses of an epoch, of the members that are still trained."""
+        active = self.active
+        self.loss.append(np.where(active, loss, np.nan))
+        if validation_loss is not None:
+            self.validation_loss.append(np.where(active, validation_loss, np.nan))
+        self.epochs += active
+
+    def end(self, reason: str, members: Any = None) -> None:
+        """Say why the training of some members ends, or of all that are still trained."""
+        for member in np.flatnonzero(self.active if members is None else members):
+            self.stop_reason[member] = reason
+
+    def keep_best(self, epochs: np.ndarray, members: np.ndarray) -> None:
+        """Say of which epoch the weights of some members are."""
+        for member in np.flatnonzero(members):
+            self.best_epoch[member] = int(epochs[member])
+
+
+@dataclass
 class Training:
     """A training in progress, as callbacks receive it.
 
-    A callback may assign other layers of the same shapes, or another state, with which training continues.
+    A callback may assign other layers of the same shapes, or another state, with which training continues. In a population,
+    arrays have a leading axis of members.
 
     Attributes
     ----------
@@ -81,31 +194,42 @@ class Training:
         The parameters after the last finished epoch: arrays of the network's backend, not to be changed in place.
     layers_before_epoch : sequence of Layer
         The parameters before that epoch.
-    history : History
+    history : History or PopulationHistory
         The losses so far.
     state : object
         The state of the optimizer; None before the first epoch.
     one_step : bool
         Whether an epoch is a single step: its training loss is then the loss of ``layers_before_epoch``.
+    merge : callable
+        ``merge(members, new, old)`` returns the new layers of some members, given as booleans of shape (members,), and the old
+        layers of the others. The boolean of a single network has shape ().
     """
 
     layers: Sequence[Layer]
     layers_before_epoch: Sequence[Layer] = ()
-    history: History = field(default_factory=History)
+    history: Any = field(default_factory=History)
     state: Any = None
     one_step: bool = False
+    merge: Callable[[Any, Any, Any], Any] = lambda members, new, old: new if members else old
 
     @property
     def epoch(self) -> int:
         """The number of finished epochs."""
         return len(self.history.loss)
 
-    def stop(self, reason: str = "a callback stopped it") -> None:
+    @property
+    def was_trained(self) -> np.ndarray:
+        """Whether the last finished epoch trained the network, or each member: booleans of shape () or (members,)."""
+        return np.asarray(self.history.epochs) == self.epoch
+
+    def stop(self, reason: str = "a callback stopped it", members: Any = None) -> None:
         """End the training after this epoch.
 
         Parameters
         ----------
         reason : str
             What ``History.stop_reason`` says.
+        members : array of bool, shape (members,), optional
+            Which members of a population to stop. The default is all of them.
         """
-        self.history.stop_reason = str(reason)
+        self.history.end(str(reason), members)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
-from portable_bp.backends import advise_fewer, attempt, compiled, looped
+from portable_bp.backends import compiled, looped
+from portable_bp.common.generators import set_state, state_of
 from portable_bp.training.bar import progress_bar
-from portable_bp.training.batches import Batches
+from portable_bp.training.batches import Batches, Chunk
 from portable_bp.training.callbacks import finish
 from portable_bp.training.checkpoints import Epoch, Saver, Unsaved
 from portable_bp.training.history import Training
 from portable_bp.training.losses import Losses, fetch_losses
-from portable_bp.training.needs import need_of_training
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, begin_state, step, zero_error
 
@@ -23,26 +23,6 @@ ASSUMED_EPOCHS = 100
 
 class DivergenceError(FloatingPointError):
     """The loss or a weight became infinite or NaN during training; the network keeps its last finite weights."""
-
-
-def train(training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any) -> None:
-    """Train until the last epoch, or until a callback stops it or an error ends it.
-
-    The training is up to date after every epoch, whatever ends it; a callback may change it. Orders and dropout masks are drawn
-    from the generator, a `numpy.random.Generator` or, where the settings allow it, a `numpy.random.RandomState`.
-    """
-    attempt(
-        # Everything that holds arrays is created inside the attempt, which releases it before it measures the free memory.
-        lambda: Run(training, settings, dataset, validation, generator).train(),
-        settings.backend,
-        f"training on batches of {settings.batch_size:,} samples",
-        advise_fewer(
-            lambda _: need_of_training(training, settings, dataset.samples),
-            training.layers,
-            settings.batch_size,
-            "give batch_size={}",
-        ),
-    )
 
 
 class Run:
@@ -75,14 +55,14 @@ class Run:
         training, settings = self.training, self.settings
         with progress_bar(settings.progress, settings.epochs * len(self.batches)) as show:
             show(training.epoch * len(self.batches) + start.batches)
-            while training.epoch < settings.epochs and training.history.stop_reason is None:
+            while training.epoch < settings.epochs and not training.history.has_ended:
                 epoch = start
                 for epoch in self.learn(start, self.batches):
                     show(training.epoch * len(self.batches) + epoch.batches)
                     saver.write_if_due(epoch)
                 losses = self.measure(epoch, self.validation)
                 if not (losses.is_finite or settings.may_diverge):
-                    self.stop_diverged(start)
+                    epoch = self.handle_divergence(start, epoch, losses)
                 self.record(epoch, losses)
                 show(training.epoch * len(self.batches), training.history.monitored)
                 for callback in settings.callbacks:
@@ -94,7 +74,7 @@ class Run:
         """Return the next epoch before its first batch."""
         layers = list(self.training.layers)  # a list, as a step returns: JAX would trace a tuple separately
         progress = Progress(layers, self.training.state, compiled(self.settings.backend, zero_error)(layers))
-        return Epoch(progress, None if self.settings.may_diverge else self.generator.bit_generator.state)
+        return Epoch(progress, None if self.settings.may_diverge else state_of(self.generator))
 
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
@@ -102,9 +82,13 @@ class Run:
             # How many steps are expected, of this size and of all, decides how they are compiled.
             epochs = ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs
             expected = chunk.same_size * epochs, len(self.batches) * epochs
-            progress = self.steps(epoch.progress, chunk.batches, chunk.steps, *expected)
+            progress = self.advance(epoch.progress, chunk, *expected)
             epoch = epoch._replace(progress=progress, batches=epoch.batches + chunk.steps)
             yield epoch
+
+    def advance(self, progress: Progress, chunk: Chunk, same_size: int, total: int) -> Progress:
+        """Take a step for each batch of a chunk; that many steps of its size, and in total, are expected."""
+        return self.steps(progress, chunk.batches, chunk.steps, same_size, total)
 
     def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
         """Fetch the loss of an epoch, and the validation loss if there are validation data."""
@@ -115,16 +99,14 @@ class Run:
         training = self.training
         training.layers_before_epoch = training.layers
         training.layers, training.state = epoch.progress.layers, epoch.progress.state
-        training.history.loss.append(losses.loss)
-        if losses.validation_loss is not None:
-            training.history.validation_loss.append(losses.validation_loss)
+        training.history.record(*losses)
 
-    def stop_diverged(self, start: Epoch) -> NoReturn:
+    def handle_divergence(self, start: Epoch, epoch: Epoch, losses: Losses) -> Epoch:
         """Repeat an epoch batch by batch to find the one at which it diverged, and raise the error.
 
         Checking every batch the first time would have made the host wait for the device each time.
         """
-        self.generator.bit_generator.state = start.generator_state
+        set_state(self.generator, start.generator_state)
         epoch = last = start
         for epoch in self.learn(start, dataclasses.replace(self.batches, chunk=1)):
             if not self.measure(epoch, None).is_finite:

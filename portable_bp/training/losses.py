@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.needs import need_of_output
@@ -19,19 +20,19 @@ class Losses(NamedTuple):
 
     Attributes
     ----------
-    loss : float
+    loss : float, or array of shape (members,)
         The mean loss of its samples; NaN where it or a parameter is not finite.
-    validation_loss : float or None
+    validation_loss : float, array of shape (members,), or None
         The loss on the validation data; None without them.
     """
 
-    loss: float
-    validation_loss: float | None = None
+    loss: Any
+    validation_loss: Any = None
 
     @property
     def is_finite(self) -> bool:
         """Whether the loss and every parameter are finite."""
-        return math.isfinite(self.loss)
+        return bool(np.isfinite(self.loss).all())
 
 
 def fetch_losses(settings: Settings, progress: Progress, samples: int, validation: Dataset | None) -> Losses:
@@ -45,7 +46,7 @@ def fetch_losses(settings: Settings, progress: Progress, samples: int, validatio
             advise_fewer(need_of_output, layers, validation.samples, "give at most {:,} of them"),
         )
     numbers = compiled(settings.backend, summary)(layers, progress.total, float(samples), error)
-    return Losses(*settings.backend.to_numpy(numbers).tolist())
+    return Losses(*(row if row.ndim else float(row) for row in np.asarray(settings.backend.to_numpy(numbers))))
 
 
 def _measure(settings: Settings, layers: Sequence[Layer], validation: Dataset) -> Array:

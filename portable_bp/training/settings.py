@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from portable_bp.algorithm.arrays import Array, Layer, sizes_of
 from portable_bp.backends import Backend
 from portable_bp.training.checkpoints import Checkpoint
 from portable_bp.training.history import Training
-from portable_bp.training.step import Pieces
+from portable_bp.training.step import Pieces, sample_axes
 
 
 class Dataset(NamedTuple):
@@ -35,7 +36,7 @@ class Dataset(NamedTuple):
     @property
     def samples(self) -> int:
         """The number of samples."""
-        return self.target.shape[0]
+        return self.target.shape[-sample_axes(self.target)]
 
 
 def draw_order(generator: np.random.Generator, samples: int, batch_size: int) -> np.ndarray | None:
@@ -61,8 +62,8 @@ class Settings:
         The number of passes over the data, including those before a checkpoint.
     batch_size : int
         The number of samples in a step; the last batch of an epoch may have fewer.
-    rates : tuple of float
-        The dropout rate of each hidden layer.
+    rates : tuple of float, or of tuple of float
+        The dropout rate of each hidden layer, or of each of its members.
     callbacks : sequence of callable
         Called with the training after every epoch.
     progress : bool
@@ -76,6 +77,8 @@ class Settings:
         Returns inputs on the device, given their row numbers, if the dataset holds none.
     checkpoint : Checkpoint, optional
         Where to save the training; the generator must be a `numpy.random.Generator`.
+    shared_order : bool
+        Whether all members of a population see the samples in the order that the first one draws.
     """
 
     backend: Backend
@@ -84,13 +87,14 @@ class Settings:
     optimizer: Any
     epochs: int
     batch_size: int
-    rates: tuple[float, ...]
+    rates: tuple[Any, ...]
     callbacks: Sequence[Callable[[Training], Any]]
     progress: bool = False
     draw_order: Callable[[Any, int, int], np.ndarray | None] = draw_order
     may_diverge: bool = False
     rows: Callable[[Any], Array] | None = None
     checkpoint: Checkpoint | None = None
+    shared_order: bool = False
 
     @property
     def pieces(self) -> Pieces:
@@ -101,4 +105,4 @@ class Settings:
         """Return how many numbers each sample of a batch moves to the device: dropout masks, and inputs on demand."""
         inputs, *hidden, _ = sizes_of(layers)
         masks = sum(width for width, rate in zip(hidden, self.rates, strict=True) if rate)
-        return masks + (inputs if self.rows else 0)
+        return math.prod(layers[0].weight.shape[:-2]) * (masks + (inputs if self.rows else 0))

@@ -12,8 +12,8 @@ from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.dropout import Dropout
 from portable_bp.algorithm.propagation import measure_error, propagate
 
-# Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,).
-# The inputs are None if each batch has its own.
+# Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,); in a
+# population, each may have a leading axis of members. The inputs are None if each batch has its own.
 Arrays: TypeAlias = tuple[Array, Array, Array]
 
 
@@ -26,7 +26,7 @@ class Progress(NamedTuple):
         The parameters.
     state : object
         The state of the optimizer.
-    total : array, shape ()
+    total : array, shape (), or (members,) in a population
         The sum of the errors of the epoch's samples so far.
     """
 
@@ -37,6 +37,8 @@ class Progress(NamedTuple):
 
 class Batch(NamedTuple):
     """The samples of a step; with one more leading axis, those of several steps.
+
+    In a population, each array may have an axis of members before its own.
 
     Attributes
     ----------
@@ -109,9 +111,9 @@ def begin_state(optimizer: Any, layers: Sequence[Layer]) -> Any:
 
 
 def zero_error(layers: Sequence[Layer]) -> Array:
-    """Return a zero of shape (), in the dtype and on the device of the parameters."""
+    """Return an error of zero for each network, in the dtype and on the device of the parameters."""
     weight = layers[0].weight
-    return namespace(weight).zeros((), dtype=weight.dtype, device=array_api_compat.device(weight))
+    return namespace(weight).zeros(weight.shape[:-2], dtype=weight.dtype, device=array_api_compat.device(weight))
 
 
 def step(pieces: Pieces, progress: Progress, data: Arrays, batch: Batch) -> Progress:
@@ -134,20 +136,41 @@ def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: A
 
 def _take(data: Arrays, batch: Batch) -> Arrays:
     """Return the inputs, target and sample weight of a batch."""
-    inputs, target, sample_weight = (_rows(array, batch.indices) for array in data)
+    axes = 2, sample_axes(data[1]), 1
+    inputs, target, sample_weight = (_rows(array, own, batch.indices) for array, own in zip(data, axes, strict=True))
     return (inputs if batch.inputs is None else batch.inputs), target, sample_weight
 
 
-def _rows(array: Array, indices: Array) -> Array:
+def sample_axes(target: Array) -> int:
+    """Return how many axes a target has without members: (samples,) of integer classes, or (samples, outputs)."""
+    return 1 if namespace(target).isdtype(target.dtype, "integral") else 2
+
+
+def _rows(array: Array, axes: int, indices: Array) -> Array:
+    """Return the rows of an array with these numbers; in a population, both may have a leading axis of members."""
     if array is None or indices is None:
         return array
-    return namespace(array).take(array, indices, axis=0)
+    xp = namespace(array)
+    if array.ndim == axes:
+        return xp.take(array, indices, axis=0) if indices.ndim == 1 else _taken(array, indices)
+    if indices.ndim == 1:
+        return xp.take(array, indices, axis=1)
+    members, samples, *rest = array.shape
+    first = samples * xp.arange(members, dtype=indices.dtype, device=array_api_compat.device(indices))
+    return _taken(xp.reshape(array, (members * samples, *rest)), indices + first[:, None])
+
+
+def _taken(array: Array, indices: Array) -> Array:
+    """Return the rows with numbers of shape (members, samples): ``take`` has one axis of numbers."""
+    xp = namespace(array)
+    rows = xp.take(array, xp.reshape(indices, (-1,)), axis=0)
+    return xp.reshape(rows, (*indices.shape, *array.shape[1:]))
 
 
 def summary(layers: Sequence[Layer], total: Array, samples: float, validation_error: Array | None) -> Array:
     """Return an epoch's mean error and its validation error, if any, as one array, so that they are fetched together.
 
-    The mean error is NaN where a parameter is not finite.
+    Its other axis is that of the members of a population. The mean error is NaN where a parameter is not finite.
     """
     xp = namespace(total)
     error = xp.where(xp.isfinite(total) & are_finite(layers), total / samples, xp.nan)
@@ -155,7 +178,8 @@ def summary(layers: Sequence[Layer], total: Array, samples: float, validation_er
 
 
 def are_finite(layers: Sequence[Layer]) -> Array:
-    """Return whether every parameter is finite, as a boolean array of shape ()."""
-    parameters = [parameter for layer in layers for parameter in layer if parameter is not None]
-    xp = namespace(parameters[0])
-    return xp.all(xp.stack([xp.all(xp.isfinite(parameter)) for parameter in parameters]))
+    """Return whether every parameter is finite, as a boolean array of shape (), or (members,) in a population."""
+    xp = namespace(layers[0].weight)
+    finite = [xp.all(xp.isfinite(layer.weight), axis=(-2, -1)) for layer in layers]
+    finite += [xp.all(xp.isfinite(layer.bias), axis=-1) for layer in layers if layer.bias is not None]
+    return xp.all(xp.stack(finite), axis=0)

@@ -1,0 +1,174 @@
+"""The training of a population: all members at once, each as it would be trained alone.
+
+A member whose training ended keeps its weights, and is computed no more once half of the members have ended. Where the device
+runs out of memory, members are trained in blocks, one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gc
+import warnings
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends import looped
+from portable_bp.common.generators import set_state, state_of
+from portable_bp.common.words import counted
+from portable_bp.training.batches import Chunk
+from portable_bp.training.checkpoints import Epoch
+from portable_bp.training.history import PopulationHistory, Training
+from portable_bp.training.loop import DivergenceError, Run
+from portable_bp.training.losses import Losses, fetch_losses
+from portable_bp.training.members import batches_of, data_of, merge, pieces_of, progress_of, spread
+from portable_bp.training.settings import Dataset, Settings
+from portable_bp.training.step import Progress, step
+
+MAX_NAMED = 10  # diverged members that a warning names
+
+
+class PopulationRun(Run):
+    """A training of a population in progress."""
+
+    def __init__(
+        self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
+    ) -> None:
+        self.members, self.dataset = len(training.history), dataset
+        self.block_size = self.members
+        self._loops: dict[bytes, Any] = {}
+        super().__init__(training, settings, dataset, validation, generator)
+        training.merge = functools.partial(merge, settings.backend)
+
+    @property
+    def history(self) -> PopulationHistory:
+        """The losses of all members."""
+        return self.training.history
+
+    def advance(self, progress: Progress, chunk: Chunk, same_size: int, total: int) -> Progress:
+        """Take a step for each batch of a chunk, for the members that are still trained."""
+        new = self._advance(progress, chunk, computed_members(self.history.active), (same_size, total))
+        return merge(self.settings.backend, self.history.active, new, progress)
+
+    def _advance(self, progress: Progress, chunk: Chunk, members: np.ndarray, expected: tuple[int, int]) -> Progress:
+        """Take a step for each batch of a chunk, for some members, block by block."""
+        backend, start = self.settings.backend, 0
+        while start < len(members):
+            block = members[start : start + self.block_size]
+            advanced = self._try_to_advance(progress, chunk, block, expected)
+            if advanced is None:
+                self.block_size = (len(block) + 1) // 2
+                gc.collect()
+                continue
+            start += len(block)
+            if len(block) == self.members:
+                return advanced
+            whole = spread(backend, advanced, block, self.members)
+            progress = merge(backend, np.isin(np.arange(self.members), block), whole, progress)
+        return progress
+
+    def _try_to_advance(
+        self, progress: Progress, chunk: Chunk, block: np.ndarray, expected: tuple[int, int]
+    ) -> Progress | None:
+        """Take the steps of a block of members; return None if the device ran out of memory and a smaller block may fit."""
+        backend, is_whole = self.settings.backend, len(block) == self.members
+        try:
+            part = progress if is_whole else progress_of(backend, progress, block, self.members)
+            batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
+            return self._loop(block)(part, batches, chunk.steps, *expected)
+        except Exception as error:
+            if len(block) == 1 or not backend.is_out_of_memory(error):
+                raise
+            self._loops.clear()
+            return None
+
+    def _loop(self, block: np.ndarray) -> Any:
+        """Return the loop over the steps of a block of members."""
+        if len(block) == self.members:
+            return self.steps
+        key = block.tobytes()
+        if key not in self._loops:
+            backend, pieces = self.settings.backend, pieces_of(self.settings.pieces, block)
+            self._loops[key] = looped(backend, step, pieces)(tuple(data_of(backend, self.dataset, block)))
+        return self._loops[key]
+
+    def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
+        """Fetch the losses of the members that are still trained; those of others are NaN."""
+        backend, parts = self.settings.backend, []
+        members = computed_members(self.history.active)
+        for start in range(0, len(members), self.block_size):
+            block = members[start : start + self.block_size]
+            is_whole = len(block) == self.members
+            progress = epoch.progress if is_whole else progress_of(backend, epoch.progress, block, self.members)
+            data = validation if is_whole or validation is None else data_of(backend, validation, block)
+            losses = fetch_losses(self.settings, progress, self.samples, data)
+            parts.append([loss for loss in losses if loss is not None])
+        rows = np.full((len(parts[0]), self.members), np.nan)
+        rows[:, members] = np.hstack(parts)
+        return Losses(*rows)
+
+    def handle_divergence(self, start: Epoch, epoch: Epoch, losses: Losses) -> Epoch:
+        """Set aside the members that diverged, with their last finite weights; the others go on.
+
+        The epoch is repeated batch by batch for them alone.
+        """
+        diverged = self.history.active & ~np.isfinite(losses.loss)
+        if not diverged.any():
+            return epoch
+        progress, batches = self._last_finite(start, diverged)
+        kept = merge(self.settings.backend, diverged, progress.layers, epoch.progress.layers)
+        state = merge(self.settings.backend, diverged, start.progress.state, epoch.progress.state)
+        number = self.training.epoch + 1
+        for member in np.flatnonzero(diverged):
+            self.history.stop_reason[member] = f"it diverged in epoch {number}, batch {batches[member]}"
+        self.history.diverged |= diverged
+        if self.history.diverged.all():
+            self.training.layers = kept
+            raise DivergenceError(
+                f"all {counted(self.members, 'member')} diverged, the last one in epoch {number}, batch {batches.max()}: each "
+                "keeps its last finite weights; try a smaller learning rate, clipped gradients, or scaled inputs."
+            )
+        warnings.warn(
+            f"the loss or a weight became infinite or NaN in {_described(batches, diverged)} of epoch {number}: these members "
+            "keep their last finite weights, and the others go on; try a smaller learning rate, clipped gradients, or scaled "
+            "inputs.",
+            stacklevel=6,  # the line that called fit
+        )
+        return epoch._replace(progress=epoch.progress._replace(layers=kept, state=state))
+
+    def _last_finite(self, start: Epoch, diverged: np.ndarray) -> tuple[Progress, np.ndarray]:
+        """Repeat an epoch for members that diverge, and return their last finite progress, and the batch in which each did."""
+        backend, after = self.settings.backend, state_of(self.generator)
+        set_state(self.generator, start.generator_state)
+        last, progress = start.progress, start.progress
+        number, batches = start.batches, np.zeros(self.members, int)
+        for chunk in dataclasses.replace(self.batches, chunk=1).draw(self.generator, skip=start.batches):
+            number += chunk.steps
+            members = np.flatnonzero(diverged & (batches == 0))
+            if not members.size:
+                continue  # only draws
+            progress = self._advance(progress, chunk, members, (1, 1))
+            loss = fetch_losses(self.settings, progress, self.samples, None).loss
+            batches[diverged & (batches == 0) & ~np.isfinite(loss)] = number
+            last = merge(backend, diverged & (batches == 0), progress, last)
+        set_state(self.generator, after)
+        return last, batches
+
+
+def computed_members(active: np.ndarray) -> np.ndarray:
+    """Return the members to compute: all until half of them have ended, then half of them, and so on.
+
+    So only a few sizes are compiled. Where fewer are active, others are computed too.
+    """
+    size = len(active)
+    while (size + 1) // 2 >= active.sum() and size > 1:
+        size = (size + 1) // 2
+    return np.sort(np.argsort(~active, kind="stable")[:size])
+
+
+def _described(batches: np.ndarray, members: np.ndarray) -> str:
+    """Return the numbers of members and the batches in which they diverged, as text."""
+    numbers = np.flatnonzero(members)
+    shown = ", ".join(f"member {member} (batch {batches[member]})" for member in numbers[:MAX_NAMED])
+    return shown + (f" and {len(numbers) - MAX_NAMED} others" if len(numbers) > MAX_NAMED else "")
