@@ -14,11 +14,14 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
+from portable_bp.exchange.generators import COLUMNS, GENERATORS
 
 # In bytes; the whole header of a model file may have 4 MiB.
 MAX_NOTES = 3 * 2**20
 # Before this version of the file format, "gelu" meant what is now "gelu_tanh".
 EXACT_GELU = 3
+# Since this version, a file may hold a population.
+POPULATIONS = 4
 # Of two names for the same piece, the first is written.
 _NAMES = {make: name for known in (ACTIVATIONS, LOSSES, OPTIMIZERS) for name, make in reversed(known.items())}
 
@@ -85,6 +88,8 @@ def describe_read_activations(facts: Mapping[str, Any]) -> list[Any]:
 
 def version_of(facts: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
     """Return the oldest file format that can express the facts and the notes that are arrays."""
+    if "population" in facts:
+        return POPULATIONS
     return EXACT_GELU if {"name": "gelu"} in facts["activations"] else 2 if notes else 1
 
 
@@ -107,14 +112,16 @@ def describe_named(activations: Sequence[Any], reader: str) -> list[dict[str, An
 
 
 def describe_network(layers: Sequence[Layer], dtype: str, activations: Sequence[Any], loss: Any) -> dict[str, Any]:
-    """Return a description of a network, of whose layers only the shapes matter."""
-    return {
+    """Return a description of a network or a population, of whose layers only the shapes matter."""
+    *population, _, _ = layers[0].weight.shape
+    description = {
         "sizes": list(sizes_of(layers)),
         "bias": layers[0].bias is not None,
         "activations": [describe(activation) for activation in activations],
         "loss": describe(loss),
         "dtype": dtype,
     }
+    return description | {"population": population[0]} if population else description
 
 
 def check_notes(notes: Any) -> dict[str, str]:
@@ -172,19 +179,36 @@ def check_network(facts: Mapping[str, Any], forms: Mapping[str, tuple[tuple[int,
         raise ValueError(f"its bias is {_short(bias)} and its dtype {_short(dtype)}")
     if not isinstance(activations, list) or len(activations) != len(sizes) - 1:
         raise ValueError(f"its activations are {_short(activations)}, for {len(sizes) - 1} layers")
+    members = _members(facts)
     shapes = {f"{2 * number}.weight": (above, below) for number, (below, above) in enumerate(itertools.pairwise(sizes))}
     shapes |= {f"{2 * number}.bias": (above,) for number, above in enumerate(sizes[1:])} if bias else {}
-    expected_forms = {name: (shape, dtype) for name, shape in shapes.items()} | _note_forms(notes)
+    expected_forms = {name: ((*members, *shape), dtype) for name, shape in shapes.items()} | _note_forms(notes)
+    expected_forms |= {GENERATORS: ((*members, COLUMNS), "uint64")} if members else {}
     for name in expected_forms.keys() | forms.keys():
         found, expected = forms.get(name, "nothing"), expected_forms.get(name, "nothing")
         if found != expected:
             raise ValueError(f"it holds {found} as {name[:40]}, and its header says {expected}")
-    try:
-        np.random.default_rng().bit_generator.state = facts["generator"]
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise ValueError(f"its state of random numbers is not one that NumPy accepts ({error})") from None
+    if not members:
+        _check_generator(facts.get("generator"))
     remake_activations(activations)
     remake_loss(facts.get("loss"))
+
+
+def _members(facts: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the leading axis of a population's arrays, or () for a single network."""
+    if "population" not in facts:
+        return ()
+    population = facts["population"]
+    if type(population) is not int or population < 1:
+        raise ValueError(f"its population is {_short(population)}")
+    return (population,)
+
+
+def _check_generator(state: Any) -> None:
+    try:
+        np.random.default_rng().bit_generator.state = state
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"its state of random numbers is not one that NumPy accepts ({error})") from None
 
 
 def _note_forms(notes: Any) -> dict[str, tuple[tuple[int, ...], str]]:

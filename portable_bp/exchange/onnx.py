@@ -1,4 +1,4 @@
-"""Write a network as an ONNX file; float32 and float64 networks give the same graph.
+"""Write a network or a population as an ONNX file; float32 and float64 networks give the same graph.
 
 onnxruntime has no float64 kernels for LeakyRelu, Elu, Softplus, Erf and Gelu, so these are composed of operators that it has.
 Versions up to 1.30 fuse the product of a net and its Sigmoid into a QuickGelu, which has no such kernel either, so silu is a
@@ -116,6 +116,20 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
 }
 
 
+def _add_net(add: Callable[..., str], below: str, weight: str, *bias: str) -> str:
+    return add("Gemm", below, weight, *bias, transB=1)
+
+
+def _add_member_nets(add: Callable[..., str], below: str, weight: str, *bias: str) -> str:
+    products = add("MatMul", below, weight)
+    return add("Add", products, *bias) if bias else products
+
+
+def _broadcastable(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return weights of shape (members, fan_in, fan_out), and biases of shape (members, 1, fan_out)."""
+    return {name: array.swapaxes(-1, -2) if name.endswith(".weight") else array[:, None, :] for name, array in arrays.items()}
+
+
 def write_onnx(
     path: str | os.PathLike[str],
     arrays: Mapping[str, np.ndarray],
@@ -124,7 +138,8 @@ def write_onnx(
 ) -> None:
     """Write a network that takes "x", of shape (samples, inputs), and gives "out", of shape (samples, outputs).
 
-    The arrays have the names that parameters have in a PyTorch module, and the facts go into the file's metadata as JSON.
+    The arrays have the names that parameters have in a PyTorch module, and the facts go into the file's metadata as JSON. If
+    the arrays have a leading axis of members, "out" is the mean of the members' outputs.
     """
     size = sum(array.nbytes for array in arrays.values())
     if size > MAX_BYTES:
@@ -132,13 +147,17 @@ def write_onnx(
             f"the weights and biases take {size:,} bytes, and an ONNX file holds at most {MAX_BYTES:,}: "
             "use float32, or a model file of Network.save."
         )
-    graph = GraphBuilder(arrays)
+    is_population = arrays["0.weight"].ndim == 3
+    graph = GraphBuilder(_broadcastable(arrays) if is_population else arrays)
+    add_net = _add_member_nets if is_population else _add_net
     out = "x"
     for number, description in enumerate(activations):
         parameters = [name for name in (f"{2 * number}.weight", f"{2 * number}.bias") if name in arrays]
         settings = {key: value for key, value in description.items() if key != "name"}
-        out = ACTIVATIONS[description["name"]](graph.add, graph.add("Gemm", out, *parameters, transB=1), **settings)
-    model = graph.model(arrays["0.weight"].shape[1], arrays[f"{2 * len(activations) - 2}.weight"].shape[0])
+        out = ACTIVATIONS[description["name"]](graph.add, add_net(graph.add, out, *parameters), **settings)
+    if is_population:
+        graph.add("ReduceMean", out, axes=[0], keepdims=0)
+    model = graph.model(arrays["0.weight"].shape[-1], arrays[f"{2 * len(activations) - 2}.weight"].shape[-2])
     graph.onnx.helper.set_model_props(model, {BLOCK: json.dumps(facts)})
     graph.onnx.checker.check_model(model, full_check=True)
     replace_file(path, model.SerializeToString())

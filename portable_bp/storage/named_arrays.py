@@ -18,8 +18,9 @@ from portable_bp.storage.atomic_writing import replace_file
 from portable_bp.storage.json_depth import read_json, refuse_deep_json
 
 BLOCK = "portable_bp"
-# Since version 2, long notes are arrays; since version 3, gelu is exact. A file has the oldest version that can express it.
-FORMAT_VERSION = 3
+# Since version 2, long notes are arrays; since version 3, gelu is exact; since version 4, there are populations. A file has the
+# oldest version that can express it.
+FORMAT_VERSION = 4
 # In bytes. The header is read into memory before anything in it has been checked.
 MAX_HEADER = 4 * 2**20
 DTYPES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}

@@ -1,6 +1,8 @@
 """onnxruntime computes from an ONNX file what the network computes, in its own dtype."""
 
+import itertools
 import json
+import math
 import sys
 
 import hypothesis
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 import portable_bp as bp
+from portable_bp.exchange.onnx import write_onnx
 from tests.support.oracles import ACTIVATIONS
 
 FAR = np.concatenate([np.linspace(-100.0, 100.0, 401), np.linspace(-2.0, 2.0, 401), [-800.0, 800.0]])
@@ -168,3 +171,81 @@ def test_a_failed_write_leaves_the_file_unchanged(tmp_path):
     with pytest.raises(OSError, match="could not be written"):
         bp.Network([3, 2], backend="numpy").to_onnx(tmp_path / "missing" / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+# The formulas of the named activations, written for their tests only.
+FORMULAS = {
+    "identity": lambda net: net,
+    "sigmoid": lambda net: 1 / (1 + np.exp(-net)),
+    "tanh": np.tanh,
+    "relu": lambda net: np.maximum(net, 0),
+    "leaky_relu": lambda net: np.where(net > 0, net, 0.01 * net),
+    "elu": lambda net: np.where(net > 0, net, np.expm1(net)),
+    "gelu": lambda net: net * (1 + np.vectorize(math.erf)(net / math.sqrt(2))) / 2,
+    "gelu_tanh": lambda net: net / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (net + 0.044715 * net**3))),
+    "silu": lambda net: net / (1 + np.exp(-net)),
+    "softplus": lambda net: np.logaddexp(net, 0),
+    "softmax": lambda net: np.exp(net) / np.exp(net).sum(axis=-1, keepdims=True),
+    "exp": np.exp,
+}
+SETTINGS = {"leaky_relu": {"negative_slope": 0.01}, "elu": {"alpha": 1.0}}
+
+
+def draw_population(members, sizes, bias, dtype):
+    """Return the arrays of a population, by their names in the file."""
+    generator, arrays = np.random.default_rng(0), {}
+    for number, (below, above) in enumerate(itertools.pairwise(sizes)):
+        arrays[f"{2 * number}.weight"] = generator.normal(size=(members, above, below)).astype(dtype)
+        if bias:
+            arrays[f"{2 * number}.bias"] = generator.normal(size=(members, above)).astype(dtype)
+    return arrays
+
+
+def mean_output(arrays, names, x):
+    """Return the mean of the outputs that each member gives alone, in float64."""
+    outs = []
+    for member in range(len(arrays["0.weight"])):
+        out = x.astype(float)
+        for number, name in enumerate(names):
+            net = out @ arrays[f"{2 * number}.weight"][member].astype(float).T
+            out = FORMULAS[name](net + arrays[f"{2 * number}.bias"][member] if f"{2 * number}.bias" in arrays else net)
+        outs.append(out)
+    return sum(outs) / len(outs)
+
+
+@BOTH
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_population_gives_the_mean_of_its_members(tmp_path, activation, bias, members, dtype):
+    hidden = "tanh" if activation == "exp" else activation
+    names, path = (hidden, hidden, activation), tmp_path / "model.onnx"
+    arrays = draw_population(members, (3, 5, 4, 2), bias, dtype)
+    write_onnx(path, arrays, [{"name": name, **SETTINGS.get(name, {})} for name in names], {"population": members})
+    x = np.random.default_rng(1).normal(size=(7, 3)).astype(dtype)
+    reader = session(path)
+    for batch in (x, x[:1]):
+        found, expected = reader.run(["out"], {"x": batch})[0], mean_output(arrays, names, batch)
+        assert found.dtype == dtype and found.shape == expected.shape
+        rounding = 100 * float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(found, expected, rtol=rounding, atol=rounding)
+    assert reader.run(["out"], {"x": x[:0]})[0].shape == (0, 2)
+
+
+def test_what_the_file_of_a_population_says(tmp_path):
+    path, arrays = tmp_path / "model.onnx", draw_population(3, (4, 2), True, "float32")
+    write_onnx(path, arrays, [{"name": "tanh"}], {"population": 3})
+    content = path.read_bytes()
+    model = onnx.load(path)
+    assert (model.opset_import[0].version, model.ir_version, model.producer_name) == (13, 7, "portable_bp")
+    assert [node.op_type for node in model.graph.node] == ["MatMul", "Add", "Tanh", "ReduceMean"]
+    held = {array.name: onnx.numpy_helper.to_array(array) for array in model.graph.initializer}
+    np.testing.assert_array_equal(held["0.weight"], arrays["0.weight"].swapaxes(1, 2))
+    np.testing.assert_array_equal(held["0.bias"], arrays["0.bias"][:, None, :])
+    reader = session(path)
+    (taken,), (given,) = reader.get_inputs(), reader.get_outputs()
+    assert (taken.name, taken.shape, taken.type) == ("x", ["samples", 4], "tensor(float)")
+    assert (given.name, given.shape, given.type) == ("out", ["samples", 2], "tensor(float)")
+    assert json.loads(reader.get_modelmeta().custom_metadata_map["portable_bp"]) == {"population": 3}
+    write_onnx(path, arrays, [{"name": "tanh"}], {"population": 3})
+    assert path.read_bytes() == content

@@ -45,7 +45,7 @@ def facts_and_arrays():
         (lambda facts, arrays: arrays.update({"0.weight": arrays["0.weight"].T}), "as 0.weight"),
         (lambda facts, arrays: facts.update(activations=[{"name": "eval"}] * 3), "'eval'} is not a known activation"),
         (lambda facts, arrays: facts.update(loss={"name": "huber", "threshold": -1}), "threshold of Huber is -1"),
-        (lambda facts, arrays: facts.update(format_version=4), "format version 4, .* install a newer one"),
+        (lambda facts, arrays: facts.update(format_version=5), "format version 5, .* install a newer one"),
         (lambda facts, arrays: facts.update(kind="picture"), "is a picture of portable_bp, not a model"),
         (
             lambda facts, arrays: facts.update(generator={"bit_generator": "PCG65"}),

@@ -163,10 +163,10 @@ def main(folder, count):
         file.truncate(8 + len(text) + 2**31)
     load("an array of gigabytes")
     # Wrong facts with a right checksum.
-    for name in facts:
+    for name in (*facts, "population"):
         for junk in JUNK:
             texts = isinstance(junk, dict) and all(isinstance(value, str) for value in junk.values())
-            if junk != facts[name] and not (name == "loss" and junk is None) and not (name == "notes" and texts):
+            if junk != facts.get(name) and not (name == "loss" and junk is None) and not (name == "notes" and texts):
                 write_arrays(path, "model", name_arrays(layers), {**facts, name: junk})
                 load(f"{name} = {junk!r:.60}")
     seen["lies and sizes refused"] = seen["refused"] - refused
