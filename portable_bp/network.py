@@ -41,7 +41,7 @@ from portable_bp.backends import (
 )
 from portable_bp.backends.selector import dtype_name
 from portable_bp.checks import DataChecker, as_generators, check_same, check_weights, split_validation, warn_of_bounds
-from portable_bp.common.generators import Generators, state_of
+from portable_bp.common.generators import GENERATORS, Generators, pack_generators, set_state, state_of, unpack_generators
 from portable_bp.common.words import counted
 from portable_bp.exchange.describe import (
     check_network,
@@ -604,7 +604,7 @@ class Network:
         Trace
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
-        self._refuse_population("a trace shows one network", "trace")
+        self._refuse_population("a trace shows one network", "network.member(k).trace")
         pieces, data, single = self._check_batch(x, target, loss, None)
         traced = Pieces(*pieces, self.activations[-1], check_number(decimals, "decimals", DECIMALS))
         error, layers = self._run("a trace of", need_of_gradient, trace_network, (traced,), data)
@@ -775,7 +775,7 @@ class Network:
         """Write a model file, which `load` reads on any backend, bit for bit.
 
         It is a safetensors file whose arrays are named as in PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
-        0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
+        0.weight, 0.bias, 2.weight, and so on; those of a population have a leading axis of members. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
         ``notes`` and the state of the random numbers. It holds only the names of your own pieces. Notes of more than 3 MiB are
         stored as arrays of bytes: notes.0, notes.1, and so on.
 
@@ -792,8 +792,13 @@ class Network:
             If the file cannot be written; an existing file is unchanged.
         """
         notes, arrays = pack_notes(self.notes)
-        facts = self._describe(self.loss_function) | {"notes": notes, "generator": state_of(self._generator)}
-        write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=version_of(facts, arrays))
+        facts = self._describe(self.loss_function) | {"notes": notes}
+        version = version_of(facts, arrays)
+        if self.population is None:
+            facts["generator"] = state_of(self._generator)
+        else:
+            arrays[GENERATORS] = pack_generators(state_of(self._generator))
+        write_arrays(path, "model", name_arrays(self._host_layers()) | arrays, facts, version=version)
 
     def to_torch(self) -> Any:
         """Return a ``torch.nn.Sequential(Linear, activation, Linear, activation, ...)`` with copies of the weights.
@@ -811,15 +816,17 @@ class Network:
             If PyTorch is not installed.
         ValueError
             If an activation is your own.
+        TypeError
+            If this is a population.
         """
         from portable_bp.exchange.torch import make_sequential
 
-        self._refuse_population("PyTorch's Sequential is one network", "to_torch")
+        self._refuse_population("PyTorch's Sequential is one network", "network.member(k).to_torch")
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Write an ONNX file that takes "x" and gives "out", for batches of any size.
+        """Write an ONNX file that takes "x" and gives "out", for batches of any size: of a population, the mean of its members.
 
         It has the network's dtype and opset 13. Its metadata holds the sizes, the activations, ``loss_function``, the dtype and
         ``notes`` as JSON.
@@ -890,11 +897,9 @@ class Network:
         hidden = len(self.layers) - 1
         return check_rates(dropout, hidden) if self.population is None else check_member_rates(dropout, hidden, self.population)
 
-    def _refuse_population(self, reason: str, method: str) -> None:
+    def _refuse_population(self, reason: str, instead: str) -> None:
         if self.population is not None:
-            raise TypeError(
-                f"{reason}, and this is a population of {counted(self.population, 'member')}: use network.member(k).{method}."
-            )
+            raise TypeError(f"{reason}, and this is a population of {counted(self.population, 'member')}: use {instead}.")
 
     def _number_of_member(self, k: int) -> int:
         members = len(self)
@@ -993,15 +998,19 @@ def load(
         )
     if activation is not None and is_one_activation(activation) and own:
         activation = [activation if isinstance(made, str) else made for made in activations]
-    generator = np.random.default_rng()
-    generator.bit_generator.state = facts["generator"]
+    try:
+        states = unpack_generators(arrays[GENERATORS]) if "population" in facts else [facts["generator"]]
+    except ValueError as error:
+        raise ModelFileError(f"{os.fspath(path)} is not a valid model: {error}.") from None
+    generators = tuple(np.random.default_rng() for _ in states)
+    set_state(generators, states)
     network = Network.from_weights(
         *parameters_of(arrays),
         activations if activation is None else activation,
         output_activation,
         backend=backend,
         dtype=facts["dtype"],
-        seed=generator,
+        seed=generators if "population" in facts else generators[0],
         check_finite=False,
     )
     network.check_finite = True
@@ -1047,6 +1056,7 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """
     from portable_bp.inspection.gradient_check import CheckedNetwork, compare_gradient  # here, since training does not need it
 
+    network._refuse_population("a gradient check is of one network", "network.member(k)")
     double = network.to(network.backend, dtype="float64")
     pieces, data, _ = double._check_batch(x, target, loss, None)
     passed = double._run("the gradient of", need_of_gradient, propagation.propagate, pieces, data)

@@ -14,7 +14,7 @@ from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS
-from portable_bp.exchange.generators import COLUMNS, GENERATORS
+from portable_bp.common.generators import COLUMNS, GENERATORS
 
 # In bytes; the whole header of a model file may have 4 MiB.
 MAX_NOTES = 3 * 2**20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.fields import COUNT, check_number
 from portable_bp.backends import Backend
 from portable_bp.backends.selector import dtype_name
+from portable_bp.common.generators import GENERATORS, pack_generators, set_state, unpack_generators
 from portable_bp.common.trees import leaves, map_leaves
 from portable_bp.storage import ModelFileError, put_together, read_arrays, take_apart, write_arrays
 from portable_bp.training.fingerprints import fingerprint_layers
-from portable_bp.training.history import History, Training
+from portable_bp.training.history import Training
 from portable_bp.training.step import Progress
 
 
@@ -29,8 +31,9 @@ class Epoch(NamedTuple):
     ----------
     progress : Progress
         The progress after the batches that were learned from.
-    generator_state : dict or None
-        The state of the generator before the epoch's first draw; None if training may diverge, since no epoch is repeated then.
+    generator_state : dict, list of dict or None
+        The state of the generator, or of those of all members, before the epoch's first draw; None if training
+        may diverge, since no epoch is repeated then.
     batches : int
         How many batches were learned from.
     """
@@ -105,8 +108,7 @@ class Saver:
 
         If it cannot be written, an existing file is left as it is.
         """
-        history = self.training.history
-        arrays = {name: np.asarray(getattr(history, name), "float64") for name in ("loss", "validation_loss")}
+        arrays, ends = self.training.history.stored()
         tree = {
             **epoch.progress._asdict(),
             "finished": self.training.layers if epoch.batches else None,
@@ -119,8 +121,11 @@ class Saver:
         if epoch.batches and not all(np.isfinite(array).all() for array in learned):
             return  # the existing file has the last finite weights, and the end of the epoch raises the error
         facts |= {"run": self.checkpoint.run, "data": self.checkpoint.data, "initial": self.initial}
-        facts |= {"batches": epoch.batches, "drawn_before": epoch.generator_state}
-        facts |= {"best_epoch": history.best_epoch, "stop_reason": history.stop_reason}
+        facts |= {"batches": epoch.batches, **ends}
+        if isinstance(epoch.generator_state, list):
+            arrays[GENERATORS] = pack_generators(epoch.generator_state)
+        else:
+            facts["drawn_before"] = epoch.generator_state
         write_arrays(self.checkpoint.path, "checkpoint", arrays, facts)
 
     def _read(self, begun: Epoch) -> Epoch:
@@ -135,11 +140,12 @@ class Saver:
         self._refuse_other_data(facts)
         with self._naming_the_file():
             sent = {name: self._send(array) for name, array in arrays.items()}
-            epoch = self._restore_epoch(begun, facts, sent)
+            drawn_before = unpack_generators(arrays[GENERATORS]) if GENERATORS in arrays else facts["drawn_before"]
+            set_state(copy.deepcopy(self.generator), drawn_before)  # raises an error if it is not a state
+            epoch = self._restore_epoch(begun, facts, sent, drawn_before)
             finished = put_together(facts["finished"], sent)
             layers = self._fill(epoch.progress.layers, finished if epoch.batches else epoch.progress.layers)
-            losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
-            history = History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
+            history = self.training.history.restored(arrays, facts)
             states = [None if state is None else put_together(state, sent) for state in facts["callbacks"]]
             known = {facts["initial"], *self._weights_left(layers, states)}
         self._refuse_other_weights(known)
@@ -147,18 +153,18 @@ class Saver:
             for callback, state in zip(self.callbacks, states, strict=True):
                 if state is not None:
                     callback.load_state_dict(*state)
-        self.generator.bit_generator.state, self.initial = epoch.generator_state, facts["initial"]
+        set_state(self.generator, epoch.generator_state)
+        self.initial = facts["initial"]
         training = self.training
         training.layers, training.state, training.history = layers, epoch.progress.state, history
         return epoch
 
-    def _restore_epoch(self, begun: Epoch, facts: Mapping[str, Any], sent: Mapping[str, Array]) -> Epoch:
+    def _restore_epoch(self, begun: Epoch, facts: Mapping[str, Any], sent: Mapping[str, Array], drawn_before: Any) -> Epoch:
         batches = math.ceil(self.checkpoint.run["number of samples"] / self.checkpoint.run["batch_size"])
         if facts["batches"] > batches:
             raise ValueError(f"it is {facts['batches']} batches into an epoch of {batches}")
         progress = self._fill(begun.progress, [put_together(facts[name], sent) for name in Progress._fields])
-        np.random.default_rng().bit_generator.state = facts["drawn_before"]  # raises an error if it is not a state
-        return Epoch(progress, facts["drawn_before"], facts["batches"])
+        return Epoch(progress, drawn_before, facts["batches"])
 
     @contextlib.contextmanager
     def _naming_the_file(self) -> Iterator[None]:
@@ -258,8 +264,6 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         "initial": isinstance(facts.get("initial"), str),
         "callbacks": isinstance(facts["callbacks"], list),
         "batches": type(facts["batches"]) is int and facts["batches"] >= 0,
-        "best_epoch": facts["best_epoch"] is None or type(facts["best_epoch"]) is int,
-        "stop_reason": facts["stop_reason"] is None or isinstance(facts["stop_reason"], str),
     }
     for name, held in holds.items():
         if not held:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from portable_bp.algorithm.arrays import Layer
 from portable_bp.common.lookup import require
-from portable_bp.training.plot import plot_history
+from portable_bp.training.plot import plot_history, plot_members
 
 
 @dataclass
@@ -68,6 +68,17 @@ class History:
         if members:
             self.best_epoch = int(epochs)
 
+    def stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what a checkpoint stores: arrays, and facts in JSON."""
+        arrays = {name: np.asarray(getattr(self, name), "float64") for name in ("loss", "validation_loss")}
+        return arrays, {"best_epoch": self.best_epoch, "stop_reason": self.stop_reason}
+
+    def restored(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> History:
+        """Return the history that was stored; raise a ValueError if it is not valid."""
+        _check_ends([facts["best_epoch"]], [facts["stop_reason"]])
+        losses = ([float(number) for number in arrays[name]] for name in ("loss", "validation_loss"))
+        return History(*losses, best_epoch=facts["best_epoch"], stop_reason=facts["stop_reason"])
+
     def plot(self, ax: Any = None) -> Any:
         """Plot the losses of every epoch with matplotlib.
 
@@ -91,13 +102,25 @@ class History:
         ValueError
             If no epoch is finished.
         """
-        if not self.loss:
-            raise ValueError("this history has no finished epoch, so there is no loss to plot: train with epochs=1 or more.")
-        require("matplotlib", "plot")
-        if ax is None:
-            ax = require("matplotlib.pyplot", "plot").subplots(figsize=(7.0, 4.0), layout="constrained")[1]
-        plot_history(self, ax)
-        return ax
+        return _plot(plot_history, self, ax)
+
+
+def _plot(draw: Callable[[Any, Any], None], history: Any, ax: Any) -> Any:
+    """Draw a history into axes, or into those of a new figure."""
+    if not history.loss:
+        raise ValueError("this history has no finished epoch, so there is no loss to plot: train with epochs=1 or more.")
+    require("matplotlib", "plot")
+    if ax is None:
+        ax = require("matplotlib.pyplot", "plot").subplots(figsize=(7.0, 4.0), layout="constrained")[1]
+    draw(history, ax)
+    return ax
+
+
+def _check_ends(best_epochs: Any, stop_reasons: Any) -> None:
+    """Raise a ValueError unless what an untrusted file says of the end of a training is of the right types."""
+    for name, given, kind in (("best_epoch", best_epochs, int), ("stop_reason", stop_reasons, str)):
+        if not isinstance(given, list) or not all(each is None or type(each) is kind for each in given):
+            raise ValueError(f"its {name} is {str(given)[:40]!r}")
 
 
 @dataclass
@@ -179,6 +202,60 @@ class PopulationHistory:
         """Say of which epoch the weights of some members are."""
         for member in np.flatnonzero(members):
             self.best_epoch[member] = int(epochs[member])
+
+    def stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what a checkpoint stores: arrays, and facts in JSON."""
+        shape = -1, self.members
+        arrays = {name: np.asarray(getattr(self, name), "float64").reshape(shape) for name in ("loss", "validation_loss")}
+        arrays |= {"epochs": self.epochs, "diverged": self.diverged.astype(np.uint8)}
+        return arrays, {"best_epoch": self.best_epoch, "stop_reason": self.stop_reason}
+
+    def restored(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> PopulationHistory:
+        """Return the history that was stored; raise a ValueError if it is not valid."""
+        _check_ends(facts["best_epoch"], facts["stop_reason"])
+        history = PopulationHistory(self.members, *(list(arrays[name].copy()) for name in ("loss", "validation_loss")))
+        history.epochs, history.diverged = arrays["epochs"].astype(int), arrays["diverged"] != 0
+        history.best_epoch, history.stop_reason = facts["best_epoch"], facts["stop_reason"]
+        rows = [
+            *history.loss,
+            *history.validation_loss,
+            history.epochs,
+            history.diverged,
+            facts["best_epoch"],
+            facts["stop_reason"],
+        ]
+        if (
+            any(len(row) != self.members for row in rows)
+            or history.epochs.min() < 0
+            or history.epochs.max() > len(history.loss)
+        ):
+            raise ValueError("its history is not of this population")
+        return history
+
+    def plot(self, ax: Any = None) -> Any:
+        """Plot the losses of every epoch with matplotlib: of each member or, if there are many, their spread.
+
+        More than 12 members are drawn as the median and as bands that hold half of them and nine in ten. A dashed line is the
+        member with the lowest last loss, on validation data if there are any. The axis of losses is as in `History.plot`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            The axes to draw into. The default is a new figure of ``matplotlib.pyplot``.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If no epoch is finished.
+        """
+        return _plot(plot_members, self, ax)
 
 
 @dataclass

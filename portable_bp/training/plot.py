@@ -40,14 +40,13 @@ def plot_history(history: History, axes: Any, training_label: str = "training") 
 def plot_members(histories: Any, axes: Any, training_label: str = "training") -> None:
     """Draw the losses of a population's members into axes: their median, their spread and the best member.
 
-    ``histories.loss`` and ``histories.validation_loss`` have the shape (epochs, members), with NaN after a member's training
-    ended; without validation data, the latter has no epochs. The spread is a curve for each of a few members, or bands for
+    The histories are a `PopulationHistory`. The spread is a curve for each of a few members, or bands for
     many. The best member has the lowest last finite loss: of validation, if there is one.
     """
-    given = {training_label: histories.loss, "validation": histories.validation_loss}
+    given = {training_label: np.asarray(histories.loss), "validation": np.asarray(histories.validation_loss)}
     # Quantiles next to an infinite loss would be infinite or NaN.
     series = {label: np.where(np.isfinite(losses), losses, np.nan) for label, losses in given.items() if len(losses)}
-    epochs, members = histories.loss.shape
+    epochs, members = given[training_label].shape
     has_bands = members > MAX_CURVES and epochs > 1  # the band of a single epoch would have no width
     draw_spread = _draw_bands if has_bands else _draw_curves
     for number, (label, losses) in enumerate(series.items()):
