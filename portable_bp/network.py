@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import math
 import operator
 import os
 from collections.abc import Callable, Sequence
@@ -68,6 +67,7 @@ from portable_bp.training import Checkpoint, Dataset, History, MeanLoss, Populat
 from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
+from portable_bp.training.members import take_members
 from portable_bp.training.step import sample_axes
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Network:
         self.layers, self.activations, self.backend = tuple(layers), tuple(activations), backend
         self.check_finite = check_finite
         self.loss_function: Any = None
-        self.history: History | None = None
+        self.history: Any = None
         self.notes: dict[str, str] = {}
         self._generator = generator
         self._left: dict[str, str] = {}  # fingerprints of the last training with a checkpoint
@@ -199,7 +199,7 @@ class Network:
         *,
         backend: str | Backend = "auto",
         dtype: Any = None,
-        seed: int | np.random.Generator | None = None,
+        seed: Any = None,
         check_finite: bool = True,
     ) -> Network:
         """Make a network with given weights, which are copied.
@@ -387,9 +387,8 @@ class Network:
         """
         number = self._number_of_member(k)
         chosen = self._chosen([number])
-        chosen.layers = tuple(compiled(self.backend, _without_members)(chosen.layers))
-        (chosen._generator,) = chosen._generator
-        chosen.history = None if self.history is None else self.history[number]
+        chosen.layers, chosen._generator = tuple(compiled(self.backend, _first)(chosen.layers)), chosen._generators[0]
+        chosen.history = self.history[number] if isinstance(self.history, PopulationHistory) else None
         return chosen
 
     def best(self, k: int = 1, by: str = "validation_loss") -> Network:
@@ -417,10 +416,12 @@ class Network:
         TypeError
             If this is a single network.
         """
-        order = self._order_by(by)
-        count = check_number(k, "k", COUNT)
-        if count > len(order):
-            raise ValueError(f"k is {k}, and the population has {counted(len(order), 'member')}: give at most as many.")
+        members, count = len(self), check_number(k, "k", COUNT)
+        if not isinstance(self.history, PopulationHistory):
+            raise ValueError("the population was not trained, so its members have no losses: call fit first.")
+        if count > members:
+            raise ValueError(f"k is {k}, and the population has {counted(members, 'member')}: give at most as many.")
+        order = self.history.ranking(by)
         return self.member(order[0]) if count == 1 else self._chosen(order[:count])
 
     @property
@@ -775,9 +776,10 @@ class Network:
         """Write a model file, which `load` reads on any backend, bit for bit.
 
         It is a safetensors file whose arrays are named as in PyTorch's ``Sequential(Linear, activation, Linear, ...)``:
-        0.weight, 0.bias, 2.weight, and so on; those of a population have a leading axis of members. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
-        ``notes`` and the state of the random numbers. It holds only the names of your own pieces. Notes of more than 3 MiB are
-        stored as arrays of bytes: notes.0, notes.1, and so on.
+        0.weight, 0.bias, 2.weight, and so on. Its metadata holds the sizes, the activations, ``loss_function``, the dtype,
+        ``notes`` and the state of the random numbers. It holds only the names of your own pieces. The arrays of a
+        population have a leading axis of members. Notes of more than 3 MiB are stored as arrays of bytes: notes.0, notes.1, and
+        so on.
 
         Parameters
         ----------
@@ -911,26 +913,16 @@ class Network:
     def _chosen(self, members: Sequence[int]) -> Network:
         """Return a population of copies of some members."""
         chosen = object.__new__(type(self))
-        layers = compiled(self.backend, _taken)(self.layers, self.backend.asarray(np.asarray(members), "int32"))
-        generators = tuple(copy.deepcopy(self._generator[member]) for member in members)
+        layers = take_members(self.backend, list(self.layers), np.asarray(members), len(self))
+        generators = tuple(copy.deepcopy(self._generators[member]) for member in members)
         chosen._assemble(layers, self.activations, self.backend, generators, self.check_finite)
         chosen.loss_function, chosen.notes = self.loss_function, dict(self.notes)
         return chosen
 
-    def _order_by(self, by: str) -> list[int]:
-        """Return the members by their loss, those that diverged last."""
-        if by not in ("validation_loss", "loss"):
-            raise ValueError(f"by is {by!r}, and should be 'validation_loss' or 'loss'.")
-        histories = [] if self.history is None else [self.history[member] for member in range(len(self))]
-        if not histories:
-            raise ValueError(f"the population was not trained, so no member has a {by}: call fit first.")
-        losses = [getattr(history, by) for history in histories]
-        if by == "validation_loss" and not any(losses):
-            raise ValueError("fit was given no validation data: give it validation_data, or use by='loss'.")
-        epochs = [history.best_epoch or len(history.loss) for history in histories]
-        kept = [loss[epoch - 1] if loss else math.inf for loss, epoch in zip(losses, epochs, strict=True)]
-        diverged = self.history.diverged
-        return sorted(range(len(self)), key=lambda member: (bool(diverged[member]), not kept[member] < math.inf, kept[member]))
+    @property
+    def _generators(self) -> tuple[np.random.Generator, ...]:
+        """The generators of the members of a population."""
+        return self._generator if isinstance(self._generator, tuple) else ()
 
     def _check_batch(self, x: Any, target: Any, loss: Any, sample_weight: Any) -> tuple[tuple[Any, Any], Any, bool]:
         """Return the activations and the loss to measure with, the data on the backend, and whether one sample was given."""
@@ -1086,11 +1078,7 @@ def _stacked(networks: Sequence[Sequence[Layer]]) -> list[Layer]:
     return map_parameters(lambda *parameters: namespace(parameters[0]).stack(parameters, axis=0), *networks)
 
 
-def _taken(layers: Sequence[Layer], members: Array) -> list[Layer]:
-    return map_parameters(lambda parameter: namespace(parameter).take(parameter, members, axis=0), layers)
-
-
-def _without_members(layers: Sequence[Layer]) -> list[Layer]:
+def _first(layers: Sequence[Layer]) -> list[Layer]:
     return map_parameters(lambda parameter: namespace(parameter).asarray(parameter[0, ...], copy=True), layers)
 
 

@@ -84,7 +84,7 @@ def map_parameters(
     ]
 
 
-def aligned(number: Array | float, parameter: Array) -> Array | float:
+def aligned(number: Any, parameter: Array) -> Any:
     """Return a number, or an array of one for each member, so that its leading axes are those of a parameter."""
     axes = getattr(number, "ndim", 0)
     return number[(..., *[None] * (parameter.ndim - axes))] if axes else number

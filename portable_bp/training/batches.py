@@ -108,8 +108,8 @@ class Batches:
             return self.settings.draw_order(generator, self.samples, self.settings.batch_size)
         if self.settings.shared_order:
             return self._draw_order(generator[0])
-        orders = [self._draw_order(each) for each in generator]
-        return None if orders[0] is None else np.stack(orders)
+        orders = [order for each in generator if (order := self._draw_order(each)) is not None]
+        return np.stack(orders) if orders else None
 
     def _draw_masks(self, generator: Any, size: int) -> list[Any]:
         """Draw the dropout mask of each hidden layer that has a rate."""
@@ -141,5 +141,5 @@ class Batches:
 
 def _stack_masks(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
     """Return the masks of a layer for all members; one without a rate keeps every out."""
-    drawn = [mask for mask in masks if mask is not None]
-    return np.stack([np.ones_like(drawn[0]) if mask is None else mask for mask in masks]) if drawn else None
+    drawn = next((mask for mask in masks if mask is not None), None)
+    return None if drawn is None else np.stack([np.ones_like(drawn) if mask is None else mask for mask in masks])

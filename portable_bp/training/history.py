@@ -167,12 +167,42 @@ class PopulationHistory:
         """Return the history of a member."""
         number = range(self.members)[operator.index(member)]
         losses = ([float(row[number]) for row in rows[: self.epochs[number]]] for rows in (self.loss, self.validation_loss))
-        return History(*losses, self.best_epoch[number], self.stop_reason[number])
+        return History(*losses, best_epoch=self.best_epoch[number], stop_reason=self.stop_reason[number])
 
     @property
     def active(self) -> np.ndarray:
         """Which members are still trained, as booleans of shape (members,)."""
         return np.array([reason is None for reason in self.stop_reason])
+
+    def ranking(self, by: str = "validation_loss") -> list[int]:
+        """Return the numbers of the members, the one with the lowest loss first; those that diverged are last.
+
+        Parameters
+        ----------
+        by : {"validation_loss", "loss"}
+            The loss of the weights that a member has: after the epoch that `EarlyStopping` kept, or else the last one.
+
+        Returns
+        -------
+        list of int
+
+        Raises
+        ------
+        ValueError
+            If there are no validation data, or no finished epoch.
+        """
+        if by not in ("validation_loss", "loss"):
+            raise ValueError(f"by is {by!r}, and should be 'validation_loss' or 'loss'.")
+        rows = getattr(self, by)
+        if not self.loss:
+            raise ValueError("this history has no finished epoch, so there is no loss to compare: train with epochs=1 or more.")
+        if not rows:
+            raise ValueError("there were no validation data: give fit validation_data, or use by='loss'.")
+        losses = [
+            rows[max(best or epoch, 1) - 1][k] for k, (best, epoch) in enumerate(zip(self.best_epoch, self.epochs, strict=True))
+        ]
+        kept = np.where(np.isfinite(losses), losses, np.inf)
+        return np.lexsort((kept, self.diverged)).tolist()
 
     @property
     def has_ended(self) -> bool:
@@ -213,7 +243,7 @@ class PopulationHistory:
     def restored(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> PopulationHistory:
         """Return the history that was stored; raise a ValueError if it is not valid."""
         _check_ends(facts["best_epoch"], facts["stop_reason"])
-        history = PopulationHistory(self.members, *(list(arrays[name].copy()) for name in ("loss", "validation_loss")))
+        history = PopulationHistory(self.members, list(arrays["loss"].copy()), list(arrays["validation_loss"].copy()))
         history.epochs, history.diverged = arrays["epochs"].astype(int), arrays["diverged"] != 0
         history.best_epoch, history.stop_reason = facts["best_epoch"], facts["stop_reason"]
         rows = [

@@ -19,7 +19,7 @@ def pieces_of(pieces: Pieces, members: np.ndarray) -> Pieces:
     return pieces._replace(optimizer=of_members(pieces.optimizer, members.tolist()))
 
 
-def progress_of(backend: Backend, tree: Any, members: np.ndarray, population: int) -> Any:
+def take_members(backend: Backend, tree: Any, members: np.ndarray, population: int) -> Any:
     """Return the part of some members of nested arrays, such as layers and a state."""
     numbers = backend.asarray(members, "int32")
     take = compiled(backend, _take, 0)
@@ -66,7 +66,7 @@ def spread(backend: Backend, part: Any, members: np.ndarray, population: int) ->
     """Return nested arrays of all members in which the given ones have their part; the numbers of the others are arbitrary."""
     places = np.zeros(population, int)
     places[members] = np.arange(len(members))
-    return progress_of(backend, part, places, len(members))
+    return take_members(backend, part, places, len(members))
 
 
 def _has_members(array: Array, members: int) -> bool:

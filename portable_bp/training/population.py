@@ -22,7 +22,7 @@ from portable_bp.training.checkpoints import Epoch
 from portable_bp.training.history import PopulationHistory, Training
 from portable_bp.training.loop import DivergenceError, Run
 from portable_bp.training.losses import Losses, fetch_losses
-from portable_bp.training.members import batches_of, data_of, merge, pieces_of, progress_of, spread
+from portable_bp.training.members import batches_of, data_of, merge, pieces_of, spread, take_members
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, step
 
@@ -74,7 +74,7 @@ class PopulationRun(Run):
         """Take the steps of a block of members; return None if the device ran out of memory and a smaller block may fit."""
         backend, is_whole = self.settings.backend, len(block) == self.members
         try:
-            part = progress if is_whole else progress_of(backend, progress, block, self.members)
+            part = progress if is_whole else take_members(backend, progress, block, self.members)
             batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
             return self._loop(block)(part, batches, chunk.steps, *expected)
         except Exception as error:
@@ -100,7 +100,7 @@ class PopulationRun(Run):
         for start in range(0, len(members), self.block_size):
             block = members[start : start + self.block_size]
             is_whole = len(block) == self.members
-            progress = epoch.progress if is_whole else progress_of(backend, epoch.progress, block, self.members)
+            progress = epoch.progress if is_whole else take_members(backend, epoch.progress, block, self.members)
             data = validation if is_whole or validation is None else data_of(backend, validation, block)
             losses = fetch_losses(self.settings, progress, self.samples, data)
             parts.append([loss for loss in losses if loss is not None])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import portable_bp as bp
-from portable_bp.exchange.describe import check_network, describe_network, name_arrays, version_of
 from portable_bp.common.generators import pack_generators, unpack_generators
+from portable_bp.exchange.describe import check_network, describe_network, name_arrays, version_of
 from portable_bp.storage import read_arrays, write_arrays
 from portable_bp.storage.named_arrays import FORMAT_VERSION
 
