@@ -133,7 +133,7 @@ class PopulationRun(Run):
             f"the loss or a weight became infinite or NaN in {_described(batches, diverged)} of epoch {number}: these members "
             "keep their last finite weights, and the others go on; try a smaller learning rate, clipped gradients, or scaled "
             "inputs.",
-            stacklevel=6,  # the line that called fit
+            stacklevel=9,  # the line that called fit
         )
         return epoch._replace(progress=epoch.progress._replace(layers=kept, state=state))
 
