@@ -26,6 +26,7 @@ from portable_bp.algorithm.choices import (
 from portable_bp.algorithm.dropout import check_member_rates, check_rates
 from portable_bp.algorithm.fields import COUNT, DECIMALS, check_members, check_number
 from portable_bp.algorithm.initializers import draw_weights
+from portable_bp.algorithm.losses import target_axes
 from portable_bp.algorithm.needs import need_of_gradient, need_of_output
 from portable_bp.backends import (
     Backend,
@@ -34,12 +35,23 @@ from portable_bp.backends import (
     attempt,
     carried,
     compiled,
+    is_built_in,
     joined,
     release_frames,
     select_backend,
 )
 from portable_bp.backends.selector import dtype_name
-from portable_bp.checks import DataChecker, as_generators, check_same, check_weights, split_validation, warn_of_bounds
+from portable_bp.checks import (
+    DataChecker,
+    as_generators,
+    check_activation,
+    check_loss,
+    check_optimizer,
+    check_same,
+    check_weights,
+    split_validation,
+    warn_of_bounds,
+)
 from portable_bp.common.generators import GENERATORS, Generators, pack_generators, set_state, state_of, unpack_generators
 from portable_bp.common.words import counted
 from portable_bp.exchange.describe import (
@@ -68,7 +80,7 @@ from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
 from portable_bp.training.members import take_members
-from portable_bp.training.step import sample_axes
+from portable_bp.training.step import rows_of
 
 if TYPE_CHECKING:
     from portable_bp.inspection.gradient_check import GradientCheck
@@ -181,6 +193,9 @@ class Network:
         check_finite: bool,
     ) -> None:
         """Set every attribute of an untrained network."""
+        if _members_of(layers) is not None:
+            for activation, layer in zip(activations, layers, strict=True):
+                check_activation(backend, activation, layer.weight.shape[-2])
         self.layers, self.activations, self.backend = tuple(layers), tuple(activations), backend
         self.check_finite = check_finite
         self.loss_function: Any = None
@@ -725,6 +740,8 @@ class Network:
             progress=progress,
             shared_order=shared_order,
         )
+        if self.population is not None:
+            self._check_own_pieces(settings, data)
         generator = self._generator if seed is None else as_generators(seed, self.population)
         if self.check_finite:
             warn_of_bounds(self.backend, data.target, settings.activations[-1], chosen)
@@ -866,7 +883,7 @@ class Network:
                 "loss": describe(settings.objective.loss, fingerprint_piece),
                 "optimizer": describe(settings.optimizer, fingerprint_piece),
                 "number of samples": data.samples,
-                "shape of a target": list(data.target.shape[data.target.ndim - sample_axes(data.target) + 1 :]),
+                "shape of a target": list(data.target.shape[data.target.ndim - target_axes(data.target) + 1 :]),
                 "sample_weight": data.sample_weight is not None,
                 "batch_size": settings.batch_size,
                 "dropout": list(settings.rates),
@@ -898,6 +915,16 @@ class Network:
     def _check_dropout(self, dropout: Any) -> tuple[Any, ...]:
         hidden = len(self.layers) - 1
         return check_rates(dropout, hidden) if self.population is None else check_member_rates(dropout, hidden, self.population)
+
+    def _check_own_pieces(self, settings: Settings, data: Dataset) -> None:
+        """Raise a ValueError if a loss or an optimizer of the user's own mixes the members of a population."""
+        check_optimizer(self.backend, settings.optimizer, self.layers)
+        if not is_built_in(settings.objective.loss):
+            few = np.arange(min(data.samples, 3))
+            numbers = self.backend.asarray(few, "int32")
+            x = data.inputs.take(self.backend, few) if isinstance(data.inputs, Rows) else rows_of(data.inputs, 2, numbers)
+            outs = compiled(self.backend, propagation.output, settings.activations)(self.layers, x)
+            check_loss(self.backend, settings.objective.loss, outs, rows_of(data.target, target_axes(data.target), numbers))
 
     def _refuse_population(self, reason: str, instead: str) -> None:
         if self.population is not None:

@@ -123,9 +123,19 @@ def check_members(piece: Any, members: int | None) -> None:
 
 def of_members(piece: Any, members: Sequence[int]) -> Any:
     """Return a piece for some members of a population, whose numbers it keeps."""
+    return _with_numbers(piece, lambda numbers: tuple(numbers[member] for member in members))
+
+
+def of_member(piece: Any, member: int) -> Any:
+    """Return a piece for a member as a single network."""
+    return _with_numbers(piece, lambda numbers: numbers[member])
+
+
+def _with_numbers(piece: Any, choose: Callable[[tuple[float, ...]], Any]) -> Any:
+    """Return a piece with others in place of the numbers of all members."""
     kept: dict[str, Any] = {}
     for name, given in _fields_of(piece):
-        chosen = tuple(given[member] for member in members) if isinstance(given, tuple) else of_members(given, members)
+        chosen = choose(given) if isinstance(given, tuple) else _with_numbers(given, choose)
         if chosen is not given:
             kept[name] = chosen
     return dataclasses.replace(piece, **kept) if kept else piece

@@ -207,6 +207,11 @@ def one_hot(target: Array, out: Array) -> Array:
     return xp.astype(target[..., None] == classes, out.dtype)
 
 
+def target_axes(target: Array) -> int:
+    """Return how many axes a target has without members: (samples,) if it holds integer classes, else (samples, outputs)."""
+    return 1 if namespace(target).isdtype(target.dtype, "integral") else 2
+
+
 def mean_error(loss: Any, out: Array, target: Array, sample_weight: Array | None = None) -> Array:
     """Return the error of a batch, of shape (...): the mean over samples of the loss, or of sample weight times loss.
 

@@ -28,14 +28,15 @@ def plain_loop(function: Callable[[Any, Any, Any], Any]) -> Loop:
 
 def is_fixed(function: Callable[..., Any]) -> bool:
     """Return whether the pieces bound to a function are this package's own, down to numbers: they always do the same."""
-    return isinstance(function, functools.partial) and _is_fixed(function.args)
+    return isinstance(function, functools.partial) and is_built_in(function.args)
 
 
-def _is_fixed(pieces: Any) -> bool:
-    if isinstance(pieces, tuple) and all(map(_is_fixed, pieces)):
+def is_built_in(pieces: Any) -> bool:
+    """Return whether pieces are this package's own, down to numbers."""
+    if isinstance(pieces, tuple) and all(map(is_built_in, pieces)):
         return True
     if isinstance(pieces, bool | int | float | str | type(None)):
         return True
     own = type(pieces).__module__.startswith("portable_bp.")
     fields = getattr(pieces, "__dataclass_fields__", None)
-    return own and fields is not None and all(_is_fixed(getattr(pieces, name)) for name in fields)
+    return own and fields is not None and all(is_built_in(getattr(pieces, name)) for name in fields)

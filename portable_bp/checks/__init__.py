@@ -3,6 +3,7 @@
 from portable_bp.checks.bounds import check_bounds, refuse_nonfinite, warn_of_bounds
 from portable_bp.checks.conversion import as_array
 from portable_bp.checks.data import DataChecker, split_validation
+from portable_bp.checks.members import check_activation, check_loss, check_optimizer
 from portable_bp.checks.seeds import as_generator, as_generators
 from portable_bp.checks.weights import check_same, check_weights
 
@@ -11,7 +12,10 @@ __all__ = [
     "as_array",
     "as_generator",
     "as_generators",
+    "check_activation",
     "check_bounds",
+    "check_loss",
+    "check_optimizer",
     "check_same",
     "check_weights",
     "refuse_nonfinite",

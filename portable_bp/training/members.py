@@ -8,10 +8,11 @@ import numpy as np
 
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.algorithm.fields import of_members
+from portable_bp.algorithm.losses import target_axes
 from portable_bp.backends import Backend, compiled
 from portable_bp.common.trees import map_leaves, zip_leaves
 from portable_bp.training.settings import Dataset
-from portable_bp.training.step import Batch, Pieces, sample_axes
+from portable_bp.training.step import Batch, Pieces
 
 
 def pieces_of(pieces: Pieces, members: np.ndarray) -> Pieces:
@@ -29,7 +30,7 @@ def take_members(backend: Backend, tree: Any, members: np.ndarray, population: i
 def data_of(backend: Backend, data: Dataset, members: np.ndarray) -> Dataset:
     """Return the data of some members."""
     numbers, take = backend.asarray(members, "int32"), compiled(backend, _take, 0)
-    axes = 2, sample_axes(data.target), 1
+    axes = 2, target_axes(data.target), 1
     parts = (
         array if array is None or array.ndim == own else take(array, numbers) for array, own in zip(data, axes, strict=True)
     )

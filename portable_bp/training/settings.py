@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portable_bp.algorithm.arrays import Array, Layer, sizes_of
+from portable_bp.algorithm.losses import target_axes
 from portable_bp.backends import Backend
 from portable_bp.training.checkpoints import Checkpoint
 from portable_bp.training.history import Training
-from portable_bp.training.step import Pieces, sample_axes
+from portable_bp.training.step import Pieces
 
 
 class Dataset(NamedTuple):
@@ -36,7 +37,7 @@ class Dataset(NamedTuple):
     @property
     def samples(self) -> int:
         """The number of samples."""
-        return self.target.shape[-sample_axes(self.target)]
+        return self.target.shape[-target_axes(self.target)]
 
 
 def draw_order(generator: np.random.Generator, samples: int, batch_size: int) -> np.ndarray | None:

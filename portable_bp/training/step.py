@@ -10,6 +10,7 @@ import array_api_compat
 
 from portable_bp.algorithm.arrays import Array, Layer, namespace
 from portable_bp.algorithm.dropout import Dropout
+from portable_bp.algorithm.losses import target_axes
 from portable_bp.algorithm.propagation import measure_error, propagate
 
 # Inputs, target and sample weight of all samples, of shapes (all, features), (all, outputs) or (all,), and (all,); in a
@@ -136,17 +137,12 @@ def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: A
 
 def _take(data: Arrays, batch: Batch) -> Arrays:
     """Return the inputs, target and sample weight of a batch."""
-    axes = 2, sample_axes(data[1]), 1
-    inputs, target, sample_weight = (_rows(array, own, batch.indices) for array, own in zip(data, axes, strict=True))
+    axes = 2, target_axes(data[1]), 1
+    inputs, target, sample_weight = (rows_of(array, own, batch.indices) for array, own in zip(data, axes, strict=True))
     return (inputs if batch.inputs is None else batch.inputs), target, sample_weight
 
 
-def sample_axes(target: Array) -> int:
-    """Return how many axes a target has without members: (samples,) of integer classes, or (samples, outputs)."""
-    return 1 if namespace(target).isdtype(target.dtype, "integral") else 2
-
-
-def _rows(array: Array, axes: int, indices: Array) -> Array:
+def rows_of(array: Array, axes: int, indices: Array) -> Array:
     """Return the rows of an array with these numbers; in a population, both may have a leading axis of members."""
     if array is None or indices is None:
         return array
