@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ class Run:
         self.training, self.settings, self.generator = training, settings, generator
         self.samples, self.validation = dataset.samples, validation
         self.batches = Batches.of(settings, training.layers, dataset.samples)
-        self.steps = looped(settings.backend, step, settings.pieces)(tuple(dataset))
+        self.dataset = dataset
         training.one_step = len(self.batches) == 1
         if training.state is None:
             training.state = compiled(settings.backend, begin_state, settings.optimizer)(training.layers)
@@ -88,7 +89,11 @@ class Run:
 
     def advance(self, progress: Progress, chunk: Chunk, same_size: int, total: int) -> Progress:
         """Take a step for each batch of a chunk; that many steps of its size, and in total, are expected."""
-        return self.steps(progress, chunk.batches, chunk.steps, same_size, total)
+        return self._steps(progress, chunk.batches, chunk.steps, same_size, total)
+
+    @functools.cached_property
+    def _steps(self) -> Any:
+        return looped(self.settings.backend, step, self.settings.pieces)(tuple(self.dataset))
 
     def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
         """Fetch the loss of an epoch, and the validation loss if there are validation data."""

@@ -35,7 +35,7 @@ class PopulationRun(Run):
     def __init__(
         self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
     ) -> None:
-        self.members, self.dataset = len(training.history), dataset
+        self.members = len(training.history)
         self.block_size = self.members
         self._loops: dict[bytes, Any] = {}
         super().__init__(training, settings, dataset, validation, generator)
@@ -53,7 +53,7 @@ class PopulationRun(Run):
 
     def _advance(self, progress: Progress, chunk: Chunk, members: np.ndarray, expected: tuple[int, int]) -> Progress:
         """Take a step for each batch of a chunk, for some members, block by block."""
-        backend, start = self.settings.backend, 0
+        backend, start, result = self.settings.backend, 0, progress
         while start < len(members):
             block = members[start : start + self.block_size]
             advanced = self._try_to_advance(progress, chunk, block, expected)
@@ -65,8 +65,8 @@ class PopulationRun(Run):
             if len(block) == self.members:
                 return advanced
             whole = spread(backend, advanced, block, self.members)
-            progress = merge(backend, np.isin(np.arange(self.members), block), whole, progress)
-        return progress
+            result = merge(backend, np.isin(np.arange(self.members), block), whole, result)
+        return result
 
     def _try_to_advance(
         self, progress: Progress, chunk: Chunk, block: np.ndarray, expected: tuple[int, int]
@@ -80,17 +80,17 @@ class PopulationRun(Run):
         except Exception as error:
             if len(block) == 1 or not backend.is_out_of_memory(error):
                 raise
-            self._loops.clear()
+            self._loops.clear()  # they hold buffers
             return None
 
     def _loop(self, block: np.ndarray) -> Any:
         """Return the loop over the steps of a block of members."""
-        if len(block) == self.members:
-            return self.steps
         key = block.tobytes()
         if key not in self._loops:
-            backend, pieces = self.settings.backend, pieces_of(self.settings.pieces, block)
-            self._loops[key] = looped(backend, step, pieces)(tuple(data_of(backend, self.dataset, block)))
+            backend, pieces, data = self.settings.backend, self.settings.pieces, self.dataset
+            if len(block) < self.members:
+                pieces, data = pieces_of(pieces, block), data_of(backend, data, block)
+            self._loops[key] = looped(backend, step, pieces)(tuple(data))
         return self._loops[key]
 
     def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:

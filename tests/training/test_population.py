@@ -8,7 +8,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.training import population
 from tests.support.networks import parameters
-from tests.support.targets import Target
+from tests.support.targets import ON_DEVICES, Target
 
 GENERATOR = np.random.default_rng(0)
 SAMPLES, MEMBERS = 23, 3
@@ -50,6 +50,7 @@ def of(numbers, member):
     return list(numbers) if member is None else numbers[member]
 
 
+@ON_DEVICES
 def test_members_equal_single_networks(on_target, optimizer="adam"):
     def fit(network, member):
         options = {"optimizer": optimizer, "learning_rate": 0.02, "epochs": 3, "batch_size": 10, "dropout": 0.2}
@@ -106,6 +107,7 @@ def test_numbers_of_each_member(name):
     assert_numbers(Target("numpy"), name)
 
 
+@ON_DEVICES
 def test_numbers_of_each_member_everywhere(on_target):
     assert_numbers(on_target, "clipped and penalized")
 
@@ -124,6 +126,7 @@ def test_data_of_each_member(own, batch_size):
     assert_own_data(Target("numpy"), own, batch_size)
 
 
+@ON_DEVICES
 def test_data_of_each_member_everywhere(on_target):
     assert_own_data(on_target, "all", 10)
 
@@ -152,26 +155,27 @@ def test_classes_of_each_member():
 @pytest.mark.parametrize("batch_size", [None, 10])
 @pytest.mark.parametrize("validated", [False, True])
 def test_early_stopping_of_each_member(batch_size, validated):
-    assert_early_stopping(Target("numpy"), batch_size, validated)
+    together = assert_early_stopping(Target("numpy"), (0.02, 2.0, 0.8, 0.3, 5.0), 25, batch_size, validated)
+    assert len(set(together.history.epochs.tolist())) > 2
 
 
+@ON_DEVICES
 def test_early_stopping_of_each_member_everywhere(on_target):
-    assert_early_stopping(on_target, 10, True)
+    assert_early_stopping(on_target, (0.02, 2.0), 8, 10, True)
 
 
-def assert_early_stopping(target, batch_size, validated):
+def assert_early_stopping(target, rates, epochs, batch_size, validated):
     """With a rate of their own, members stop one after the other."""
     validation = {"validation_data": (X[:9] + 0.3, TARGET[:9])} if validated else {}
 
     def fit(network, member):
-        options = {"learning_rate": of((0.02, 2.0, 0.8, 0.3, 5.0), member), "epochs": 25, "batch_size": batch_size}
+        options = {"learning_rate": of(rates, member), "epochs": epochs, "batch_size": batch_size}
         network.fit(X, TARGET, callbacks=[bp.EarlyStopping(patience=2)], **options, **validation)
 
     def make(**options):
         return target.network([3, 4, 2], "tanh", "identity", **options)
 
-    together = assert_members_equal(make, fit, members=5)
-    assert len(set(together.history.epochs.tolist())) > 1
+    return assert_members_equal(make, fit, members=len(rates))
 
 
 def test_stopped_members_are_not_computed():
@@ -195,6 +199,7 @@ def test_all_active_members_are_computed(given):
     assert len(computed) == len(active) or len(computed) < 2 * active.sum() + 1
 
 
+@ON_DEVICES
 def test_a_callback_stops_some_members(on_target):
     network = on_target.network([3, 4, 2], "tanh", "identity", seed=0, population=MEMBERS)
     seen = []
@@ -211,6 +216,7 @@ def test_a_callback_stops_some_members(on_target):
     assert np.isnan(history.loss[3][[0, 2]]).all() and np.isfinite(history.loss[3][1])
 
 
+@ON_DEVICES
 def test_a_member_that_diverges_is_set_aside(on_target):
     rates = (0.1, 1e30, 0.1, 1e60)
 
@@ -219,9 +225,11 @@ def test_a_member_that_diverges_is_set_aside(on_target):
 
     together = make(seed=1, population=4)
     options = {"epochs": 6, "batch_size": 8}
-    with pytest.warns(UserWarning, match=r"member 1 \(batch \d\) of epoch \d"):
+    with pytest.warns(UserWarning) as caught:
         history = together.fit(X, 10.0 * TARGET, learning_rate=list(rates), **options)
     assert history.diverged.tolist() == [False, True, False, True] and history.epochs[1] > history.epochs[3]
+    for member, warning in zip((3, 1), caught, strict=True):
+        assert f"member {member} (batch " in str(warning.message) and warning.filename == __file__
     for member, rate in enumerate(rates):
         single = make(seed=1 + member)
         if history.diverged[member]:
@@ -313,6 +321,7 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
                 assert network.history is None
 
 
+@ON_DEVICES
 def test_a_shared_order(on_target):
     """The first member trains as alone, and equal members stay equal."""
     first = on_target.network([3, 4, 2], "tanh", "identity", seed=0)
