@@ -454,6 +454,11 @@ class Network:
         """Return True, as any object without a length."""
         return True
 
+    def refuse_population(self, reason: str, instead: str) -> None:
+        """Raise a TypeError with a reason, and with what to use instead, if this is a population."""
+        if self.population is not None:
+            raise TypeError(f"{reason}, and this is a population of {counted(self.population, 'member')}: use {instead}.")
+
     @property
     def coefs_(self) -> list[Array]:
         """A copy of each layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
@@ -620,7 +625,7 @@ class Network:
         Trace
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
-        self._refuse_population("a trace shows one network", "network.member(k).trace")
+        self.refuse_population("a trace shows one network", "network.member(k).trace")
         pieces, data, single = self._check_batch(x, target, loss, None)
         traced = Pieces(*pieces, self.activations[-1], check_number(decimals, "decimals", DECIMALS))
         error, layers = self._run("a trace of", need_of_gradient, trace_network, (traced,), data)
@@ -840,7 +845,7 @@ class Network:
         """
         from portable_bp.exchange.torch import make_sequential
 
-        self._refuse_population("PyTorch's Sequential is one network", "network.member(k).to_torch")
+        self.refuse_population("PyTorch's Sequential is one network", "network.member(k).to_torch")
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
@@ -925,10 +930,6 @@ class Network:
             x = data.inputs.take(self.backend, few) if isinstance(data.inputs, Rows) else rows_of(data.inputs, 2, numbers)
             outs = compiled(self.backend, propagation.output, settings.activations)(self.layers, x)
             check_loss(self.backend, settings.objective.loss, outs, rows_of(data.target, target_axes(data.target), numbers))
-
-    def _refuse_population(self, reason: str, instead: str) -> None:
-        if self.population is not None:
-            raise TypeError(f"{reason}, and this is a population of {counted(self.population, 'member')}: use {instead}.")
 
     def _number_of_member(self, k: int) -> int:
         members = len(self)
@@ -1075,7 +1076,7 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """
     from portable_bp.inspection.gradient_check import CheckedNetwork, compare_gradient  # here, since training does not need it
 
-    network._refuse_population("a gradient check is of one network", "network.member(k)")
+    network.refuse_population("a gradient check is of one network", "network.member(k)")
     double = network.to(network.backend, dtype="float64")
     pieces, data, _ = double._check_batch(x, target, loss, None)
     passed = double._run("the gradient of", need_of_gradient, propagation.propagate, pieces, data)

@@ -71,8 +71,8 @@ def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[
         rates = np.full(1, np.nan)
     if not all(is_in(rate, SHARE) for rate in rates.ravel().tolist()):
         raise ValueError(
-            f"dropout is {dropout!r}, and should be {SHARE.description}, a list of one for each of {hidden_layers} hidden "
-            f"layers or of one for each of {members} members, or an array of shape {shape}."
+            f"dropout is {dropout!r}, and should be {SHARE.description}; a list with one for each hidden layer, of which there "
+            f"are {hidden_layers}, or for each of {members} members; or an array of shape {shape}."
         )
     return tuple(each[0] if len(set(each)) == 1 else tuple(each) for each in rates.T.tolist())
 

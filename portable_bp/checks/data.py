@@ -143,7 +143,7 @@ class DataChecker(NamedTuple):
         is_shared, is_own = shape in (rows, one_each), shape[1:] == rows or (takes_one_each and shape[1:] == one_each)
         if is_shared and is_own and self.members > 1:
             raise ValueError(
-                f"target has shape {shape}, which may be of {counted(self.members, 'member')}'s classes or of outputs that "
+                f"target has shape {shape}, which may be classes for each of {self.members} members, or outputs that all "
                 f"members share: give an array of shape {(self.members, *rows)}."
             )
         return (self.members,) if is_own and not is_shared else ()

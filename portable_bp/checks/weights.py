@@ -46,7 +46,9 @@ def check_weights(
 
 def check_same(networks: Any) -> list[Any]:
     """Return single networks that can be members of one population, or raise an error that names one that differs."""
-    given = list(networks) if isinstance(networks, Iterable) else [networks]
+    if not isinstance(networks, Iterable):
+        raise TypeError(f"networks is {networks!r}, and should be a list of networks to stack.")
+    given = list(networks)
     if not given:
         raise ValueError("there are no networks to stack: give at least one.")
     for number, network in enumerate(given):

@@ -61,6 +61,8 @@ def draw(network: Any, trace: Trace | None = None, ax: Any = None) -> Any:
         If matplotlib is not installed.
     ValueError
         If the trace is of a network of other sizes.
+    TypeError
+        If the network is a population.
 
     Examples
     --------
@@ -69,6 +71,7 @@ def draw(network: Any, trace: Trace | None = None, ax: Any = None) -> Any:
     >>> ax = bp.draw(network, network.trace([1.0, 0.0], [0.0, 1.0]))
     """
     require("matplotlib", "plot")
+    network.refuse_population("a drawing shows one network", "network.member(k)")
     sizes = network.sizes
     if trace is not None:
         traced = (trace.inputs.shape[-1], *(trace[letter].net.shape[-1] for letter in trace))

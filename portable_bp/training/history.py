@@ -165,7 +165,10 @@ class PopulationHistory:
 
     def __getitem__(self, member: int) -> History:
         """Return the history of a member."""
-        number = range(self.members)[operator.index(member)]
+        try:
+            number = range(self.members)[operator.index(member)]
+        except IndexError:
+            raise IndexError(f"member {member} does not exist: the population has members 0 to {self.members - 1}.") from None
         losses = ([float(row[number]) for row in rows[: self.epochs[number]]] for rows in (self.loss, self.validation_loss))
         return History(*losses, best_epoch=self.best_epoch[number], stop_reason=self.stop_reason[number])
 
@@ -225,7 +228,12 @@ class PopulationHistory:
 
     def end(self, reason: str, members: Any = None) -> None:
         """Say why the training of some members ends, or of all that are still trained."""
-        for member in np.flatnonzero(self.active if members is None else members):
+        chosen = self.active if members is None else np.asarray(members)
+        if chosen.dtype != bool or chosen.shape != (self.members,):
+            raise ValueError(
+                f"members to stop are {members!r}, and should be an array of {self.members} booleans, one for each member."
+            )
+        for member in np.flatnonzero(chosen):
             self.stop_reason[member] = reason
 
     def keep_best(self, epochs: np.ndarray, members: np.ndarray) -> None:
