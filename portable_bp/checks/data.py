@@ -101,17 +101,17 @@ class DataChecker(NamedTuple):
         samples, outputs = inputs.array.shape[-2], self.sizes[-1]
         one_each = () if inputs.single else (samples,)
         rows = (*one_each, outputs)
-        given = shape_of(target)
-        own = self._members_of(given, one_each, rows, loss)
-        one_each, rows = (*own, *one_each), (*own, *rows)
         takes_classes = getattr(loss, "takes_classes", False)
         if takes_classes and outputs == 1:
             raise ValueError(
                 f"this network has 1 output, and {type(loss).__name__} needs an output for each class: make the network with "
                 "as many outputs as classes, or use loss='binary_cross_entropy' with targets of 0 and 1."
             )
-        is_classes = takes_classes and given == one_each
+        given_shape = shape_of(target) if takes_classes else None
+        is_classes = given_shape in (one_each, (self.members, *one_each)) and given_shape != rows
         array = as_array(self.backend, target, "target", "int32" if is_classes else None)
+        own = self._members_of(tuple(array.shape), one_each, rows, takes_classes or outputs == 1)
+        one_each, rows = (*own, *one_each), (*own, *rows)
         if is_classes:
             # An integer array of the backend may hold numbers that int32 cannot represent.
             given = target if type(target) is type(array) else array
@@ -134,12 +134,11 @@ class DataChecker(NamedTuple):
         return namespace(array).reshape(array, (*own, samples, outputs))
 
     def _members_of(
-        self, shape: tuple[int, ...] | None, one_each: tuple[int, ...], rows: tuple[int, ...], loss: Any
+        self, shape: tuple[int, ...], one_each: tuple[int, ...], rows: tuple[int, ...], takes_one_each: bool
     ) -> tuple[int, ...]:
         """Return the axis of members that a target's shape begins with, or nothing if it is shared."""
-        if self.members is None or shape is None or shape[:1] != (self.members,):
+        if self.members is None or shape[:1] != (self.members,):
             return ()
-        takes_one_each = getattr(loss, "takes_classes", False) or self.sizes[-1] == 1
         is_shared, is_own = shape in (rows, one_each), shape[1:] == rows or (takes_one_each and shape[1:] == one_each)
         if is_shared and is_own and self.members > 1:
             raise ValueError(
