@@ -1,4 +1,4 @@
-"""Draw the picture at the top of README.md: .venv/bin/python scripts/picture.py."""
+"""Draw the pictures of README.md and of the guide's populations: .venv/bin/python scripts/picture.py."""
 
 import math
 from pathlib import Path
@@ -11,6 +11,7 @@ import portable_bp as bp
 from portable_bp.inspection import article
 
 PICTURE = Path(__file__).parent / "results" / "picture.png"
+ENSEMBLE = PICTURE.with_name("ensemble.png")
 RED, BLUE = "#b2182b", "#2166ac"
 
 
@@ -40,6 +41,26 @@ def draw_spirals(axes: Any) -> None:
     finish(axes, "Two spirals, separated by a 2-64-64-1 network")
 
 
+def draw_ensemble(axes: Any) -> None:
+    """Train an ensemble on bootstrap samples of noisy data and draw its mean and the spread of its members."""
+    generator = np.random.default_rng(0)
+    x = np.concatenate([generator.uniform(-3.0, -0.5, (60, 1)), generator.uniform(1.0, 3.0, (60, 1))])
+    y = np.sin(2.0 * x[:, 0]) + 0.5 * x[:, 0] + generator.normal(scale=0.2, size=120)
+    draws = generator.multinomial(120, np.full(120, 1 / 120), size=50)
+    ensemble = bp.Network([1, 32, 32, 1], "tanh", backend="numpy", seed=0, population=50)
+    ensemble.fit(x, y, optimizer="adam", learning_rate=0.01, epochs=400, sample_weight=draws)
+    grid = np.linspace(-3.6, 3.6, 300)
+    outs = ensemble.predict(grid[:, None])[..., 0]
+    low, high = np.quantile(outs, [0.05, 0.95], axis=0)
+    axes.fill_between(grid, low, high, color=BLUE, alpha=0.2, linewidth=0.0, label="nine in ten members")
+    axes.plot(grid, outs.mean(axis=0), color=BLUE, label="mean of 50 members")
+    axes.plot(grid, np.sin(2.0 * grid) + 0.5 * grid, color="0.2", linestyle="--", linewidth=1.0, label="without noise")
+    axes.plot(x[:, 0], y, "o", color=RED, markersize=3.0, label="data")
+    axes.set(xlabel="x", ylabel="y", xlim=(grid[0], grid[-1]))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
 def finish(axes: Any, title: str) -> None:
     """Give axes a title and no frame."""
     axes.set_title(title, fontsize=11)
@@ -52,3 +73,6 @@ if __name__ == "__main__":
     draw_example(left)
     draw_spirals(right)
     figure.savefig(PICTURE, dpi=100, pil_kwargs={"optimize": True})
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    draw_ensemble(figure.subplots())
+    figure.savefig(ENSEMBLE, dpi=100, pil_kwargs={"optimize": True})

@@ -12,6 +12,7 @@ from portable_bp.common.lookup import find
 PAGES = (
     "tutorial",
     "networks",
+    "populations",
     "pieces",
     "estimators",
     "tables",
