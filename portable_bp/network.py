@@ -17,6 +17,7 @@ from portable_bp.algorithm.arrays import Array, Layer, map_parameters, namespace
 from portable_bp.algorithm.choices import (
     check_sizes,
     is_one_activation,
+    refuse_population,
     resolve_activations,
     resolve_initializer,
     resolve_loss,
@@ -454,11 +455,6 @@ class Network:
         """Return True, as any object without a length."""
         return True
 
-    def refuse_population(self, reason: str, instead: str) -> None:
-        """Raise a TypeError with a reason, and with what to use instead, if this is a population."""
-        if self.population is not None:
-            raise TypeError(f"{reason}, and this is a population of {counted(self.population, 'member')}: use {instead}.")
-
     @property
     def coefs_(self) -> list[Array]:
         """A copy of each layer's weight in scikit-learn's layout, (fan_in, fan_out)."""
@@ -625,7 +621,7 @@ class Network:
         Trace
             ``trace["b"].net``, ``.out``, ``.delta``, ``.gradient.weight``; ``trace.inputs``, ``.target``, ``.error``.
         """
-        self.refuse_population("a trace shows one network", "network.member(k).trace")
+        refuse_population(self.population, "a trace shows one network", "network.member(k).trace")
         pieces, data, single = self._check_batch(x, target, loss, None)
         traced = Pieces(*pieces, self.activations[-1], check_number(decimals, "decimals", DECIMALS))
         error, layers = self._run("a trace of", need_of_gradient, trace_network, (traced,), data)
@@ -845,7 +841,7 @@ class Network:
         """
         from portable_bp.exchange.torch import make_sequential
 
-        self.refuse_population("PyTorch's Sequential is one network", "network.member(k).to_torch")
+        refuse_population(self.population, "PyTorch's Sequential is one network", "network.member(k).to_torch")
         descriptions = describe_named(self.activations, "PyTorch")
         return make_sequential(name_arrays(self._host_layers()), descriptions, self.backend)
 
@@ -1076,7 +1072,7 @@ def check_gradient(network: Network, x: Any, target: Any, loss: Any = "squared_e
     """
     from portable_bp.inspection.gradient_check import CheckedNetwork, compare_gradient  # here, since training does not need it
 
-    network.refuse_population("a gradient check is of one network", "network.member(k)")
+    refuse_population(network.population, "a gradient check is of one network", "network.member(k)")
     double = network.to(network.backend, dtype="float64")
     pieces, data, _ = double._check_batch(x, target, loss, None)
     passed = double._run("the gradient of", need_of_gradient, propagation.propagate, pieces, data)

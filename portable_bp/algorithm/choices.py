@@ -12,6 +12,7 @@ from portable_bp.algorithm.losses import LOSSES, Loss
 from portable_bp.algorithm.optimizers import OPTIMIZERS, Optimizer
 from portable_bp.algorithm.pieces import has_methods, is_pair, resolve
 from portable_bp.common.lookup import find
+from portable_bp.common.words import counted
 
 
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -26,6 +27,12 @@ def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
             "then of neurons in each layer, as in [2, 4, 3, 2]."
         )
     return tuple(map(int, given))
+
+
+def refuse_population(members: int | None, reason: str, instead: str) -> None:
+    """Raise a TypeError with a reason, and with what to use instead, if a network is a population."""
+    if members is not None:
+        raise TypeError(f"{reason}, and this is a population of {counted(members, 'member')}: use {instead}.")
 
 
 def resolve_activations(activation: Any, output_activation: Any, layers: int) -> tuple[Any, ...]:

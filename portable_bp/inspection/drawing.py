@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from portable_bp.algorithm.arrays import map_parameters
+from portable_bp.algorithm.choices import refuse_population
 from portable_bp.common.lookup import require
 from portable_bp.inspection.names import layer_letter, piece_name, weight_name
 
@@ -71,7 +72,7 @@ def draw(network: Any, trace: Trace | None = None, ax: Any = None) -> Any:
     >>> ax = bp.draw(network, network.trace([1.0, 0.0], [0.0, 1.0]))
     """
     require("matplotlib", "plot")
-    network.refuse_population("a drawing shows one network", "network.member(k)")
+    refuse_population(network.population, "a drawing shows one network", "network.member(k)")
     sizes = network.sizes
     if trace is not None:
         traced = (trace.inputs.shape[-1], *(trace[letter].net.shape[-1] for letter in trace))
