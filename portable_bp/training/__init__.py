@@ -2,9 +2,10 @@
 
 from portable_bp.training.callbacks import EarlyStopping
 from portable_bp.training.checkpoints import Checkpoint
-from portable_bp.training.history import History, PopulationHistory, Training
+from portable_bp.training.history import History, Training
 from portable_bp.training.loop import DivergenceError
 from portable_bp.training.plot import plot_history
+from portable_bp.training.population_history import PopulationHistory
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import MeanLoss
 from portable_bp.training.train import train

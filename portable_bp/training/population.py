@@ -19,10 +19,11 @@ from portable_bp.common.generators import set_state, state_of
 from portable_bp.common.words import counted
 from portable_bp.training.batches import Chunk
 from portable_bp.training.checkpoints import Epoch
-from portable_bp.training.history import PopulationHistory, Training
+from portable_bp.training.history import Training
 from portable_bp.training.loop import DivergenceError, Run
 from portable_bp.training.losses import Losses, fetch_losses
 from portable_bp.training.members import batches_of, data_of, merge, pieces_of, spread, take_members
+from portable_bp.training.population_history import PopulationHistory
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, step
 

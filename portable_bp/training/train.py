@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from portable_bp.backends import advise_fewer, attempt
-from portable_bp.training.history import PopulationHistory, Training
+from portable_bp.training.history import Training
 from portable_bp.training.loop import Run
 from portable_bp.training.needs import need_of_training
 from portable_bp.training.population import PopulationRun
+from portable_bp.training.population_history import PopulationHistory
 from portable_bp.training.settings import Dataset, Settings
 
 
