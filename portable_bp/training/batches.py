@@ -14,7 +14,7 @@ import numpy as np
 
 from portable_bp.algorithm.arrays import Layer, sizes_of
 from portable_bp.algorithm.dropout import draw_mask
-from portable_bp.training.settings import Settings
+from portable_bp.training.settings import Settings, draw_order
 from portable_bp.training.step import Batch
 
 # The limits of a chunk: a number of batches, of products (some seconds on one core), and of drawn numbers (64 MiB of float64).
@@ -72,6 +72,12 @@ class Batches:
         """Return the number of batches of an epoch."""
         return math.ceil(self.samples / self.settings.batch_size)
 
+    def count_drawing(self, members: int) -> int:
+        """Return how many of the members' generators draw something: all, the first one, or none."""
+        if any(self.settings.rates) or self.settings.draw_order is not draw_order:
+            return members
+        return 0 if self.settings.batch_size >= self.samples else 1 if self.settings.shared_order else members
+
     def draw(self, generator: Any, skip: int = 0) -> Iterator[Chunk]:
         """Yield the batches of an epoch in chunks, without the first few, which were learned before a checkpoint."""
         order = self._draw_order(generator)
@@ -108,11 +114,13 @@ class Batches:
             return self.settings.draw_order(generator, self.samples, self.settings.batch_size)
         if self.settings.shared_order:
             return self._draw_order(generator[0])
-        orders = [order for each in generator if (order := self._draw_order(each)) is not None]
-        return np.stack(orders) if orders else None
+        first = self._draw_order(generator[0])
+        return None if first is None else np.stack([first, *map(self._draw_order, generator[1:])])
 
     def _draw_masks(self, generator: Any, size: int) -> list[Any]:
         """Draw the dropout mask of each hidden layer that has a rate."""
+        if not any(self.settings.rates):
+            return [None] * len(self.hidden)
         if isinstance(generator, tuple):
             each = [self._draw_member_masks(own, size, member) for member, own in enumerate(generator)]
             return [_stack_masks(masks) for masks in zip(*each, strict=True)]

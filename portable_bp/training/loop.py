@@ -75,7 +75,11 @@ class Run:
         """Return the next epoch before its first batch."""
         layers = list(self.training.layers)  # a list, as a step returns: JAX would trace a tuple separately
         progress = Progress(layers, self.training.state, compiled(self.settings.backend, zero_error)(layers))
-        return Epoch(progress, None if self.settings.may_diverge else state_of(self.generator))
+        return Epoch(progress, self.draw_state())
+
+    def draw_state(self) -> Any:
+        """Return the state of the generator, from which an epoch is repeated if it diverges."""
+        return None if self.settings.may_diverge else state_of(self.generator)
 
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""

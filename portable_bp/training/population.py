@@ -18,7 +18,7 @@ from portable_bp.backends import looped
 from portable_bp.common.generators import set_state, state_of
 from portable_bp.common.words import counted
 from portable_bp.training.batches import Chunk
-from portable_bp.training.checkpoints import Epoch
+from portable_bp.training.checkpoints import Epoch, Saver, Unsaved
 from portable_bp.training.history import Training
 from portable_bp.training.loop import DivergenceError, Run
 from portable_bp.training.losses import Losses, fetch_losses
@@ -39,6 +39,7 @@ class PopulationRun(Run):
         self.members = len(training.history)
         self.block_size = self.members
         self._loops: dict[bytes, Any] = {}
+        self._states: list[Any] = []
         super().__init__(training, settings, dataset, validation, generator)
         training.merge = functools.partial(merge, settings.backend)
 
@@ -46,6 +47,19 @@ class PopulationRun(Run):
     def history(self) -> PopulationHistory:
         """The losses of all members."""
         return self.training.history
+
+    def train_epochs(self, start: Epoch, saver: Saver | Unsaved) -> None:
+        """Train from an epoch on, which may be that of a checkpoint."""
+        self._states = start.generator_state or []
+        super().train_epochs(start, saver)
+
+    def draw_state(self) -> Any:
+        """Return the states of all generators; those of generators that draw nothing stay the same."""
+        if self.settings.may_diverge:
+            return None
+        drawing = self.batches.count_drawing(self.members) if self._states else self.members
+        self._states = [*state_of(self.generator[:drawing]), *self._states[drawing:]]
+        return self._states
 
     def advance(self, progress: Progress, chunk: Chunk, same_size: int, total: int) -> Progress:
         """Take a step for each batch of a chunk, for the members that are still trained."""
@@ -121,8 +135,8 @@ class PopulationRun(Run):
         kept = merge(self.settings.backend, diverged, progress.layers, epoch.progress.layers)
         state = merge(self.settings.backend, diverged, start.progress.state, epoch.progress.state)
         number = self.training.epoch + 1
-        for member in np.flatnonzero(diverged):
-            self.history.stop_reason[member] = f"it diverged in epoch {number}, batch {batches[member]}"
+        for batch in np.unique(batches[diverged]):
+            self.history.end(f"it diverged in epoch {number}, batch {batch}", diverged & (batches == batch))
         self.history.diverged |= diverged
         if self.history.diverged.all():
             self.training.layers = kept
@@ -134,7 +148,7 @@ class PopulationRun(Run):
             f"the loss or a weight became infinite or NaN in {_described(batches, diverged)} of epoch {number}: these members "
             "keep their last finite weights, and the others go on; try a smaller learning rate, clipped gradients, or scaled "
             "inputs.",
-            stacklevel=9,  # the line that called fit
+            stacklevel=10,  # the line that called fit
         )
         return epoch._replace(progress=epoch.progress._replace(layers=kept, state=state))
 

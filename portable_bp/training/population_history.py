@@ -35,6 +35,10 @@ class PopulationHistory:
         For each member, why its training ended before the last epoch; None if it did not.
     diverged : array of bool, shape (members,)
         Whether the loss or a weight of a member became infinite or NaN: it then has its last finite weights.
+    active : array of bool, shape (members,)
+        Which members are still trained.
+    monitored : array, shape (members,)
+        For each member, its last validation loss if there are validation data, else its last training loss.
     """
 
     members: int
@@ -44,9 +48,12 @@ class PopulationHistory:
     best_epoch: list[int | None] = field(init=False)
     stop_reason: list[str | None] = field(init=False)
     diverged: np.ndarray = field(init=False)
+    active: np.ndarray = field(init=False)
+    monitored: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.epochs, self.diverged = np.zeros(self.members, int), np.zeros(self.members, bool)
+        self.active, self.monitored = np.ones(self.members, bool), np.full(self.members, np.nan)
         self.best_epoch, self.stop_reason = [None] * self.members, [None] * self.members
 
     def __len__(self) -> int:
@@ -61,11 +68,6 @@ class PopulationHistory:
             raise IndexError(f"member {member} does not exist: the population has members 0 to {self.members - 1}.") from None
         losses = ([float(row[number]) for row in rows[: self.epochs[number]]] for rows in (self.loss, self.validation_loss))
         return History(*losses, best_epoch=self.best_epoch[number], stop_reason=self.stop_reason[number])
-
-    @property
-    def active(self) -> np.ndarray:
-        """Which members are still trained, as booleans of shape (members,)."""
-        return np.array([reason is None for reason in self.stop_reason])
 
     def ranking(self, by: str = "validation_loss") -> list[int]:
         """Return the numbers of the members, the one with the lowest loss first; those that diverged are last.
@@ -100,21 +102,15 @@ class PopulationHistory:
     @property
     def has_ended(self) -> bool:
         """Whether the training of every member ended before the last epoch."""
-        return None not in self.stop_reason
-
-    @property
-    def monitored(self) -> np.ndarray:
-        """For each member, its last validation loss if there are validation data, else its last training loss."""
-        rows = self.validation_loss or self.loss
-        return np.array([rows[max(epoch, 1) - 1][member] for member, epoch in enumerate(self.epochs)])
+        return not self.active.any()
 
     def record(self, loss: np.ndarray, validation_loss: np.ndarray | None) -> None:
         """Add the losses of an epoch, of the members that are still trained."""
-        active = self.active
-        self.loss.append(np.where(active, loss, np.nan))
+        self.loss.append(np.where(self.active, loss, np.nan))
         if validation_loss is not None:
-            self.validation_loss.append(np.where(active, validation_loss, np.nan))
-        self.epochs += active
+            self.validation_loss.append(np.where(self.active, validation_loss, np.nan))
+        self.monitored = np.where(self.active, loss if validation_loss is None else validation_loss, self.monitored)
+        self.epochs = self.epochs + self.active
 
     def end(self, reason: str, members: Any = None) -> None:
         """Say why the training of some members ends, or of all that are still trained."""
@@ -125,6 +121,7 @@ class PopulationHistory:
             )
         for member in np.flatnonzero(chosen):
             self.stop_reason[member] = reason
+        self.active = self.active & ~chosen
 
     def keep_best(self, epochs: np.ndarray, members: np.ndarray) -> None:
         """Say of which epoch the weights of some members are."""
@@ -158,6 +155,9 @@ class PopulationHistory:
             or history.epochs.max() > len(history.loss)
         ):
             raise ValueError("its history is not of this population")
+        history.active = np.array([reason is None for reason in history.stop_reason])
+        for row in history.validation_loss or history.loss:
+            history.monitored = np.where(np.isnan(row), history.monitored, row)
         return history
 
     def plot(self, ax: Any = None) -> Any:

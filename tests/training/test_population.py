@@ -290,12 +290,18 @@ def test_memory_that_is_too_short_for_one_member(monkeypatch):
 
 
 @pytest.mark.parametrize("every", [None, 1, 2])
-def test_a_resumed_training_is_the_same(tmp_path, every):
+@pytest.mark.parametrize(
+    "draws",
+    [{"batch_size": 8, "dropout": 0.2}, {"batch_size": 8, "shared_order": True}, {}],
+    ids=["orders and masks", "one order", "nothing"],
+)
+def test_a_resumed_training_is_the_same(tmp_path, every, draws):
     pytest.importorskip("safetensors")
-    options = {"optimizer": bp.optimizers.Adam(list(RATES)), "batch_size": 8, "dropout": 0.2, "validation_data": (X, TARGET)}
+    options = {"optimizer": bp.optimizers.Adam(list(RATES)), "validation_data": (X, TARGET), **draws}
 
     def run(epochs, **more):
         network = bp.Network([3, 4, 2], "tanh", backend="numpy", dtype="float64", seed=0, population=MEMBERS)
+        network.fit(X, TARGET, batch_size=10)  # the generators are no longer as the seeds made them
         network.fit(X, TARGET, epochs=epochs, callbacks=[bp.EarlyStopping(1)], **options, **more)
         return network
 
@@ -306,6 +312,9 @@ def test_a_resumed_training_is_the_same(tmp_path, every):
     assert all(np.array_equal(*pair) for pair in zip(parameters(resumed), parameters(whole), strict=True))
     np.testing.assert_array_equal(resumed.history.loss, whole.history.loss)
     assert resumed.history.stop_reason == whole.history.stop_reason and resumed.history.best_epoch == whole.history.best_epoch
+    for each in (resumed, whole):
+        each.fit(X, TARGET, batch_size=10)
+    assert all(np.array_equal(*pair) for pair in zip(parameters(resumed), parameters(whole), strict=True))
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
