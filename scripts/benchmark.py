@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 CASES = ("2-4-3-2", "64-32-10", "784-128-10", "784-512-512-10", "1024-4096-4096-1024")
-EVERYTHING = ("step", "epoch", "inference", "fit", "growth", "memory", "import", "install")
+EVERYTHING = ("step", "epoch", "inference", "fit", "populations", "growth", "memory", "import", "install")
 QUICK = {"cases": CASES[:-1], "wanted": ("step", "import", "install")}
 RESULTS = Path(__file__).parent / "results"
 

@@ -14,6 +14,8 @@ from scripts.benchmarking.rounds import EVENTS, HOST, quartiles, ratio
 EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
 # A fit of our estimator to one of scikit-learn's, at most.
 FIT_TARGETS = {"digits at default settings": 0.45, "784-128-10 on 20,000 samples": 0.65}
+# A step of a population to one of JAX's, at most.
+POPULATION_TARGETS = {"2-4-3-2": 0.25, "16-16-4": 0.35, "64-32-10": 0.45}
 SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
 IMPORT_TARGET = 1.5
 NOTHING = "Nothing has been measured on a GPU yet: there is no figure here until `scripts/gpu` has run on one."
@@ -40,7 +42,7 @@ def as_text(results: dict[str, Any]) -> str:
         for work, seconds in case["seconds"].items():
             lines += [f"  {work}", *(_line(case, work, name) for name in seconds)]
         lines += [f"  without {name}: {reason}" for name, reason in case["left_out"].items()]
-    return "\n".join([*lines, "", *_fits(results), *_sentences(results)])
+    return "\n".join([*lines, "", *_fits(results), *_populations(results), *_sentences(results)])
 
 
 def summarize(measured: dict[str, Any], place: Place) -> str:
@@ -209,7 +211,7 @@ def _cpu_notes(results: dict[str, Any]) -> list[str]:
         for case in results["cases"]
     ]
     title = "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:"
-    return [title, "", *_format_table(columns, rows), "", *_fits(results), *_sentences(results)]
+    return [title, "", *_format_table(columns, rows), "", *_fits(results), *_populations(results), *_sentences(results)]
 
 
 def _fits(results: dict[str, Any]) -> list[str]:
@@ -220,6 +222,21 @@ def _fits(results: dict[str, Any]) -> list[str]:
             f"- `MLPClassifier.fit`, {fit['task']}, float64, {fit['threads']} thread{'s' * (fit['threads'] > 1)}: "
             f"{_short(_median(mine))}, {_judged(ratio(mine, theirs)[1], FIT_TARGETS.get(fit['task']))} of scikit-learn's; "
             f"the matrix products alone take {ratio(products, theirs)[1]:.2f} of scikit-learn's."
+        )
+    return lines
+
+
+def _populations(results: dict[str, Any]) -> list[str]:
+    lines = []
+    for each in results.get("populations", []):
+        mine, *others = each["seconds"].items()
+        judged = [
+            f", {_judged(ratio(mine[1], theirs)[1], POPULATION_TARGETS.get(each['network']))} of {name}"
+            for name, theirs in others
+        ]
+        lines.append(
+            f"- A step of {each['members']:,} networks {each['network']} at once, sgd, a batch of {each['batch']} that all share: "
+            f"{_short(_median(mine[1]))}{''.join(judged)}."
         )
     return lines
 

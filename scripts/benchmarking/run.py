@@ -27,6 +27,7 @@ from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.machines import describe_processor
 from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, measure_fit, prepare
 from scripts.benchmarking.places import CPU, PLACES, Place
+from scripts.benchmarking.populations import population_times
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.results import update_guide, write
 
@@ -53,6 +54,7 @@ def run_on_cpu(chosen: argparse.Namespace) -> int:
         prepare.cache_clear()
     others: dict[str, Callable[[], Any]] = {
         "fit": lambda: fit_times(chosen.threads, chosen.rounds or 7),
+        "populations": lambda: population_times(chosen.rounds or 7),
         "growth": lambda: {
             "weights": growth_with_weights(10**5 if chosen.quick else 10**8),
             "samples": growth_with_samples(10**5 if chosen.quick else 10**6),

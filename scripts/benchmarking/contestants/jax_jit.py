@@ -93,7 +93,7 @@ class Compiled(NamedTuple):
 def _compiled(case: Case, precision: str | None) -> Compiled:
     import jax
 
-    forward, step = _written_in_jax(case, precision)
+    forward, step = written_in_jax(case, precision)
 
     def gathered(state: Any, x: Any, target: Any, rows: Any) -> Any:
         return step(state, x[rows], target[rows])
@@ -104,7 +104,7 @@ def _compiled(case: Case, precision: str | None) -> Compiled:
     return Compiled(jax.jit(forward), *(jax.jit(each, donate_argnums=0) for each in (step, gathered, scanned)))
 
 
-def _written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
+def written_in_jax(case: Case, precision: str | None) -> tuple[Any, Any]:
     """Return forward(layers, x) and step(state, x, target), not yet compiled."""
     import jax
     import jax.numpy as jnp
