@@ -1,0 +1,149 @@
+"""NumPy by compiled code for a population: blocks of networks, one in each lane of a vector, on all cores."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from portable_bp.backends.graph.buffers import Buffers
+from portable_bp.backends.graph.ir import Graph, Node
+from portable_bp.backends.graph.members import dtype_of, lanes_of, members_in_lanes
+from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
+from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
+from portable_bp.backends.graph.printers.numba import CompiledLibrary
+from portable_bp.backends.graph.printers.program import address_of
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.common.trees import leaves, map_leaves
+
+MAX_WORKING_SET = 2**23  # bytes of a block; NumPy's batched products are as fast for larger networks
+ALIGNMENT = 64  # bytes: a cache line
+MIN_SHARED_WORK = 2**20  # numbers that all steps compute, from which several threads pay off
+PIECES = 4  # of the blocks for each thread, since another program may slow one of them down
+
+
+def block_of_members(graph: Graph) -> Graph:
+    """Return the step of a block of members, as many as a vector register holds."""
+    dtypes = {node.dtype for node in graph.carry if node.shape}
+    if len(dtypes) != 1 or not (dtype := dtypes.pop()).startswith("float"):
+        raise UnsuitedError("the arrays that a step carries have several dtypes")
+    return members_in_lanes(vector_bytes() // np.dtype(dtype).itemsize)(graph)
+
+
+class PopulationLibrary(CompiledLibrary):
+    """NumPy by compiled code for the steps of a population."""
+
+    passes = (sums_of_sums, block_of_members)
+
+    def executable(self, schedule: Schedule, data: Any) -> Executable:
+        """Return the compiled schedule."""
+        return PopulationExecutable(schedule, self, data)
+
+
+class WorkingSet:
+    """The memory of a block's buffers: makes the buffers, and says where each is."""
+
+    def __init__(self, library: Any) -> None:
+        self.view, self.as_array = library.view, library.as_array
+        self._buffers: list[tuple[np.ndarray, int]] = []
+        self.size = 0
+
+    def empty(self, shape: Sequence[int], dtype: str) -> np.ndarray:
+        """Return a new array, of which only the place matters; a number for several lanes is one element."""
+        node = Node("input", (), (), dtype)
+        lanes, width = lanes_of(node), np.dtype(dtype_of(node)).itemsize
+        array = np.empty(tuple(shape), f"V{lanes * width}" if lanes else dtype)
+        self._buffers.append((array, self.size))
+        self.size += -(-max(1, array.nbytes) // ALIGNMENT) * ALIGNMENT
+        return array
+
+    def offset_of(self, array: np.ndarray) -> int:
+        """Return where an array, or a view of one, is."""
+        address = address_of(array)
+        for root, offset in self._buffers:
+            if 0 <= (inside := address - address_of(root)) < max(1, root.nbytes):
+                return offset + inside
+        raise TypeError("an array is outside of the working set")
+
+
+class PopulationExecutable(Executable):
+    """A schedule of a block, and the compiled function that trains all blocks."""
+
+    def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
+        from portable_bp.backends.graph.printers.lanes import LaneSource  # which needs llvmlite
+
+        self.schedule, self.library = schedule, library
+        memory = WorkingSet(library)
+        self.buffers = Buffers(schedule, memory)
+        self.calls = []
+        self.bind(data)
+        self.buffers.bind(self._data)
+        if memory.size > MAX_WORKING_SET:
+            raise UnsuitedError(f"{memory.size:,} bytes of a block of networks exceed the cache")
+        source = LaneSource(self.buffers, memory)
+        self.buffers.release()
+        self._function = compiled(str(source), is_llvm=True)
+        self._places, self.lanes, self._memory_size = source.places, source.lanes, memory.size
+        self._sizes, self._numbers = np.array(source.sizes, np.int64), np.array(source.numbers, np.float64)
+        self._constants = [np.asarray(node.attributes["value"], order="C") for node in source.constants]
+
+    def bind(self, data: Any) -> None:
+        """Take the loop's data."""
+        self._data = [np.asarray(array, order="C") for array in leaves(data)]
+
+    def release(self) -> None:
+        """Keep no reference to the data."""
+        self._data = []
+
+    def run(self, carry: Any, items: Any, indices: range) -> Any:
+        """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
+        given = [np.asarray(array, order="C") for array in leaves(carry)]
+        results = [np.empty(array.shape, array.dtype) for array in given]
+        arrays = {
+            **{"carry": given, "result": results, "data": self._data, "constant": self._constants},
+            "item": [np.asarray(array, order="C") for array in leaves(items)],
+        }
+        addresses = [address_of(arrays[kind][number]) for kind, number in self._places]
+        members = next(array.shape[0] for array in given if array.ndim)
+        blocks = -(-members // self.lanes)
+        work = len(indices) * blocks * self.buffers.size * self.lanes
+        threads = min(blocks, _threads()) if work > MIN_SHARED_WORK else 1
+        self._run_blocks(len(indices), [members - 1, *addresses], blocks, threads)
+        copies = iter(results)
+        return map_leaves(lambda _: next(copies), carry)
+
+    def _run_blocks(self, steps: int, addresses: list[int], blocks: int, threads: int) -> None:
+        """Run all steps of each block, with a working set for each thread."""
+        count = min(blocks, threads * PIECES) if threads > 1 else 1
+        edges = [blocks * number // count for number in range(count + 1)]
+        pieces = deque(zip(edges[:-1], edges[1:], strict=True))
+
+        def work() -> None:
+            memory = np.empty(self._memory_size + ALIGNMENT, np.uint8)
+            start = -(-address_of(memory) // ALIGNMENT) * ALIGNMENT
+            table = np.array([0, 0, addresses[0], start, *addresses[1:]], np.int64)
+            while pieces:
+                try:
+                    table[:2] = pieces.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
+
+        others = [threading.Thread(target=work) for _ in range(threads - 1)]
+        for each in others:
+            each.start()
+        work()
+        for each in others:
+            each.join()
+
+
+def _threads() -> int:
+    """Return how many threads may compute: as many as there are cores, or as OMP_NUM_THREADS says."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(given)) if given.isdigit() else cores

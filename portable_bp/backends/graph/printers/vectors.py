@@ -1,0 +1,226 @@
+"""Values of generated LLVM code: single numbers, and vectors with a lane for each of several networks.
+
+A value takes part in Python expressions, which append instructions, so the source of ``vector_math`` runs on values as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import operator
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+
+from portable_bp.backends.graph.printers.vector_math import source as vector_math
+
+TYPES = {
+    **{"float32": ir.FloatType(), "float64": ir.DoubleType()},
+    **{"int32": ir.IntType(32), "int64": ir.IntType(64), "bool": ir.IntType(1)},
+}
+BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "bool": 1}
+CONTRACT = ("contract",)  # a product and a sum may become one instruction, as in the code that Numba compiles
+SCALAR_ONLY = ("sin", "cos", "tan", "sinh", "cosh", "atan")  # functions of C, called lane by lane
+
+
+class Value:
+    """A number of a dtype, or a vector of them, in the code that a builder appends to."""
+
+    def __init__(self, builder: Any, value: Any, dtype: str) -> None:
+        self.builder, self.value, self.dtype = builder, value, dtype
+
+    is_float = property(lambda self: self.dtype.startswith("float"))
+    lanes = property(lambda self: self.value.type.count if isinstance(self.value.type, ir.VectorType) else 0)
+
+    def constant(self, number: Any) -> Value:
+        """Return a known number of the same dtype."""
+        rounded = number if self.dtype == "bool" else np.dtype(self.dtype).type(number).item()
+        return Value(self.builder, ir.Constant(TYPES[self.dtype], rounded), self.dtype)
+
+    def in_lanes(self, lanes: int) -> Value:
+        """Return the value in every lane."""
+        if self.lanes == lanes:
+            return self
+        kind = ir.VectorType(self.value.type, lanes)
+        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), self.value, ir.IntType(32)(0))
+        places = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        return Value(self.builder, self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), places), self.dtype)
+
+    def matched(self, *others: Any) -> list[Value]:
+        """Return this and other operands with the same number of lanes; Python's numbers become values."""
+        values = [self, *(each if isinstance(each, Value) else self.constant(each) for each in others)]
+        lanes = max(each.lanes for each in values)
+        return [each.in_lanes(lanes) for each in values]
+
+    def _binary(self, other: Any, of_floats: str, of_integers: str, reflected: bool = False) -> Value:
+        first, second = self.matched(other)
+        if reflected:
+            first, second = second, first
+        options = {"flags": CONTRACT} if of_floats in ("fadd", "fsub", "fmul") and self.is_float else {}
+        instruction = getattr(self.builder, of_floats if self.is_float else of_integers)
+        return Value(self.builder, instruction(first.value, second.value, **options), self.dtype)
+
+    __add__ = __radd__ = lambda self, other: self._binary(other, "fadd", "add")
+    __mul__ = __rmul__ = lambda self, other: self._binary(other, "fmul", "mul")
+    __sub__ = lambda self, other: self._binary(other, "fsub", "sub")
+    __rsub__ = lambda self, other: self._binary(other, "fsub", "sub", reflected=True)
+    __truediv__ = lambda self, other: self._binary(other, "fdiv", "")
+    __and__ = lambda self, other: self._binary(other, "", "and_")
+    __or__ = lambda self, other: self._binary(other, "", "or_")
+    __lshift__ = lambda self, other: self._binary(other, "", "shl")
+    __rshift__ = lambda self, other: self._binary(other, "", "ashr")
+
+    def __neg__(self) -> Value:
+        return Value(self.builder, (self.builder.fneg if self.is_float else self.builder.neg)(self.value), self.dtype)
+
+    def __invert__(self) -> Value:
+        return Value(self.builder, self.builder.not_(self.value), self.dtype)
+
+    def __abs__(self) -> Value:
+        return self.intrinsic("fabs") if self.is_float else where(self < 0, -self, self)
+
+    def _compare(self, other: Any, sign: str) -> Value:
+        first, second = self.matched(other)
+        of_floats = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered  # only NaN differs from itself
+        of_integers = self.builder.icmp_unsigned if self.dtype == "bool" else self.builder.icmp_signed
+        compare = of_floats if self.is_float else of_integers
+        return Value(self.builder, compare(sign, first.value, second.value), "bool")
+
+    __lt__ = lambda self, other: self._compare(other, "<")
+    __le__ = lambda self, other: self._compare(other, "<=")
+    __gt__ = lambda self, other: self._compare(other, ">")
+    __ge__ = lambda self, other: self._compare(other, ">=")
+    __eq__ = lambda self, other: self._compare(other, "==")  # type: ignore[assignment]
+    __ne__ = lambda self, other: self._compare(other, "!=")  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+    def view(self, converter: _Converter) -> Value:
+        """Return the same bits as another dtype."""
+        dtype = converter.dtype
+        kind = ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
+        return Value(self.builder, self.builder.bitcast(self.value, kind), dtype)
+
+    def astype(self, dtype: str) -> Value:
+        """Return the number in another dtype."""
+        if dtype == self.dtype:
+            return self
+        if dtype == "bool":
+            return self != 0
+        builder, kind = self.builder, ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
+        to_float, widens = dtype.startswith("float"), BITS[dtype] > BITS[self.dtype]
+        if self.dtype == "bool":
+            convert = builder.uitofp if to_float else builder.zext
+        elif self.is_float:
+            convert = (builder.fpext if widens else builder.fptrunc) if to_float else builder.fptosi
+        else:
+            convert = builder.sitofp if to_float else builder.sext if widens else builder.trunc
+        return Value(builder, convert(self.value, kind), dtype)
+
+    def intrinsic(self, name: str) -> Value:
+        """Return an intrinsic function of LLVM of the value."""
+        function = self.builder.module.declare_intrinsic(f"llvm.{name}", [self.value.type])
+        return Value(self.builder, self.builder.call(function, [self.value]), self.dtype)
+
+    def lane(self, number: int) -> Value:
+        """Return the number in a lane."""
+        if not self.lanes:
+            return self
+        return Value(self.builder, self.builder.extract_element(self.value, ir.IntType(32)(number)), self.dtype)
+
+    def call(self, name: str, *others: Any) -> Value:
+        """Return a function of C of the value, lane by lane."""
+        operands = self.matched(*others)
+        kind, lanes = TYPES[self.dtype], operands[0].lanes
+        name += "f" if self.dtype == "float32" else ""
+        module = self.builder.module
+        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(kind, [kind] * len(operands)), name)
+        results = [
+            self.builder.call(function, [each.lane(number).value for each in operands]) for number in range(max(1, lanes))
+        ]
+        values = [Value(self.builder, each, self.dtype) for each in results]
+        return combined(values) if lanes else values[0]
+
+
+def combined(numbers: list[Value]) -> Value:
+    """Return the vector of the numbers in each lane."""
+    builder, vector = numbers[0].builder, ir.Constant(ir.VectorType(numbers[0].value.type, len(numbers)), ir.Undefined)
+    for number, each in enumerate(numbers):
+        vector = builder.insert_element(vector, each.value, ir.IntType(32)(number))
+    return Value(builder, vector, numbers[0].dtype)
+
+
+def where(condition: Value, first: Any, second: Any) -> Value:
+    """Return one of two values, lane by lane."""
+    known = first if isinstance(first, Value) else second
+    _, first, second = known.matched(first, second)
+    condition, first, second = condition.matched(first, second)
+    return Value(condition.builder, condition.builder.select(condition.value, first.value, second.value), first.dtype)
+
+
+def maximum(first: Value, second: Value) -> Value:
+    """Return the larger number; NaN if one is NaN."""
+    return where((first > second) | (first != first), first, second)
+
+
+def minimum(first: Value, second: Value) -> Value:
+    """Return the smaller number; NaN if one is NaN."""
+    return where((first < second) | (first != first), first, second)
+
+
+def sign(value: Value) -> Value:
+    """Return -1, 0 or 1; NaN of NaN."""
+    difference = (value > 0).astype(value.dtype) - (value < 0).astype(value.dtype)
+    return where(value != value, value, difference) if value.is_float else difference
+
+
+# Elementwise operations that are one expression; the others are in ``vector_math``.
+OPERATIONS: dict[str, Callable[..., Value]] = {
+    **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv},
+    **{"negative": operator.neg, "abs": abs, "copy": lambda value: value},
+    **{"less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
+    **{"equal": operator.eq, "not_equal": operator.ne, "logical_and": operator.and_, "logical_or": operator.or_},
+    **{"logical_not": operator.invert, "where": where, "maximum": maximum, "minimum": minimum, "sign": sign},
+    **{"isnan": lambda value: value != value, "isinf": lambda value: abs(value) == np.inf},
+    **{"isfinite": lambda value: abs(value) < np.inf, "pow": lambda base, exponent: base.call("pow", exponent)},
+    **{name: functools.partial(Value.intrinsic, name=name) for name in ("sqrt", "floor", "ceil")},
+    **{name: functools.partial(Value.call, name=name) for name in SCALAR_ONLY},
+}
+
+
+class _Selections(ast.NodeTransformer):
+    """Turns ``a if condition else b``, which asks for a bool, into a call of ``where``."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("where", ast.Load()), [node.test, node.body, node.orelse], [])
+
+
+@functools.cache
+def _parsed(dtype: str) -> Any:
+    tree = ast.fix_missing_locations(_Selections().visit(ast.parse(vector_math(dtype))))
+    return compile(tree, "<elementary functions>", "exec")
+
+
+class _Converter(NamedTuple):
+    """Takes the place of a dtype of NumPy in the source of elementary functions."""
+
+    dtype: str
+    builder: Any
+
+    def __call__(self, given: Any) -> Value:
+        """Return a value, or a known number, in the dtype."""
+        if isinstance(given, Value):
+            return given.astype(self.dtype)
+        return Value(self.builder, ir.Constant(TYPES[self.dtype], 0), self.dtype).constant(given)
+
+
+def elementary_functions(builder: Any, dtype: str) -> dict[str, Callable[..., Value]]:
+    """Return exp, expm1, log, log1p and tanh of values of a floating-point dtype."""
+    converters = {name: _Converter(name, builder) for name in (dtype, f"int{dtype[-2:]}")}
+    numpy = SimpleNamespace(inf=np.inf, nan=np.nan, **converters)
+    names: dict[str, Any] = {"np": numpy, "inlined": lambda function: function, "where": where}
+    exec(_parsed(dtype), names)
+    return names
