@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -108,36 +109,33 @@ class PopulationExecutable(Executable):
             **{"carry": given, "result": results, "data": self._data, "constant": self._constants},
             "item": [np.asarray(array, order="C") for array in leaves(items)],
         }
-        addresses = [address_of(arrays[kind][number]) for kind, number in self._places]
         members = next(array.shape[0] for array in given if array.ndim)
+        addresses = [members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
         blocks = -(-members // self.lanes)
         work = len(indices) * blocks * self.buffers.size * self.lanes
-        threads = min(blocks, _threads()) if work > MIN_SHARED_WORK else 1
-        self._run_blocks(len(indices), [members - 1, *addresses], blocks, threads)
+        self._run_blocks(len(indices), blocks, addresses, min(blocks, _threads()) if work > MIN_SHARED_WORK else 1)
         copies = iter(results)
         return map_leaves(lambda _: next(copies), carry)
 
-    def _run_blocks(self, steps: int, addresses: list[int], blocks: int, threads: int) -> None:
-        """Run all steps of each block, with a working set for each thread."""
-        count = min(blocks, threads * PIECES) if threads > 1 else 1
-        edges = [blocks * number // count for number in range(count + 1)]
-        pieces = deque(zip(edges[:-1], edges[1:], strict=True))
+    def _run_blocks(self, steps: int, blocks: int, addresses: list[int], threads: int) -> None:
+        """Take all steps of each block, with a working set for each thread."""
+        pieces = min(blocks, threads * PIECES) if threads > 1 else 1
+        edges = [blocks * number // pieces for number in range(pieces + 1)]
+        waiting = deque(zip(edges[:-1], edges[1:], strict=True))
+        memory = np.empty((threads, self._memory_size + ALIGNMENT), np.uint8)
 
-        def work() -> None:
-            memory = np.empty(self._memory_size + ALIGNMENT, np.uint8)
-            start = -(-address_of(memory) // ALIGNMENT) * ALIGNMENT
+        def work(number: int) -> None:
+            start = -(-address_of(memory[number]) // ALIGNMENT) * ALIGNMENT
             table = np.array([0, 0, addresses[0], start, *addresses[1:]], np.int64)
-            while pieces:
-                try:
-                    table[:2] = pieces.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
+            with contextlib.suppress(IndexError):  # until no blocks are waiting
+                while True:
+                    table[:2] = waiting.popleft()
+                    self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
 
-        others = [threading.Thread(target=work) for _ in range(threads - 1)]
+        others = [threading.Thread(target=work, args=(number,)) for number in range(1, threads)]
         for each in others:
             each.start()
-        work()
+        work(0)
         for each in others:
             each.join()
 

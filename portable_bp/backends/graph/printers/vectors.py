@@ -121,8 +121,14 @@ class Value:
 
     def intrinsic(self, name: str) -> Value:
         """Return an intrinsic function of LLVM of the value."""
-        function = self.builder.module.declare_intrinsic(f"llvm.{name}", [self.value.type])
-        return Value(self.builder, self.builder.call(function, [self.value]), self.dtype)
+        kind = self.value.type
+        name = f"llvm.{name}." + (f"v{self.lanes}" if self.lanes else "") + f"f{BITS[self.dtype]}"
+        return Value(self.builder, self.builder.call(self._declared(name, kind, 1), [self.value]), self.dtype)
+
+    def _declared(self, name: str, kind: Any, count: int) -> Any:
+        """Return a function of some operands of a type."""
+        module = self.builder.module
+        return module.globals.get(name) or ir.Function(module, ir.FunctionType(kind, [kind] * count), name)
 
     def lane(self, number: int) -> Value:
         """Return the number in a lane."""
@@ -134,9 +140,7 @@ class Value:
         """Return a function of C of the value, lane by lane."""
         operands = self.matched(*others)
         kind, lanes = TYPES[self.dtype], operands[0].lanes
-        name += "f" if self.dtype == "float32" else ""
-        module = self.builder.module
-        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(kind, [kind] * len(operands)), name)
+        function = self._declared(name + "f" * (self.dtype == "float32"), kind, len(operands))
         results = [
             self.builder.call(function, [each.lane(number).value for each in operands]) for number in range(max(1, lanes))
         ]
