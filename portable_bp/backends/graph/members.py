@@ -145,7 +145,7 @@ class _Block:
         self._nodes: dict[Node, Node] = {}
         for node in graph.carry:
             if node in self.members:
-                self._nodes[node] = Node("input", (), node.shape[1:], self._dtype(node))
+                self._nodes[node] = Node("input", (), node.shape[1:], self._dtype(node), {"members": node.shape[0]})
         for node in graph.nodes:
             self._nodes[node] = self._moved(node) if node in self.members else node
         carry, results = (tuple(map(self._node, nodes)) for nodes in (graph.carry, graph.results))
@@ -194,3 +194,8 @@ def lanes_of(node: Node) -> int:
 def dtype_of(node: Node) -> str:
     """Return the dtype of a node of a block's step in one lane."""
     return node.dtype.partition("x")[0]
+
+
+def members_of(node: Node) -> int:
+    """Return the number of members of an array that a block's step carries; 0 of what all members share."""
+    return node.attributes.get("members", 0)

@@ -19,7 +19,14 @@ from llvmlite import ir
 from portable_bp.backends.graph.buffers import Buffers, Instruction, Register
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
-from portable_bp.backends.graph.printers.lane_products import INT, loop, pointer, product_function
+from portable_bp.backends.graph.printers.lane_functions import (
+    INT,
+    copy_function,
+    loop,
+    members_of_block,
+    pointer,
+    product_function,
+)
 from portable_bp.backends.graph.printers.program import address_of, as_float
 from portable_bp.backends.graph.printers.vectors import (
     BITS,
@@ -72,7 +79,7 @@ class LaneSource:
         self._functions: dict[str, Any] = {}
         first, last, self.last_member, self.working_set = (self._entry_of("addresses", number) for number in range(HEAD))
         with loop(self.builder, first, last) as block:
-            self.lane_members = self._members_of(block)
+            self.first_member = self.builder.mul(block, INT(self.lanes))
             for number, node in enumerate(self.graph.carry):
                 self._load_members(node, self._place("carry", number), self._buffer(self.buffers.array(node)))
             with loop(self.builder, INT(0), steps) as self.step:
@@ -136,13 +143,6 @@ class LaneSource:
             return self._buffer(array)
         return self.builder.add(base, self._size(offset))
 
-    def _members_of(self, block: Any) -> list[Any]:
-        """Return the members of a block; after the last one, the last one again."""
-        builder, lanes = self.builder, self.lanes
-        numbers = [builder.add(builder.mul(block, INT(lanes)), INT(lane)) for lane in range(lanes)]
-        last = self.last_member
-        return [builder.select(builder.icmp_signed("<", number, last), number, last) for number in numbers]
-
     # Numbers in memory.
 
     def _load(self, address: Any, dtype: str, lanes: int) -> Value:
@@ -180,28 +180,27 @@ class LaneSource:
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(loop(self.builder, INT(0), size)) for size in sizes]
 
-    def _member_addresses(self, base: Any, distance: int) -> list[Any]:
-        size = self._size(distance)
-        return [self.builder.add(base, self.builder.mul(member, size)) for member in self.lane_members]
-
     def _load_members(self, node: Node, source: Any, target: Any) -> None:
         """Copy an array, of each member of the block if it has lanes, into the working set."""
-        dtype, lanes, width = dtype_of(node), lanes_of(node), bytes_of(node)
-        addresses = self._member_addresses(source, node.size * width) if lanes else [source]
-        with self._loops([node.size]) as (index,):
-            offset = self.builder.mul(index, INT(width))
-            value = self._load_lanes(addresses, offset, dtype) if lanes else self._load(self.builder.add(source, offset), dtype, 0)
-            self._store(value, self.builder.add(target, self.builder.mul(index, INT(width * max(1, lanes)))))
+        if lanes := lanes_of(node):
+            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=True)
+            self.builder.call(function, [source, target, self._size(node.size), self.first_member, self.last_member])
+        else:
+            self._copy_shared(node, source, target)
 
     def _store_members(self, node: Node, source: Any, target: Any) -> None:
         """Copy an array out of the working set."""
-        dtype, lanes, width = dtype_of(node), lanes_of(node), bytes_of(node)
-        addresses = self._member_addresses(target, node.size * width) if lanes else [target]
-        with self._loops([node.size]) as (index,):
-            place = self.builder.add(source, self.builder.mul(index, INT(width * max(1, lanes))))
-            value = self._load(place, dtype, lanes)
-            for lane, address in enumerate(addresses):
-                self._store(value.lane(lane), self.builder.add(address, self.builder.mul(index, INT(width))))
+        if lanes := lanes_of(node):
+            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=False)
+            self.builder.call(function, [target, source, self._size(node.size), self.first_member, self.last_member])
+        else:
+            self._copy_shared(node, source, target)
+
+    def _copy_shared(self, node: Node, source: Any, target: Any) -> None:
+        width = bytes_of(node)
+        with self._loops([node.size]) as index:
+            value = self._load(self._moved(source, index, [width], width), node.dtype, 0)
+            self._store(value, self._moved(target, index, [width], width))
 
     # Stages.
 
@@ -307,7 +306,11 @@ class LaneSource:
         source, rows, target = (
             self._address(*pair) for pair in ((node.inputs[0], array), (node.inputs[1], indices), (node, out))
         )
-        bases = self._member_addresses(source, height * length * width) if of_all else [source] * self.lanes
+        bases = [source] * self.lanes
+        if of_all:
+            size = self._size(height * length * width)
+            members = members_of_block(self.builder, self.first_member, self.last_member, self.lanes)
+            bases = [self.builder.add(source, self.builder.mul(member, size)) for member in members]
         with self._loops([indices.size]) as (number,):
             row = self._row(node.inputs[1], rows, number, height).in_lanes(self.lanes)
             starts = [

@@ -13,7 +13,7 @@ import numpy as np
 
 from portable_bp.backends.graph.buffers import Buffers
 from portable_bp.backends.graph.ir import Graph, Node
-from portable_bp.backends.graph.members import dtype_of, lanes_of, members_in_lanes
+from portable_bp.backends.graph.members import dtype_of, lanes_of, members_in_lanes, members_of
 from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
@@ -22,7 +22,9 @@ from portable_bp.backends.graph.printers.program import address_of
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves, map_leaves
 
-MAX_WORKING_SET = 2**23  # bytes of a block; NumPy's batched products are as fast for larger networks
+# Bytes of a block, from which NumPy's batched products are as fast. Lanes without a member do nothing useful: a block that
+# is half empty counts twice.
+MAX_WORKING_SET = 2**24
 ALIGNMENT = 64  # bytes: a cache line
 MIN_SHARED_WORK = 2**20  # numbers that all steps compute, from which several threads pay off
 PIECES = 4  # of the blocks for each thread, since another program may slow one of them down
@@ -79,17 +81,19 @@ class PopulationExecutable(Executable):
         from portable_bp.backends.graph.printers.lanes import LaneSource  # which needs llvmlite
 
         self.schedule, self.library = schedule, library
+        self.calls = []
         memory = WorkingSet(library)
         self.buffers = Buffers(schedule, memory)
-        self.calls = []
+        members, lanes = next((count, lanes_of(node)) for node in schedule.graph.carry if (count := members_of(node)))
+        filled = members / (lanes * -(-members // lanes))
+        if memory.size > MAX_WORKING_SET * filled:
+            raise UnsuitedError(f"{memory.size:,} bytes of a block of {lanes} networks exceed the cache")
         self.bind(data)
         self.buffers.bind(self._data)
-        if memory.size > MAX_WORKING_SET:
-            raise UnsuitedError(f"{memory.size:,} bytes of a block of networks exceed the cache")
         source = LaneSource(self.buffers, memory)
         self.buffers.release()
         self._function = compiled(str(source), is_llvm=True)
-        self._places, self.lanes, self._memory_size = source.places, source.lanes, memory.size
+        self._places, self._memory_size, self.members, self.lanes = source.places, memory.size, members, lanes
         self._sizes, self._numbers = np.array(source.sizes, np.int64), np.array(source.numbers, np.float64)
         self._constants = [np.asarray(node.attributes["value"], order="C") for node in source.constants]
 
@@ -109,9 +113,8 @@ class PopulationExecutable(Executable):
             **{"carry": given, "result": results, "data": self._data, "constant": self._constants},
             "item": [np.asarray(array, order="C") for array in leaves(items)],
         }
-        members = next(array.shape[0] for array in given if array.ndim)
-        addresses = [members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
-        blocks = -(-members // self.lanes)
+        addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
+        blocks = -(-self.members // self.lanes)
         work = len(indices) * blocks * self.buffers.size * self.lanes
         self._run_blocks(len(indices), blocks, addresses, min(blocks, _threads()) if work > MIN_SHARED_WORK else 1)
         copies = iter(results)

@@ -1,4 +1,4 @@
-"""LLVM functions that multiply matrices of several networks at once, one in each lane of a vector."""
+"""LLVM functions on arrays of several networks, one in each lane of a vector: products, and copies into and out of lanes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portable_bp.backends.graph.printers.vectors import BITS, CONTRACT, TYPES
 
 INT = ir.IntType(64)
 # A tile of the result is summed in registers: with 4 x 3 vectors, the 16 registers of AVX2 hold it and the factors.
-TILE_ROWS, TILE_COLUMNS = (4, 2, 1), (3, 1)
+TILE_ROWS, TILE_COLUMNS = (4, 1), (3, 1)
 
 
 @contextlib.contextmanager
@@ -47,11 +47,57 @@ def product_function(module: Any, dtype: str, first_lanes: int, second_lanes: in
     name = f"multiply_{dtype}_{first_lanes}_{second_lanes}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * 10), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
+    function = _new_function(module, name, 10)
     _Product(function, dtype, first_lanes, second_lanes)
     return function
+
+
+def _new_function(module: Any, name: str, count: int) -> Any:
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * count), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function
+
+
+def copy_function(module: Any, dtype: str, lanes: int, into_lanes: bool) -> Any:
+    """Return the function that copies arrays of members into one array with lanes, or out of it.
+
+    Its arguments are the addresses of the first member's array and of the one with lanes, how many numbers a member has, the
+    first member of the block, and the last of all: the lanes after it hold it again.
+    """
+    name = f"{'load' if into_lanes else 'store'}_{dtype}_{lanes}"
+    if name in module.globals:
+        return module.globals[name]
+    function = _new_function(module, name, 5)
+    members, array, count, first, last = function.args
+    builder = ir.IRBuilder(function.append_basic_block())
+    number = ir.IntType(8) if dtype == "bool" else TYPES[dtype]
+    width = number.width // 8 if isinstance(number, ir.IntType) else BITS[dtype] // 8
+    addresses = [
+        builder.add(members, builder.mul(member, builder.mul(count, INT(width))))
+        for member in members_of_block(builder, first, last, lanes)
+    ]
+    with loop(builder, INT(0), count) as index:
+        offset = builder.mul(index, INT(width))
+        places = [pointer(builder, builder.add(address, offset), number) for address in addresses]
+        kind = ir.VectorType(number, lanes)
+        whole = pointer(builder, builder.add(array, builder.mul(offset, INT(lanes))), kind)
+        vector: Any = ir.Constant(kind, ir.Undefined) if into_lanes else builder.load(whole, align=width)
+        for lane, place in enumerate(places):
+            if into_lanes:
+                vector = builder.insert_element(vector, builder.load(place, align=width), ir.IntType(32)(lane))
+            else:
+                builder.store(builder.extract_element(vector, ir.IntType(32)(lane)), place, align=width)
+        if into_lanes:
+            builder.store(vector, whole, align=width)
+    builder.ret_void()
+    return function
+
+
+def members_of_block(builder: Any, first: Any, last: Any, lanes: int) -> list[Any]:
+    """Return the member in each lane, given the first one and the last of all."""
+    numbers = [builder.add(first, INT(lane)) for lane in range(lanes)]
+    return [builder.select(builder.icmp_signed("<", number, last), number, last) for number in numbers]
 
 
 class _Product:
