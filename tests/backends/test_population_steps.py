@@ -192,7 +192,9 @@ def test_constants_of_each_member(kinds):
     assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), Population(), step=step_with_rates)
 
 
-@pytest.mark.parametrize("members, sizes, batch", [(4, (4, 4, 4), 4), (3, (3, 3), 3), (1, (1, 1), 1), (1, (2, 3, 1), 4)], ids=str)
+@pytest.mark.parametrize(
+    "members, sizes, batch", [(4, (4, 4, 4), 4), (3, (3, 3), 3), (1, (1, 1), 1), (1, (2, 3, 1), 4)], ids=str
+)
 def test_the_number_of_members_is_also_another_size(kinds, members, sizes, batch):
     population = Population(members, sizes, batch=batch, samples=max(members, batch))
     assert_replays_in_lanes(kinds, pieces_of(["sigmoid"] * (len(sizes) - 1)), population)

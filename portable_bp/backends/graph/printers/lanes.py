@@ -226,7 +226,8 @@ class LaneSource:
         addresses = {key: self._address(*pair) for key, pair in accessed.items()}
         with self._loops(lengths) as indices:
             places = {
-                key: self._moved(address, indices, distances[key], accessed[key][1].itemsize) for key, address in addresses.items()
+                key: self._moved(address, indices, distances[key], accessed[key][1].itemsize)
+                for key, address in addresses.items()
             }
             values: dict[int, Value] = {}
 
@@ -288,8 +289,12 @@ class LaneSource:
         )
         outer, count, height = math.prod(array.shape[:axis]), indices.size, array.shape[axis]
         with self._loops([outer, count]) as (before, number):
-            start = self._moved(source, [before, self._row(node.inputs[1], rows, number, height).value],
-                                [height * length * width, length * width], 0)
+            start = self._moved(
+                source,
+                [before, self._row(node.inputs[1], rows, number, height).value],
+                [height * length * width, length * width],
+                0,
+            )
             end = self._moved(target, [before, number], [count * length * width, length * width], 0)
             with self._loops([length]) as (index,):
                 value = self._load(self._moved(start, [index], [width], width), node.dtype, 0)
@@ -313,9 +318,7 @@ class LaneSource:
             bases = [self.builder.add(source, self.builder.mul(member, size)) for member in members]
         with self._loops([indices.size]) as (number,):
             row = self._row(node.inputs[1], rows, number, height).in_lanes(self.lanes)
-            starts = [
-                self._moved(base, [row.lane(lane).value], [length * width], 0) for lane, base in enumerate(bases)
-            ]
+            starts = [self._moved(base, [row.lane(lane).value], [length * width], 0) for lane, base in enumerate(bases)]
             end = self._moved(target, [number], [length * width * self.lanes], 0)
             with self._loops([length]) as (index,):
                 value = self._load_lanes(starts, self.builder.mul(index, INT(width)), dtype_of(node))
