@@ -104,7 +104,8 @@ class _Product:
     """Appends the loops over tiles to a function."""
 
     def __init__(self, function: Any, dtype: str, first_lanes: int, second_lanes: int) -> None:
-        self.builder = builder = ir.IRBuilder(function.append_basic_block())
+        builder: Any = ir.IRBuilder(function.append_basic_block())
+        self.builder = builder
         self.number, self.bytes = TYPES[dtype], BITS[dtype] // 8
         self.lanes = max(first_lanes, second_lanes)
         self.kind = ir.VectorType(self.number, self.lanes) if self.lanes else self.number

@@ -72,10 +72,10 @@ class LaneSource:
     def _print(self) -> None:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [INT] * 4), "run")
         steps, addresses, sizes, numbers = function.args
-        self.entry = ir.IRBuilder(function.append_basic_block("entry"))
+        self.entry: Any = ir.IRBuilder(function.append_basic_block("entry"))
         self._tables = {"addresses": (addresses, INT), "sizes": (sizes, INT), "numbers": (numbers, TYPES["float64"])}
         start = function.append_basic_block()
-        self.builder = ir.IRBuilder(start)
+        self.builder: Any = ir.IRBuilder(start)
         self._functions: dict[str, Any] = {}
         first, last, self.last_member, self.working_set = (self._entry_of("addresses", number) for number in range(HEAD))
         with loop(self.builder, first, last) as block:

@@ -32,8 +32,19 @@ class Value:
     def __init__(self, builder: Any, value: Any, dtype: str) -> None:
         self.builder, self.value, self.dtype = builder, value, dtype
 
-    is_float = property(lambda self: self.dtype.startswith("float"))
-    lanes = property(lambda self: self.value.type.count if isinstance(self.value.type, ir.VectorType) else 0)
+    @property
+    def is_float(self) -> bool:
+        """Whether it is a floating-point number."""
+        return self.dtype.startswith("float")
+
+    @property
+    def lanes(self) -> int:
+        """The number of lanes of a vector; 0 of a number."""
+        return self.value.type.count if isinstance(self.value.type, ir.VectorType) else 0
+
+    def _type(self, dtype: str) -> Any:
+        """Return the type of as many numbers of a dtype."""
+        return ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
 
     def constant(self, number: Any) -> Value:
         """Return a known number of the same dtype."""
@@ -55,23 +66,38 @@ class Value:
         lanes = max(each.lanes for each in values)
         return [each.in_lanes(lanes) for each in values]
 
-    def _binary(self, other: Any, of_floats: str, of_integers: str, reflected: bool = False) -> Value:
-        first, second = self.matched(other)
-        if reflected:
-            first, second = second, first
-        options = {"flags": CONTRACT} if of_floats in ("fadd", "fsub", "fmul") and self.is_float else {}
-        instruction = getattr(self.builder, of_floats if self.is_float else of_integers)
-        return Value(self.builder, instruction(first.value, second.value, **options), self.dtype)
+    def _binary(self, instruction: str, first: Value, second: Value) -> Value:
+        options = {"flags": CONTRACT} if instruction in ("fadd", "fsub", "fmul") else {}
+        return Value(self.builder, getattr(self.builder, instruction)(first.value, second.value, **options), self.dtype)
 
-    __add__ = __radd__ = lambda self, other: self._binary(other, "fadd", "add")
-    __mul__ = __rmul__ = lambda self, other: self._binary(other, "fmul", "mul")
-    __sub__ = lambda self, other: self._binary(other, "fsub", "sub")
-    __rsub__ = lambda self, other: self._binary(other, "fsub", "sub", reflected=True)
-    __truediv__ = lambda self, other: self._binary(other, "fdiv", "")
-    __and__ = lambda self, other: self._binary(other, "", "and_")
-    __or__ = lambda self, other: self._binary(other, "", "or_")
-    __lshift__ = lambda self, other: self._binary(other, "", "shl")
-    __rshift__ = lambda self, other: self._binary(other, "", "ashr")
+    def __add__(self, other: Any) -> Value:
+        return self._binary("fadd" if self.is_float else "add", *self.matched(other))
+
+    def __mul__(self, other: Any) -> Value:
+        return self._binary("fmul" if self.is_float else "mul", *self.matched(other))
+
+    def __sub__(self, other: Any) -> Value:
+        return self._binary("fsub" if self.is_float else "sub", *self.matched(other))
+
+    def __truediv__(self, other: Any) -> Value:
+        return self._binary("fdiv", *self.matched(other))
+
+    def __and__(self, other: Any) -> Value:
+        return self._binary("and_", *self.matched(other))
+
+    def __or__(self, other: Any) -> Value:
+        return self._binary("or_", *self.matched(other))
+
+    def __lshift__(self, other: Any) -> Value:
+        return self._binary("shl", *self.matched(other))
+
+    def __rshift__(self, other: Any) -> Value:
+        return self._binary("ashr", *self.matched(other))
+
+    def __rsub__(self, other: Any) -> Value:
+        return self._binary("fsub" if self.is_float else "sub", *reversed(self.matched(other)))
+
+    __radd__, __rmul__ = __add__, __mul__
 
     def __neg__(self) -> Value:
         return Value(self.builder, (self.builder.fneg if self.is_float else self.builder.neg)(self.value), self.dtype)
@@ -89,19 +115,30 @@ class Value:
         compare = of_floats if self.is_float else of_integers
         return Value(self.builder, compare(sign, first.value, second.value), "bool")
 
-    __lt__ = lambda self, other: self._compare(other, "<")
-    __le__ = lambda self, other: self._compare(other, "<=")
-    __gt__ = lambda self, other: self._compare(other, ">")
-    __ge__ = lambda self, other: self._compare(other, ">=")
-    __eq__ = lambda self, other: self._compare(other, "==")  # type: ignore[assignment]
-    __ne__ = lambda self, other: self._compare(other, "!=")  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    def __lt__(self, other: Any) -> Any:
+        return self._compare(other, "<")
+
+    def __le__(self, other: Any) -> Any:
+        return self._compare(other, "<=")
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compare(other, ">")
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compare(other, ">=")
+
+    def __eq__(self, other: Any) -> Any:
+        return self._compare(other, "==")
+
+    def __ne__(self, other: Any) -> Any:
+        return self._compare(other, "!=")
+
+    __hash__ = object.__hash__
 
     def view(self, converter: _Converter) -> Value:
         """Return the same bits as another dtype."""
         dtype = converter.dtype
-        kind = ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
-        return Value(self.builder, self.builder.bitcast(self.value, kind), dtype)
+        return Value(self.builder, self.builder.bitcast(self.value, self._type(dtype)), dtype)
 
     def astype(self, dtype: str) -> Value:
         """Return the number in another dtype."""
@@ -109,7 +146,7 @@ class Value:
             return self
         if dtype == "bool":
             return self != 0
-        builder, kind = self.builder, ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
+        builder = self.builder
         to_float, widens = dtype.startswith("float"), BITS[dtype] > BITS[self.dtype]
         if self.dtype == "bool":
             convert = builder.uitofp if to_float else builder.zext
@@ -117,7 +154,7 @@ class Value:
             convert = (builder.fpext if widens else builder.fptrunc) if to_float else builder.fptosi
         else:
             convert = builder.sitofp if to_float else builder.sext if widens else builder.trunc
-        return Value(builder, convert(self.value, kind), dtype)
+        return Value(builder, convert(self.value, self._type(dtype)), dtype)
 
     def intrinsic(self, name: str) -> Value:
         """Return an intrinsic function of LLVM of the value."""
@@ -156,7 +193,7 @@ def combined(numbers: list[Value]) -> Value:
     return Value(builder, vector, numbers[0].dtype)
 
 
-def where(condition: Value, first: Any, second: Any) -> Value:
+def where(condition: Any, first: Any, second: Any) -> Value:
     """Return one of two values, lane by lane."""
     known = first if isinstance(first, Value) else second
     _, first, second = known.matched(first, second)
@@ -176,12 +213,12 @@ def minimum(first: Value, second: Value) -> Value:
 
 def sign(value: Value) -> Value:
     """Return -1, 0 or 1; NaN of NaN."""
-    difference = (value > 0).astype(value.dtype) - (value < 0).astype(value.dtype)
+    difference: Value = (value > 0).astype(value.dtype) - (value < 0).astype(value.dtype)
     return where(value != value, value, difference) if value.is_float else difference
 
 
 # Elementwise operations that are one expression; the others are in ``vector_math``.
-OPERATIONS: dict[str, Callable[..., Value]] = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     **{"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv},
     **{"negative": operator.neg, "abs": abs, "copy": lambda value: value},
     **{"less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge},
