@@ -182,8 +182,7 @@ class _Block:
 
     def _moved_take(self, node: Node) -> Node:
         array, indices = node.inputs
-        attributes = {"all_members": array in self.members}
-        return Node("take_members", (array, self._node(indices)), node.shape[1:], self._dtype(node), attributes)
+        return Node("take", (array, self._node(indices)), node.shape[1:], self._dtype(node), node.attributes)
 
 
 def lanes_of(node: Node) -> int:

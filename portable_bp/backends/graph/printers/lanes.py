@@ -7,10 +7,9 @@ and addresses are arguments, so the same code serves networks of all sizes made 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,17 +18,9 @@ from llvmlite import ir
 from portable_bp.backends.graph.buffers import Buffers, Instruction, Register
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
-from portable_bp.backends.graph.printers.lane_functions import (
-    INT,
-    copy_function,
-    loop,
-    members_of_block,
-    pointer,
-    product_function,
-)
-from portable_bp.backends.graph.printers.program import address_of, as_float
+from portable_bp.backends.graph.printers.lane_code import LaneCode, bytes_of
+from portable_bp.backends.graph.printers.lane_functions import INT, loop, members_of_block, product_function
 from portable_bp.backends.graph.printers.vectors import (
-    BITS,
     OPERATIONS,
     TYPES,
     Value,
@@ -44,165 +35,32 @@ from portable_bp.backends.graph.schedule import Stage, buffer_shape
 if TYPE_CHECKING:
     from portable_bp.backends.graph.printers.population import WorkingSet
 
-HEAD = 4  # places in the table of addresses: the first block, the last one, the last member, and the memory of a block
 
-
-class LaneSource:
-    """The code of a block's program, and what it takes: tables of places, sizes and numbers.
-
-    ``places`` says what the addresses after the first four are: of the carry that is read ("carry") and written ("result"), of
-    "data", of the first step's "item", or of a "constant", each with its number in the graph or in ``constants``.
-    """
+class LaneSource(LaneCode):
+    """The code of a block's program."""
 
     def __init__(self, buffers: Buffers, memory: WorkingSet) -> None:
-        self.buffers, self.graph = buffers, buffers.graph
-        self.memory = memory
-        self.lanes = max(map(lanes_of, buffers.graph.carry))
-        self.places: list[tuple[str, int]] = []
-        self.constants: list[Node] = []
-        self.sizes: list[int] = []
-        self.numbers: list[float] = []
-        self._known: dict[Any, Any] = {}
-        self.module = ir.Module("population")
-        self._print()
-
-    def __str__(self) -> str:
-        return str(self.module)
-
-    def _print(self) -> None:
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [INT] * 4), "run")
-        steps, addresses, sizes, numbers = function.args
-        self.entry: Any = ir.IRBuilder(function.append_basic_block("entry"))
-        self._tables = {"addresses": (addresses, INT), "sizes": (sizes, INT), "numbers": (numbers, TYPES["float64"])}
-        start = function.append_basic_block()
-        self.builder: Any = ir.IRBuilder(start)
-        self._functions: dict[str, Any] = {}
-        first, last, self.last_member, self.working_set = (self._entry_of("addresses", number) for number in range(HEAD))
-        with loop(self.builder, first, last) as block:
+        super().__init__(buffers, memory)
+        self._functions: dict[str, dict[str, Callable[..., Value]]] = {}  # elementary ones, by dtype
+        start = self.builder.block
+        with loop(self.builder, self.first_block, self.last_block) as block:
             self.first_member = self.builder.mul(block, INT(self.lanes))
-            for number, node in enumerate(self.graph.carry):
-                self._load_members(node, self._place("carry", number), self._buffer(self.buffers.array(node)))
-            with loop(self.builder, INT(0), steps) as self.step:
-                for stage in self.buffers.schedule.stages:
-                    self._print_stage(stage)
-                for old, result in zip(self.graph.carry, self.graph.results, strict=True):
-                    if not self.buffers.in_place(old, result):
-                        self._print_copy(result, old)
-            for number, node in enumerate(self.graph.carry):
-                self._store_members(node, self._buffer(self.buffers.array(node)), self._place("result", number))
+            self._print_block()
         self.builder.ret_void()
         self.entry.branch(start)
 
-    # What the code takes.
-
-    def _entry_of(self, table: str, number: int) -> Any:
-        """Return an entry of a table, which is loaded once."""
-        start, kind = self._tables[table]
-        return self.entry.load(pointer(self.entry, self.entry.add(start, INT(8 * number)), kind))
-
-    def _size(self, number: int) -> Any:
-        """Return a size, as an argument."""
-        self.sizes.append(int(number))
-        return self._entry_of("sizes", len(self.sizes) - 1)
-
-    def _number(self, node: Node) -> Value:
-        """Return a constant number."""
-        if node not in self._known:
-            self.numbers.append(as_float(node))
-            number = Value(self.entry, self._entry_of("numbers", len(self.numbers) - 1), "float64").astype(node.dtype)
-            self._known[node] = number.value
-        return Value(self.builder, self._known[node], node.dtype)
-
-    def _place(self, kind: str, number: int) -> Any:
-        """Return the address of an array outside of the working set."""
-        key = kind, number
-        if key not in self._known:
-            self.places.append(key)
-            self._known[key] = self._entry_of("addresses", HEAD - 1 + len(self.places))
-        return self._known[key]
-
-    def _buffer(self, array: np.ndarray) -> Any:
-        """Return the address of an array in the working set."""
-        return self.builder.add(self.working_set, self._size(self.memory.offset_of(array)))
-
-    def _address(self, node: Node, array: np.ndarray) -> Any:
-        """Return the address of a node's array; it is called outside of the loops over its numbers."""
-        root = node.root
-        offset = 0 if root is node else address_of(array) - address_of(self.buffers.array(root))
-        if root in self.graph.data:
-            base = self._place("data", self.graph.data.index(root))
-        elif root in self.graph.item:
-            item = self.buffers.array(root)
-            base = self._place("item", self.graph.item.index(root))
-            base = self.builder.add(base, self.builder.mul(self.step, self._size(item.nbytes)))
-        elif root.operation == "constant":
-            if root not in self.constants:
-                self.constants.append(root)
-            base = self._place("constant", self.constants.index(root))
-        else:
-            return self._buffer(array)
-        return self.builder.add(base, self._size(offset))
-
-    # Numbers in memory.
-
-    def _load(self, address: Any, dtype: str, lanes: int) -> Value:
-        """Return the number, or the numbers of all lanes, at an address."""
-        stored = ir.IntType(8) if dtype == "bool" else TYPES[dtype]
-        kind = ir.VectorType(stored, lanes) if lanes else stored
-        loaded = self.builder.load(pointer(self.builder, address, kind), align=max(1, BITS[dtype] // 8))
-        if dtype == "bool":
-            loaded = self.builder.trunc(loaded, ir.VectorType(TYPES[dtype], lanes) if lanes else TYPES[dtype])
-        return Value(self.builder, loaded, dtype)
-
-    def _store(self, value: Value, address: Any) -> None:
-        stored = value.value
-        if value.dtype == "bool":
-            byte = ir.IntType(8)
-            stored = self.builder.zext(stored, ir.VectorType(byte, value.lanes) if value.lanes else byte)
-        self.builder.store(stored, pointer(self.builder, address, stored.type), align=max(1, BITS[value.dtype] // 8))
-
-    def _load_lanes(self, addresses: Sequence[Any], offset: Any, dtype: str) -> Value:
-        """Return the numbers at an offset from the address of each lane."""
-        return combined([self._load(self.builder.add(each, offset), dtype, 0) for each in addresses])
-
-    def _moved(self, address: Any, indices: Sequence[Any], distances: Sequence[int], width: int) -> Any:
-        """Return an address moved by indices times distances in bytes; numbers of a width are contiguous."""
-        for index, distance in zip(indices, distances, strict=True):
-            if distance:
-                step = INT(width) if distance == width else self._size(distance)
-                address = self.builder.add(address, self.builder.mul(index, step))
-        return address
-
-    @contextlib.contextmanager
-    def _loops(self, lengths: Sequence[int]) -> Iterator[list[Any]]:
-        """Append loops over axes, and yield their indices."""
-        sizes = [self._size(length) for length in lengths]
-        with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(loop(self.builder, INT(0), size)) for size in sizes]
-
-    def _load_members(self, node: Node, source: Any, target: Any) -> None:
-        """Copy an array, of each member of the block if it has lanes, into the working set."""
-        if lanes := lanes_of(node):
-            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=True)
-            self.builder.call(function, [source, target, self._size(node.size), self.first_member, self.last_member])
-        else:
-            self._copy_shared(node, source, target)
-
-    def _store_members(self, node: Node, source: Any, target: Any) -> None:
-        """Copy an array out of the working set."""
-        if lanes := lanes_of(node):
-            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=False)
-            self.builder.call(function, [target, source, self._size(node.size), self.first_member, self.last_member])
-        else:
-            self._copy_shared(node, source, target)
-
-    def _copy_shared(self, node: Node, source: Any, target: Any) -> None:
-        width = bytes_of(node)
-        with self._loops([node.size]) as index:
-            value = self._load(self._moved(source, index, [width], width), node.dtype, 0)
-            self._store(value, self._moved(target, index, [width], width))
-
-    # Stages.
+    def _print_block(self) -> None:
+        carry = [(number, node, self._buffer(self.buffers.array(node))) for number, node in enumerate(self.graph.carry)]
+        for number, node, buffer in carry:
+            self._load_members(node, self._place("carry", number), buffer)
+        with loop(self.builder, INT(0), self.steps) as self.step:
+            for stage in self.buffers.schedule.stages:
+                self._print_stage(stage)
+            for old, result in zip(self.graph.carry, self.graph.results, strict=True):
+                if not self.buffers.in_place(old, result):
+                    self._print_copy(result, old)
+        for number, node, buffer in carry:
+            self._store_members(node, buffer, self._place("result", number))
 
     def _print_stage(self, stage: Stage) -> None:
         instructions = [self.buffers.instruction(group) for group in stage.groups]
@@ -278,51 +136,31 @@ class LaneSource:
         self._load_members(instruction.node, address, self._buffer(instruction.out))
 
     def _print_take(self, instruction: Instruction) -> None:
-        """Print the copy of rows that all members share."""
+        """Print the copy of rows: shared ones, those of each member, or at indices of each member."""
         node, (array, indices), out = instruction
-        axis = node.attributes["axis"]
-        if lanes_of(node) or not node.inputs[1].root.is_given or not (array.flags.c_contiguous and indices.flags.c_contiguous):
-            raise TypeError("rows of an array that is not contiguous, or at computed indices, are not compiled")
-        width, length = array.itemsize, math.prod(array.shape[axis + 1 :])
-        source, rows, target = (
-            self._address(*pair) for pair in ((node.inputs[0], array), (node.inputs[1], indices), (node, out))
-        )
-        outer, count, height = math.prod(array.shape[:axis]), indices.size, array.shape[axis]
-        with self._loops([outer, count]) as (before, number):
-            start = self._moved(
-                source,
-                [before, self._row(node.inputs[1], rows, number, height).value],
-                [height * length * width, length * width],
-                0,
-            )
-            end = self._moved(target, [before, number], [count * length * width, length * width], 0)
-            with self._loops([length]) as (index,):
-                value = self._load(self._moved(start, [index], [width], width), node.dtype, 0)
-                self._store(value, self._moved(end, [index], [width], width))
-
-    def _print_take_members(self, instruction: Instruction) -> None:
-        """Print the copy of rows of each member, or at indices of each member, into lanes."""
-        node, (array, indices), out = instruction
-        if not (array.flags.c_contiguous and indices.flags.c_contiguous and node.inputs[1].root.operation != "matmul"):
+        lanes, axis, source = lanes_of(node), node.attributes["axis"], node.inputs[1]
+        if not (source.root.is_given or source.operation == "load_members"):
+            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+        of_members = array.shape[:axis] if lanes else ()
+        if not (array.flags.c_contiguous and indices.flags.c_contiguous) or array.shape[:axis] != of_members:
             raise TypeError("rows of an array that is not contiguous are not compiled")
-        of_all = node.attributes["all_members"]
-        axis = 1 if of_all else 0
-        width, length, height = bytes_of(node), math.prod(array.shape[axis + 1 :]), array.shape[axis]
-        source, rows, target = (
-            self._address(*pair) for pair in ((node.inputs[0], array), (node.inputs[1], indices), (node, out))
-        )
-        bases = [source] * self.lanes
-        if of_all:
+        height, width, length = array.shape[axis], bytes_of(node), math.prod(array.shape[axis + 1 :])
+        first, rows, target = (self._address(*pair) for pair in ((node.inputs[0], array), (source, indices), (node, out)))
+        starts = [first] * max(1, lanes)
+        if of_members:
             size = self._size(height * length * width)
-            members = members_of_block(self.builder, self.first_member, self.last_member, self.lanes)
-            bases = [self.builder.add(source, self.builder.mul(member, size)) for member in members]
+            members = members_of_block(self.builder, self.first_member, self.last_member, lanes)
+            starts = [self.builder.add(first, self.builder.mul(member, size)) for member in members]
         with self._loops([indices.size]) as (number,):
-            row = self._row(node.inputs[1], rows, number, height).in_lanes(self.lanes)
-            starts = [self._moved(base, [row.lane(lane).value], [length * width], 0) for lane, base in enumerate(bases)]
-            end = self._moved(target, [number], [length * width * self.lanes], 0)
+            row = self._row(source, rows, number, height)
+            row = row.in_lanes(lanes) if lanes else row
+            begins = [self._moved(start, [row.lane(lane).value], [length * width], 0) for lane, start in enumerate(starts)]
+            end = self._moved(target, [number], [length * out.itemsize], 0)
             with self._loops([length]) as (index,):
-                value = self._load_lanes(starts, self.builder.mul(index, INT(width)), dtype_of(node))
-                self._store(value, self._moved(end, [index], [width * self.lanes], width * self.lanes))
+                offset = self.builder.mul(index, INT(width))
+                numbers = [self._load(self.builder.add(begin, offset), dtype_of(node), 0) for begin in begins]
+                value = combined(numbers) if lanes else numbers[0]
+                self._store(value, self._moved(end, [index], [out.itemsize], out.itemsize))
 
     def _row(self, node: Node, address: Any, number: Any, height: int) -> Value:
         """Return an index, of each member if it has lanes, as an int64 within bounds."""
@@ -361,11 +199,6 @@ class LaneSource:
             self._store(total, self._moved(end, indices, [ends[axis] for axis in kept], out.itemsize))
 
     _print_sum = _print_max = _print_min = _print_reduction
-
-
-def bytes_of(node: Node) -> int:
-    """Return the bytes of a number in one lane."""
-    return max(1, BITS[dtype_of(node)] // 8)
 
 
 def _merged(shape: Sequence[int], arrays: dict[int, np.ndarray]) -> tuple[list[int], dict[int, list[int]]]:
