@@ -131,9 +131,22 @@ class LaneCode:
     @contextlib.contextmanager
     def _loops(self, lengths: Sequence[int]) -> Iterator[list[Any]]:
         """Append loops over axes, and yield their indices."""
-        sizes = [self._size(length) for length in lengths]
+        with self._loops_over_several(lengths, 1) as (indices,):
+            yield indices
+
+    @contextlib.contextmanager
+    def _loops_over_several(self, lengths: Sequence[int], copies: int) -> Iterator[list[list[Any]]]:
+        """Append loops over axes, and yield the indices of several places next to each other; the last one may come twice."""
+        builder, sizes = self.builder, [self._size(length) for length in lengths]
+        steps = [1] * (len(lengths) - 1) + [copies]
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(loop(self.builder, INT(0), size)) for size in sizes]
+            indices = [stack.enter_context(loop(builder, INT(0), size, step)) for size, step in zip(sizes, steps, strict=False)]
+            places = [indices]
+            for number in range(1, copies):
+                index, last = builder.add(indices[-1], INT(number)), builder.sub(sizes[-1], INT(1))
+                inside = builder.select(builder.icmp_signed("<", index, last), index, last)
+                places.append([*indices[:-1], inside])
+            yield places
 
     def _load_members(self, node: Node, source: Any, target: Any) -> None:
         """Copy an array, of each member of the block if it has lanes, into the working set."""

@@ -26,14 +26,19 @@ from portable_bp.backends.graph.printers.vectors import (
     Value,
     combined,
     elementary_functions,
+    joined,
     maximum,
     minimum,
+    split,
     where,
 )
 from portable_bp.backends.graph.schedule import Stage, buffer_shape
 
 if TYPE_CHECKING:
     from portable_bp.backends.graph.printers.population import WorkingSet
+
+
+COPIES = 2  # vectors for which an elementary function is computed at once, since the operations of one wait for each other
 
 
 class LaneSource(LaneCode):
@@ -82,39 +87,42 @@ class LaneSource(LaneCode):
                     accessed.setdefault(id(array), (source, array))
         lengths, distances = _merged(shape, {key: array for key, (_, array) in accessed.items()})
         addresses = {key: self._address(*pair) for key, pair in accessed.items()}
-        with self._loops(lengths) as indices:
+        slow = any(node.operation not in OPERATIONS and node.operation != "astype" for node, _, _ in instructions)
+        copies = COPIES if slow and lengths and lengths[-1] > 1 else 1
+        with self._loops_over_several(lengths, copies) as all_indices:
             places = {
-                key: self._moved(address, indices, distances[key], accessed[key][1].itemsize)
+                key: [self._moved(address, each, distances[key], accessed[key][1].itemsize) for each in all_indices]
                 for key, address in addresses.items()
             }
-            values: dict[int, Value] = {}
+            values: dict[int, list[Value]] = {}
 
-            def operand(source: Node, array: Any) -> Value:
+            def operand(source: Node, array: Any) -> list[Value]:
                 if source.operation == "constant" and source.shape == ():
-                    return self._number(source)
+                    return [self._number(source)] * copies
                 if id(array) not in values:
-                    values[id(array)] = self._load(places[id(array)], dtype_of(source), lanes_of(source))
+                    values[id(array)] = [self._load(place, dtype_of(source), lanes_of(source)) for place in places[id(array)]]
                 return values[id(array)]
 
             results = {}
             for node, operands, out in instructions:
-                value = self._apply(node, [operand(*pair) for pair in zip(node.inputs, operands, strict=True)])
-                values[id(out)] = value.in_lanes(lanes_of(node)) if lanes_of(node) else value
+                computed = self._apply(node, [operand(*pair) for pair in zip(node.inputs, operands, strict=True)])
+                values[id(out)] = [each.in_lanes(lanes_of(node)) if lanes_of(node) else each for each in computed]
                 if not isinstance(out, Register):
                     results[id(out)] = values[id(out)]
-            for key, value in results.items():
-                self._store(value, places[key])
+            for key, computed in results.items():
+                for value, place in zip(computed, places[key], strict=True):
+                    self._store(value, place)
 
-    def _apply(self, node: Node, operands: list[Value]) -> Value:
-        """Return the result of an elementwise operation."""
+    def _apply(self, node: Node, operands: list[list[Value]]) -> list[Value]:
+        """Return the results of an elementwise operation at some places."""
         if node.operation == "astype":
-            return operands[0].astype(dtype_of(node))
+            return [each.astype(dtype_of(node)) for each in operands[0]]
         if node.operation in OPERATIONS:
-            return OPERATIONS[node.operation](*operands)
-        dtype = operands[0].dtype
+            return [OPERATIONS[node.operation](*each) for each in zip(*operands, strict=True)]
+        dtype = operands[0][0].dtype
         if dtype not in self._functions:
             self._functions[dtype] = elementary_functions(self.builder, dtype)
-        return self._functions[dtype][node.operation](*operands)
+        return split(self._functions[dtype][node.operation](joined(operands[0])), len(operands[0]))
 
     def _print_copy(self, source: Node, target: Node) -> None:
         copy = Node("copy", (source,), target.shape, target.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -59,6 +59,14 @@ class Value:
         first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), self.value, ir.IntType(32)(0))
         places = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         return Value(self.builder, self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), places), self.dtype)
+
+    def shuffled(self, places: Iterable[int], other: Value | None = None) -> Value:
+        """Return the numbers at some places of this and another vector."""
+        kind = ir.IntType(32)
+        second = ir.Constant(self.value.type, ir.Undefined) if other is None else other.value
+        mask = [kind(place) for place in places]
+        shuffled = self.builder.shuffle_vector(self.value, second, ir.Constant(ir.VectorType(kind, len(mask)), mask))
+        return Value(self.builder, shuffled, self.dtype)
 
     def matched(self, *others: Any) -> list[Value]:
         """Return this and other operands with the same number of lanes; Python's numbers become values."""
@@ -185,12 +193,33 @@ class Value:
         return combined(values) if lanes else values[0]
 
 
-def combined(numbers: list[Value]) -> Value:
+def combined(numbers: Sequence[Value]) -> Value:
     """Return the vector of the numbers in each lane."""
     builder, vector = numbers[0].builder, ir.Constant(ir.VectorType(numbers[0].value.type, len(numbers)), ir.Undefined)
     for number, each in enumerate(numbers):
         vector = builder.insert_element(vector, each.value, ir.IntType(32)(number))
     return Value(builder, vector, numbers[0].dtype)
+
+
+def joined(values: Sequence[Value]) -> Value:
+    """Return values side by side in one vector."""
+    if len(values) == 1:
+        return values[0]
+    if not values[0].lanes:
+        return combined(values)
+    half = len(values) // 2
+    first, second = joined(values[:half]), joined(values[half:])
+    return first.shuffled(range(2 * first.lanes), second)
+
+
+def split(value: Value, count: int) -> list[Value]:
+    """Return the values that are side by side in one vector."""
+    lanes = value.lanes // count
+    if count == 1:
+        return [value]
+    if lanes == 1:
+        return [value.lane(number) for number in range(count)]
+    return [value.shuffled(range(number * lanes, (number + 1) * lanes)) for number in range(count)]
 
 
 def where(condition: Any, first: Any, second: Any) -> Value:
