@@ -178,6 +178,8 @@ class _Block:
         """Return an operand; one that all members share loses a leading axis of length 1."""
         if operand in self.members or len(operand.shape) < len(node.shape):
             return self._node(operand)
+        if operand.shape[0] != 1:
+            raise UnsuitedError(f"{node.operation} has an operand whose first axis is not that of the members")
         return Node("getitem", (self._node(operand),), operand.shape[1:], operand.dtype, {"key": (0, ...)})
 
     def _moved_take(self, node: Node) -> Node:

@@ -18,6 +18,7 @@ from llvmlite import ir
 from portable_bp.backends.graph.buffers import Buffers, Instruction, Register
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
+from portable_bp.backends.graph.printers.calls import UnsuitedError
 from portable_bp.backends.graph.printers.lane_code import LaneCode, bytes_of
 from portable_bp.backends.graph.printers.lane_functions import INT, loop, members_of_block, product_function
 from portable_bp.backends.graph.printers.vectors import (
@@ -36,7 +37,6 @@ from portable_bp.backends.graph.schedule import Stage, buffer_shape
 
 if TYPE_CHECKING:
     from portable_bp.backends.graph.printers.population import WorkingSet
-
 
 COPIES = 2  # vectors for which an elementary function is computed at once, since the operations of one wait for each other
 
@@ -75,7 +75,7 @@ class LaneSource(LaneCode):
         operation = instructions[0].node.operation
         printer: Any = getattr(self, f"_print_{operation}", None)
         if printer is None:
-            raise TypeError(f"{operation} is not compiled")
+            raise UnsuitedError(f"{operation} is not compiled")
         printer(instructions[0])
 
     def _print_elementwise(self, instructions: list[Instruction], shape: Sequence[int]) -> None:
@@ -131,7 +131,7 @@ class LaneSource(LaneCode):
     def _print_matmul(self, instruction: Instruction) -> None:
         node, (first, second), out = instruction
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
-            raise TypeError("a product of other than matrices is not compiled for a population")
+            raise UnsuitedError("a product of other than matrices is not compiled for a population")
         lanes = [lanes_of(each) for each in node.inputs]
         function = product_function(self.module, dtype_of(node), *lanes)
         addresses = [self._address(*pair) for pair in (*zip(node.inputs, (first, second), strict=True), (node, out))]
@@ -148,10 +148,10 @@ class LaneSource(LaneCode):
         node, (array, indices), out = instruction
         lanes, axis, source = lanes_of(node), node.attributes["axis"], node.inputs[1]
         if not (source.root.is_given or source.operation == "load_members"):
-            raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+            raise UnsuitedError("rows at computed indices, which may be out of bounds, are not compiled")
         of_members = array.shape[:axis] if lanes else ()
         if not (array.flags.c_contiguous and indices.flags.c_contiguous) or array.shape[:axis] != of_members:
-            raise TypeError("rows of an array that is not contiguous are not compiled")
+            raise UnsuitedError("rows of an array that is not contiguous are not compiled")
         height, width, length = array.shape[axis], bytes_of(node), math.prod(array.shape[axis + 1 :])
         first, rows, target = (self._address(*pair) for pair in ((node.inputs[0], array), (source, indices), (node, out)))
         starts = [first] * max(1, lanes)
@@ -185,7 +185,7 @@ class LaneSource(LaneCode):
         (source,) = node.inputs
         axes, combine = node.attributes["axis"], {"sum": operator.add, "max": maximum, "min": minimum}[node.operation]
         if not array.size:
-            raise TypeError("a reduction of no numbers is not compiled for a population")
+            raise UnsuitedError("a reduction of no numbers is not compiled for a population")
         kept = [axis for axis in range(array.ndim) if axis not in axes]
         reduced = [axis for axis in axes if array.shape[axis] > 1]
         begin, end = self._address(source, array), self._address(node, out)

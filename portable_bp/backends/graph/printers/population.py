@@ -17,16 +17,15 @@ from portable_bp.backends.graph.members import dtype_of, lanes_of, members_in_la
 from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
-from portable_bp.backends.graph.printers.numba import CompiledLibrary
+from portable_bp.backends.graph.printers.numba import CompiledLibrary, Costs
 from portable_bp.backends.graph.printers.program import address_of
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves, map_leaves
 
-# Bytes of a block, from which NumPy's batched products are as fast. Lanes without a member do nothing useful: a block that
-# is half empty counts twice.
+# Bytes of a block from which NumPy's batched products are as fast, as measured. Blocks that are half empty count twice.
 MAX_WORKING_SET = 2**24
 ALIGNMENT = 64  # bytes: a cache line
-MIN_SHARED_WORK = 2**20  # numbers that all steps compute, from which several threads pay off
+MIN_SHARED_WORK = 2**22  # bytes that all steps compute, from which several threads pay off
 PIECES = 4  # of the blocks for each thread, since another program may slow one of them down
 
 
@@ -42,6 +41,7 @@ class PopulationLibrary(CompiledLibrary):
     """NumPy by compiled code for the steps of a population."""
 
     passes = (sums_of_sums, block_of_members)
+    costs = Costs(saved_calls=50e-6, saved_number=1.2e-9, loading=0.02, printing=0.15)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""
@@ -49,29 +49,35 @@ class PopulationLibrary(CompiledLibrary):
 
 
 class WorkingSet:
-    """The memory of a block's buffers: makes the buffers, and says where each is."""
+    """The memory of a block's buffers: makes the buffers, and places those that are used."""
 
     def __init__(self, library: Any) -> None:
-        self.view, self.as_array = library.view, library.as_array
-        self._buffers: list[tuple[np.ndarray, int]] = []
+        self.view = library.view
+        self._buffers: list[np.ndarray] = []
+        self._offsets: dict[int, int] = {}
         self.size = 0
 
     def empty(self, shape: Sequence[int], dtype: str) -> np.ndarray:
-        """Return a new array, of which only the place matters; a number for several lanes is one element."""
+        """Return an array that takes the place of a buffer; a number for several lanes is one element."""
         node = Node("input", (), (), dtype)
         lanes, width = lanes_of(node), np.dtype(dtype_of(node)).itemsize
-        array = np.empty(tuple(shape), f"V{lanes * width}" if lanes else dtype)
-        self._buffers.append((array, self.size))
-        self.size += -(-max(1, array.nbytes) // ALIGNMENT) * ALIGNMENT
-        return array
+        self._buffers.append(np.empty(tuple(shape), f"V{lanes * width}" if lanes else dtype))
+        return self._buffers[-1]
+
+    def as_array(self, node: Node) -> np.ndarray:
+        """Return the array of a constant."""
+        return np.asarray(node.attributes["value"], order="C")
 
     def offset_of(self, array: np.ndarray) -> int:
-        """Return where an array, or a view of one, is."""
+        """Return where a buffer, or a view of one, is."""
         address = address_of(array)
-        for root, offset in self._buffers:
+        for number, root in enumerate(self._buffers):
             if 0 <= (inside := address - address_of(root)) < max(1, root.nbytes):
-                return offset + inside
-        raise TypeError("an array is outside of the working set")
+                if number not in self._offsets:
+                    self._offsets[number] = self.size
+                    self.size += -(-max(1, root.nbytes) // ALIGNMENT) * ALIGNMENT
+                return self._offsets[number] + inside
+        raise UnsuitedError("a result shares the memory of what a step is given")
 
 
 class PopulationExecutable(Executable):
@@ -84,18 +90,18 @@ class PopulationExecutable(Executable):
         self.calls = []
         memory = WorkingSet(library)
         self.buffers = Buffers(schedule, memory)
-        members, lanes = next((count, lanes_of(node)) for node in schedule.graph.carry if (count := members_of(node)))
-        filled = members / (lanes * -(-members // lanes))
-        if memory.size > MAX_WORKING_SET * filled:
-            raise UnsuitedError(f"{memory.size:,} bytes of a block of {lanes} networks exceed the cache")
         self.bind(data)
         self.buffers.bind(self._data)
         source = LaneSource(self.buffers, memory)
         self.buffers.release()
+        self.members = max(map(members_of, schedule.graph.carry))
+        self.blocks = -(-self.members // source.lanes)
+        if memory.size * self.blocks * source.lanes > MAX_WORKING_SET * self.members:
+            raise UnsuitedError(f"{memory.size:,} bytes of a block of {source.lanes} networks exceed the cache")
         self._function = compiled(str(source), is_llvm=True)
-        self._places, self._memory_size, self.members, self.lanes = source.places, memory.size, members, lanes
+        self._places, self._memory_size = source.places, memory.size
         self._sizes, self._numbers = np.array(source.sizes, np.int64), np.array(source.numbers, np.float64)
-        self._constants = [np.asarray(node.attributes["value"], order="C") for node in source.constants]
+        self._constants = list(map(self.buffers.array, source.constants))
 
     def bind(self, data: Any) -> None:
         """Take the loop's data."""
@@ -114,16 +120,15 @@ class PopulationExecutable(Executable):
             "item": [np.asarray(array, order="C") for array in leaves(items)],
         }
         addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
-        blocks = -(-self.members // self.lanes)
-        work = len(indices) * blocks * self.buffers.size * self.lanes
-        self._run_blocks(len(indices), blocks, addresses, min(blocks, _threads()) if work > MIN_SHARED_WORK else 1)
+        work = len(indices) * self.blocks * self._memory_size
+        self._run_blocks(len(indices), addresses, min(self.blocks, _threads()) if work > MIN_SHARED_WORK else 1)
         copies = iter(results)
         return map_leaves(lambda _: next(copies), carry)
 
-    def _run_blocks(self, steps: int, blocks: int, addresses: list[int], threads: int) -> None:
+    def _run_blocks(self, steps: int, addresses: list[int], threads: int) -> None:
         """Take all steps of each block, with a working set for each thread."""
-        pieces = min(blocks, threads * PIECES) if threads > 1 else 1
-        edges = [blocks * number // pieces for number in range(pieces + 1)]
+        pieces = min(self.blocks, threads * PIECES) if threads > 1 else 1
+        edges = [self.blocks * number // pieces for number in range(pieces + 1)]
         waiting = deque(zip(edges[:-1], edges[1:], strict=True))
         memory = np.empty((threads, self._memory_size + ALIGNMENT), np.uint8)
 
@@ -136,11 +141,15 @@ class PopulationExecutable(Executable):
                     self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
 
         others = [threading.Thread(target=work, args=(number,)) for number in range(1, threads)]
-        for each in others:
-            each.start()
-        work(0)
-        for each in others:
-            each.join()
+        try:
+            for each in others:
+                each.start()
+            work(0)
+        finally:  # an interrupt must not free the arrays that other threads still use
+            waiting.clear()
+            for each in others:
+                if each.ident:
+                    each.join()
 
 
 def _threads() -> int:
