@@ -284,6 +284,40 @@ def test_a_later_run_finds_the_code():
     assert_close(second, first)
 
 
+def test_other_data_and_a_last_smaller_batch(kinds):
+    """What was prepared is used again, with other data and for another size of batch."""
+    pieces = pieces_of(["tanh", "sigmoid"], optimizer=Adam(0.01))
+    loop = looped(bp.select_backend("numpy", dtype="float64"), step, pieces)
+    for seed in range(3):
+        population = Population(seed=seed)
+        run, progress, expected = loop(population.data), population.progress(pieces.optimizer), None
+        for size in (4, 3):
+            batches = Batch(population.indices[:, :size], population.masks)
+            expected = expected or progress
+            progress = run(progress, batches, STEPS)
+            for number in range(STEPS):
+                expected = step(pieces, expected, population.data, item(batches, number))
+        assert_close(progress, expected)
+        assert population.data[0].flags.c_contiguous
+    assert kinds == {PopulationExecutable}
+
+
+def test_arrays_that_are_not_contiguous(kinds):
+    """Constants, data, items and weights are read in their order."""
+    population = Population()
+    constant = population.normal(3, 5).T
+    population.data = population.normal(3, 20).T, np.asfortranarray(population.data[1]), None
+    population.indices = np.asfortranarray(population.indices)
+    population.layers = [Layer(np.asfortranarray(weight), bias) for weight, bias in population.layers]
+
+    def step_with_constant(pieces, progress, data, batch):
+        new = step(pieces, progress, data, batch)
+        first, *others = new.layers
+        return new._replace(layers=[Layer(first.weight * constant, first.bias), *others])
+
+    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), population, step=step_with_constant)
+
+
 def test_wide_networks_are_left_to_numpy(kinds, monkeypatch):
     monkeypatch.setattr("portable_bp.backends.graph.printers.population.MAX_WORKING_SET", 2**10)
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population()
