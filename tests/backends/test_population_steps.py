@@ -178,13 +178,14 @@ def test_data_of_each_member(kinds):
     assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), population)
 
 
+@pytest.mark.parametrize("members", [1, 11])
 @pytest.mark.parametrize("own_order", [False, True], ids=["shared order", "own order"])
-def test_rows_of_the_data_of_each_member(kinds, own_order):
+def test_rows_of_the_data_of_each_member(kinds, own_order, members):
     """With orders of their own, they are rows of one array, at indices that count the rows of the members before."""
-    population, offsets = Population(), 20 * np.arange(11, dtype="int32")[:, None]
-    population.data = population.normal(11, 20, 3), population.uniform(11, 20, 2), None
+    population, offsets = Population(members), 20 * np.arange(members, dtype="int32")[:, None]
+    population.data = population.normal(members, 20, 3), population.uniform(members, 20, 2), None
     if own_order:
-        population.indices = population.generator.integers(0, 20, (STEPS, 11, 4), "int32") + offsets
+        population.indices = population.generator.integers(0, 20, (STEPS, members, 4), "int32") + offsets
 
     def step_on_rows(pieces, progress, data, batch):
         def rows(array):

@@ -36,8 +36,8 @@ def find_members(graph: Graph) -> set[Node]:
     """Return the nodes whose first axis is that of the members; raise an UnsuitedError if this is not a population's step.
 
     The step carries arrays of members, or single numbers that all members share. From these, the rules of each operation give
-    the other nodes: a result has the axis if an operand has it, and the operation must not combine what differs along it. An
-    operand that is aligned with the axis, and is not known to have it, must be given as an array of all members.
+    the other nodes: a result has the axis if an operand has it, and the operation must not combine numbers along it. Another
+    operand of the same length along the axis must be, or be computed from, an array that is given for all members.
     """
     members = {node for node in graph.carry if node.shape}
     counts = {node.shape[0] for node in members}
@@ -80,7 +80,7 @@ class _Rules:
         self.members.add(node)
 
     def claim(self, node: Node) -> None:
-        """Take an array, or what it is computed from, to have an axis of members."""
+        """Mark an array, or what it is computed from, as one of all members."""
         if node.is_given or node.operation == "broadcast_to":
             if node.shape[:1] != (self.count,):
                 raise UnsuitedError("an array of all members is expected")

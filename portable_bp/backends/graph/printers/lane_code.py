@@ -14,7 +14,7 @@ from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
 from portable_bp.backends.graph.printers.lane_functions import INT, copy_function, loop, pointer
 from portable_bp.backends.graph.printers.program import address_of, as_float
-from portable_bp.backends.graph.printers.vectors import BITS, TYPES, Value
+from portable_bp.backends.graph.printers.vectors import BYTES, STORED, TYPES, Value, type_of
 
 if TYPE_CHECKING:
     from portable_bp.backends.graph.printers.population import WorkingSet
@@ -106,19 +106,15 @@ class LaneCode:
 
     def _load(self, address: Any, dtype: str, lanes: int) -> Value:
         """Return the number, or the numbers of all lanes, at an address."""
-        stored = ir.IntType(8) if dtype == "bool" else TYPES[dtype]
-        kind = ir.VectorType(stored, lanes) if lanes else stored
-        loaded = self.builder.load(pointer(self.builder, address, kind), align=max(1, BITS[dtype] // 8))
-        if dtype == "bool":
-            loaded = self.builder.trunc(loaded, ir.VectorType(TYPES[dtype], lanes) if lanes else TYPES[dtype])
-        return Value(self.builder, loaded, dtype)
+        stored, kind = (type_of(each[dtype], lanes) for each in (STORED, TYPES))
+        loaded = self.builder.load(pointer(self.builder, address, stored), align=BYTES[dtype])
+        return Value(self.builder, self.builder.trunc(loaded, kind) if dtype == "bool" else loaded, dtype)
 
     def _store(self, value: Value, address: Any) -> None:
-        stored = value.value
+        kind, stored = type_of(STORED[value.dtype], value.lanes), value.value
         if value.dtype == "bool":
-            byte = ir.IntType(8)
-            stored = self.builder.zext(stored, ir.VectorType(byte, value.lanes) if value.lanes else byte)
-        self.builder.store(stored, pointer(self.builder, address, stored.type), align=max(1, BITS[value.dtype] // 8))
+            stored = self.builder.zext(stored, kind)
+        self.builder.store(stored, pointer(self.builder, address, kind), align=BYTES[value.dtype])
 
     def _moved(self, address: Any, indices: Sequence[Any], distances: Sequence[int], width: int) -> Any:
         """Return an address moved by indices times distances in bytes; numbers of a width are contiguous."""
@@ -173,4 +169,4 @@ class LaneCode:
 
 def bytes_of(node: Node) -> int:
     """Return the bytes of a number in one lane."""
-    return max(1, BITS[dtype_of(node)] // 8)
+    return BYTES[dtype_of(node)]

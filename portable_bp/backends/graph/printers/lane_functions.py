@@ -9,7 +9,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from portable_bp.backends.graph.printers.vectors import BITS, CONTRACT, TYPES
+from portable_bp.backends.graph.printers.vectors import BYTES, CONTRACT, STORED, TYPES, type_of
 
 INT = ir.IntType(64)
 # A tile of the result is summed in registers: with 4 x 3 vectors, the 16 registers of AVX2 hold it and the factors.
@@ -71,8 +71,7 @@ def copy_function(module: Any, dtype: str, lanes: int, into_lanes: bool) -> Any:
     function = _new_function(module, name, 5)
     members, array, count, first, last = function.args
     builder = ir.IRBuilder(function.append_basic_block())
-    number = ir.IntType(8) if dtype == "bool" else TYPES[dtype]
-    width = number.width // 8 if isinstance(number, ir.IntType) else BITS[dtype] // 8
+    number, width = STORED[dtype], BYTES[dtype]
     addresses = [
         builder.add(members, builder.mul(member, builder.mul(count, INT(width))))
         for member in members_of_block(builder, first, last, lanes)
@@ -106,9 +105,9 @@ class _Product:
     def __init__(self, function: Any, dtype: str, first_lanes: int, second_lanes: int) -> None:
         builder: Any = ir.IRBuilder(function.append_basic_block())
         self.builder = builder
-        self.number, self.bytes = TYPES[dtype], BITS[dtype] // 8
+        self.number, self.bytes = TYPES[dtype], BYTES[dtype]
         self.lanes = max(first_lanes, second_lanes)
-        self.kind = ir.VectorType(self.number, self.lanes) if self.lanes else self.number
+        self.kind = type_of(self.number, self.lanes)
         self.first_lanes, self.second_lanes = first_lanes, second_lanes
         self.first, self.second, self.out, rows, self.columns, self.shared, *self.distances = function.args
         start = INT(0)

@@ -31,6 +31,7 @@ from portable_bp.backends.graph.printers.vectors import (
     maximum,
     minimum,
     split,
+    type_of,
     where,
 )
 from portable_bp.backends.graph.schedule import Stage, buffer_shape
@@ -149,8 +150,9 @@ class LaneSource(LaneCode):
         lanes, axis, source = lanes_of(node), node.attributes["axis"], node.inputs[1]
         if not (source.root.is_given or source.operation == "load_members"):
             raise UnsuitedError("rows at computed indices, which may be out of bounds, are not compiled")
-        of_members = array.shape[:axis] if lanes else ()
-        if not (array.flags.c_contiguous and indices.flags.c_contiguous) or array.shape[:axis] != of_members:
+        of_members = lanes > 0 and axis == 1
+        are_contiguous = array.flags.c_contiguous and indices.flags.c_contiguous
+        if not are_contiguous or (not of_members and math.prod(array.shape[:axis]) > 1):
             raise UnsuitedError("rows of an array that is not contiguous are not compiled")
         height, width, length = array.shape[axis], bytes_of(node), math.prod(array.shape[axis + 1 :])
         first, rows, target = (self._address(*pair) for pair in ((node.inputs[0], array), (source, indices), (node, out)))
@@ -191,7 +193,7 @@ class LaneSource(LaneCode):
         begin, end = self._address(source, array), self._address(node, out)
         ends = out.reshape([1 if axis in axes else length for axis, length in enumerate(array.shape)]).strides
         dtype, lanes = dtype_of(node), lanes_of(node)
-        slot = self.entry.alloca(ir.VectorType(TYPES[dtype], lanes) if lanes else TYPES[dtype])
+        slot = self.entry.alloca(type_of(TYPES[dtype], lanes))
         first = {"sum": 0, "max": -np.inf, "min": np.inf}[node.operation]
         if not dtype.startswith("float") and node.operation != "sum":
             first = np.iinfo(dtype).min if node.operation == "max" else np.iinfo(dtype).max

@@ -21,9 +21,15 @@ TYPES = {
     **{"float32": ir.FloatType(), "float64": ir.DoubleType()},
     **{"int32": ir.IntType(32), "int64": ir.IntType(64), "bool": ir.IntType(1)},
 }
-BITS = {"float32": 32, "float64": 64, "int32": 32, "int64": 64, "bool": 1}
+STORED = TYPES | {"bool": ir.IntType(8)}  # in memory
+BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "bool": 1}
 CONTRACT = ("contract",)  # a product and a sum may become one instruction, as in the code that Numba compiles
 SCALAR_ONLY = ("sin", "cos", "tan", "sinh", "cosh", "atan")  # functions of C, called lane by lane
+
+
+def type_of(number: Any, lanes: int) -> Any:
+    """Return the type of a vector of numbers of a type; of one number without lanes."""
+    return ir.VectorType(number, lanes) if lanes else number
 
 
 class Value:
@@ -44,7 +50,7 @@ class Value:
 
     def _type(self, dtype: str) -> Any:
         """Return the type of as many numbers of a dtype."""
-        return ir.VectorType(TYPES[dtype], self.lanes) if self.lanes else TYPES[dtype]
+        return type_of(TYPES[dtype], self.lanes)
 
     def constant(self, number: Any) -> Value:
         """Return a known number of the same dtype."""
@@ -155,7 +161,7 @@ class Value:
         if dtype == "bool":
             return self != 0
         builder = self.builder
-        to_float, widens = dtype.startswith("float"), BITS[dtype] > BITS[self.dtype]
+        to_float, widens = dtype.startswith("float"), BYTES[dtype] > BYTES[self.dtype]
         if self.dtype == "bool":
             convert = builder.uitofp if to_float else builder.zext
         elif self.is_float:
@@ -165,13 +171,13 @@ class Value:
         return Value(builder, convert(self.value, self._type(dtype)), dtype)
 
     def intrinsic(self, name: str) -> Value:
-        """Return an intrinsic function of LLVM of the value."""
+        """Return the result of one of LLVM's own functions, such as "sqrt"."""
         kind = self.value.type
-        name = f"llvm.{name}." + (f"v{self.lanes}" if self.lanes else "") + f"f{BITS[self.dtype]}"
+        name = f"llvm.{name}." + (f"v{self.lanes}" if self.lanes else "") + f"f{8 * BYTES[self.dtype]}"
         return Value(self.builder, self.builder.call(self._declared(name, kind, 1), [self.value]), self.dtype)
 
     def _declared(self, name: str, kind: Any, count: int) -> Any:
-        """Return a function of some operands of a type."""
+        """Return a function of the module, with some operands of a type."""
         module = self.builder.module
         return module.globals.get(name) or ir.Function(module, ir.FunctionType(kind, [kind] * count), name)
 
@@ -182,7 +188,7 @@ class Value:
         return Value(self.builder, self.builder.extract_element(self.value, ir.IntType(32)(number)), self.dtype)
 
     def call(self, name: str, *others: Any) -> Value:
-        """Return a function of C of the value, lane by lane."""
+        """Return the result of a function of C, which is called lane by lane."""
         operands = self.matched(*others)
         kind, lanes = TYPES[self.dtype], operands[0].lanes
         function = self._declared(name + "f" * (self.dtype == "float32"), kind, len(operands))
