@@ -327,6 +327,15 @@ def test_wide_networks_are_left_to_numpy(kinds, monkeypatch):
     assert_close(found, called(pieces, population))
 
 
+@pytest.mark.parametrize("expected, kind", [(10, calls.Executable), (10**5, PopulationExecutable)])
+def test_compiling_pays_off_for_many_steps(kinds, monkeypatch, expected, kind):
+    monkeypatch.delenv("PORTABLE_BP_COMPILE")
+    pieces, population = pieces_of(["tanh", "identity"]), Population()
+    run = looped(bp.select_backend("numpy", dtype="float64"), step, pieces)(population.data)
+    run(population.progress(pieces.optimizer), population.batches(), STEPS, expected, expected)
+    assert kinds == {kind}
+
+
 def test_steps_that_combine_members_are_called_or_replayed_by_numpy(kinds):
     def mixed(pieces, progress, data, batch):
         new = step(pieces, progress, data, batch)

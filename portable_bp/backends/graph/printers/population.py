@@ -31,6 +31,8 @@ PIECES = 4  # of the blocks for each thread, since another program may slow one 
 
 def block_of_members(graph: Graph) -> Graph:
     """Return the step of a block of members, as many as a vector register holds."""
+    if not any(len(node.shape) == 3 for node in graph.carry):  # soon, since most steps are those of a single network
+        raise UnsuitedError("it is no population: no array that a step carries has three axes")
     dtypes = {node.dtype for node in graph.carry if node.shape}
     if len(dtypes) != 1 or not (dtype := dtypes.pop()).startswith("float"):
         raise UnsuitedError("the arrays that a step carries have several dtypes")
@@ -40,7 +42,7 @@ def block_of_members(graph: Graph) -> Graph:
 class PopulationLibrary(CompiledLibrary):
     """NumPy by compiled code for the steps of a population."""
 
-    passes = (sums_of_sums, block_of_members)
+    passes = (block_of_members, sums_of_sums)
     costs = Costs(saved_calls=50e-6, saved_number=1.2e-9, loading=0.02, printing=0.15)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
