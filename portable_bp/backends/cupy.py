@@ -86,7 +86,7 @@ class CupyBackend(BaseBackend):
         """Return the loop that records the function's calls and replays them, as one kernel or as a CUDA graph if possible."""
         # Steps that are called instead of replayed use full precision: CuPy's own products have no bfloat16.
         library = CupyLibrary(self.precision)
-        return RecordedLoop(library, self.to_numpy, function, lambda: self._on_device("float32"), BlockLibrary())
+        return RecordedLoop(library, self.to_numpy, function, lambda: self._on_device("float32"), [BlockLibrary()])
 
     @contextlib.contextmanager
     def _on_device(self, precision: str) -> Iterator[None]:

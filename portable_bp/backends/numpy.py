@@ -12,6 +12,7 @@ from portable_bp.backends.contract import Memory
 from portable_bp.backends.graph.loop import RecordedLoop
 from portable_bp.backends.graph.printers.numba import CompiledLibrary
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
+from portable_bp.backends.graph.printers.population import PopulationLibrary
 from portable_bp.backends.host import host_array
 from portable_bp.backends.loops import Loop
 from portable_bp.backends.pickling import BaseBackend
@@ -53,7 +54,8 @@ class NumpyBackend(BaseBackend):
 
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and replays them."""
-        return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"), CompiledLibrary())
+        compiled = PopulationLibrary(), CompiledLibrary()
+        return RecordedLoop(NumpyLibrary(), self.to_numpy, function, lambda: np.errstate(all="ignore"), compiled)
 
     def synchronize(self) -> None:
         """Return immediately: a NumPy call returns when it is done."""

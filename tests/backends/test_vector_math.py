@@ -3,20 +3,23 @@
 import numpy as np
 import pytest
 
+from portable_bp.backends.graph.printers.population import PopulationLibrary, block_of_members
 from portable_bp.backends.graph.printers.vector_math import source
+from portable_bp.backends.graph.schedule import Schedule
+from portable_bp.backends.graph.trace import record
 
 mpmath = pytest.importorskip("mpmath", reason="mpmath, which knows many digits, is not installed")
 
 FUNCTIONS = {"exp": mpmath.exp, "expm1": mpmath.expm1, "log": mpmath.log, "log1p": mpmath.log1p, "tanh": mpmath.tanh}
 
 
-@pytest.fixture(params=["Python", "Numba"], scope="module")
+@pytest.fixture(params=["Python", "Numba", "lanes"], scope="module")
 def functions(request):
     """Return a function that evaluates one of the functions for an array."""
     if request.param == "Python":
         return in_python
     numba = pytest.importorskip("numba", reason="Numba, which compiles the functions, is not installed")
-    return lambda name, array: compiled(numba, name, array)
+    return in_lanes if request.param == "lanes" else lambda name, array: compiled(numba, name, array)
 
 
 def in_python(name, array):
@@ -39,6 +42,14 @@ def compiled(numba, name, array):
         return out
 
     return evaluate(array)
+
+
+def in_lanes(name, array):
+    """Evaluate a function as a step of a population, in which each member has one number."""
+    library, carry = PopulationLibrary(), (array[:, None, None],)
+    graph = record(library, lambda carry, data, item: (getattr(library.xp, name)(carry[0]),), carry, (), ())
+    executable = library.executable(Schedule(block_of_members(graph), library.max_fused), ())
+    return executable.run(carry, (), range(1))[0].reshape(-1)
 
 
 def drawn(dtype, name, count):

@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,10 +79,10 @@ class RecordedLoop:
         to_numpy: Callable[[Any], np.ndarray],
         function: Callable[[Any, Any, Any], Any],
         context: Callable[[], Any] = contextlib.nullcontext,
-        compiled: Any = None,
+        compiled: Sequence[Any] = (),
     ) -> None:
         self.library = library
-        self.compiled = compiled  # the library for many steps
+        self.compiled = compiled  # the libraries for many steps, the fastest one first
         self.to_numpy = to_numpy
         self.function = function
         self.context = context  # entered for every run
@@ -129,10 +129,9 @@ class _Runner:
         recorded = self._recorded(key, carry, item)
         if recorded is None:
             return None
-        fast = self.loop.compiled
-        pays = fast and fast.pays(steps, max(steps, total), recorded.size)
+        fast = [each for each in self.loop.compiled if each.pays(steps, max(steps, total), recorded.size)]
         trial = Trial(self.loop.function, carry, self.constants, item, self.loop.to_numpy)
-        for library in [*([fast] if pays else []), self.loop.library]:
+        for library in [*fast, self.loop.library]:
             if library in recorded.unsuited:
                 continue
             if executable := self._reuse(library, recorded) or self._prepare(library, recorded, trial):

@@ -57,23 +57,26 @@ def cache_folder() -> Path:
     return Path(base) / "portable-bp"
 
 
-def compiled(source: str) -> Callable[..., Any]:
-    """Return the compiled ``run`` of a source, from the cache if it is there; raise an error if it cannot be compiled."""
-    found = _find(source)
+def compiled(source: str, is_llvm: bool = False) -> Callable[..., Any]:
+    """Return the compiled ``run`` of a source, from the cache if it is there; raise an error if it cannot be compiled.
+
+    The source is Python's, for Numba, or already LLVM's.
+    """
+    found = _find(source, is_llvm)
     if isinstance(found, Exception):
         raise found
     return found
 
 
 @functools.lru_cache(maxsize=256)
-def _find(source: str) -> Callable[..., Any] | Exception:
+def _find(source: str, is_llvm: bool) -> Callable[..., Any] | Exception:
     try:
-        return _make(source)
+        return _make(source, is_llvm)
     except Exception as error:  # remembered, since to fail again would take as long
         return error
 
 
-def _make(source: str) -> Callable[..., Any]:
+def _make(source: str, is_llvm: bool) -> Callable[..., Any]:
     import hashlib  # here, since most processes compile nothing
 
     import llvmlite
@@ -83,9 +86,18 @@ def _make(source: str) -> Callable[..., Any]:
     path = cache_folder() / f"{hashlib.sha256(kind.encode()).hexdigest()}.o"
     code = _read(path)
     if code is None:
-        code = _compile(source, llvm)
+        code = _optimized(_parsed(source, llvm) if is_llvm else _translated(source, llvm), llvm)
         _write(path, code)
     return _load(code, llvm)
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Return the bytes of the CPU's vector registers."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
 
 
 def _cpu(llvm: Any) -> tuple[str, str]:
@@ -146,8 +158,16 @@ def _c_functions() -> dict[str, int]:
     return {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names}
 
 
-def _compile(source: str, llvm: Any) -> bytes:
-    """Return the machine code of a source, after a line of the names that it refers to, all of them for errors."""
+def _parsed(source: str, llvm: Any) -> Any:
+    """Return the module of LLVM's source, for this machine."""
+    module = llvm.parse_assembly(source)
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(_target_machine(llvm).target_data)
+    return module
+
+
+def _translated(source: str, llvm: Any) -> Any:
+    """Return the module that Numba makes of Python source."""
     from numba import cfunc, int64, void
 
     from portable_bp.backends.graph.printers import intrinsics
@@ -160,6 +180,11 @@ def _compile(source: str, llvm: Any) -> bytes:
     for each in module.functions:
         if each.name == function.native_name:
             each.name = "run"
+    return module
+
+
+def _optimized(module: Any, llvm: Any) -> bytes:
+    """Return the machine code of a module, after a line of the names that it refers to, all of them for errors."""
     machine = _target_machine(llvm)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,14 @@ from portable_bp.backends.graph.printers.source import Source
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves
 
-# In seconds: what compiled code saves in a step, for its calls and for each number that it computes; what it takes to load it,
-# and to print its source.
-SAVED_CALLS, SAVED_NUMBER, LOADING, PRINTING = 12e-6, 0.2e-9, 0.02, 0.003
+
+class Costs(NamedTuple):
+    """Seconds that compiled code saves and takes, as measured."""
+
+    saved_calls: float  # in a step, for its calls
+    saved_number: float  # in a step, for each number that it computes
+    loading: float
+    printing: float  # the source
 
 
 class CompiledLibrary(NumpyLibrary):
@@ -26,6 +31,7 @@ class CompiledLibrary(NumpyLibrary):
 
     max_fused = math.inf
     passes = (sums_of_products, scale_factors, updates_into_products)
+    costs = Costs(saved_calls=12e-6, saved_number=0.2e-9, loading=0.02, printing=0.003)
 
     def pays(self, steps: float, total: float, size: int) -> bool:
         """Return whether compiled code of a step that computes ``size`` numbers saves more time than it takes.
@@ -34,8 +40,9 @@ class CompiledLibrary(NumpyLibrary):
         Compiling is done once for all trainings of the same pieces, and not counted, so that a training does not depend on
         what was compiled before.
         """
-        saved = math.inf if compile_mode() == "always" else SAVED_CALLS + size * SAVED_NUMBER
-        return total * saved > LOADING and steps * saved > PRINTING and is_available()
+        costs = self.costs
+        saved = math.inf if compile_mode() == "always" else costs.saved_calls + size * costs.saved_number
+        return total * saved > costs.loading and steps * saved > costs.printing and is_available()
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""

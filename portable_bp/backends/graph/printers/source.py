@@ -15,6 +15,7 @@ import numpy as np
 from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.printers.blas import product_address
+from portable_bp.backends.graph.printers.calls import UnsuitedError
 from portable_bp.backends.graph.printers.functions import FUNCTIONS
 from portable_bp.backends.graph.printers.program import ElementwiseLoop, ProgramPrinter, address_of, as_float, refuse_rows
 from portable_bp.backends.graph.printers.vector_math import source as vector_math
@@ -182,7 +183,7 @@ class Source(ProgramPrinter):
             self._line(0, f"{self._pointer(out)}[0] = add_products({factors})")
             return
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
-            raise TypeError("a product of more than two axes is not compiled")
+            raise UnsuitedError("a product of more than two axes is not compiled")
         (lda, a_turned), (ldb, b_turned) = _layout(first), _layout(second)
         address, is_looped = product_address(out.dtype.name), first.size * second.shape[1] <= LOOPED
         if not (is_looped or address):
