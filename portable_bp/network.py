@@ -81,7 +81,7 @@ from portable_bp.training.callbacks import check_callbacks
 from portable_bp.training.checkpoints import check_checkpoint
 from portable_bp.training.fingerprints import fingerprint_array, fingerprint_piece
 from portable_bp.training.members import take_members
-from portable_bp.training.step import rows_of
+from portable_bp.training.step import Batch, rows_of
 
 if TYPE_CHECKING:
     from portable_bp.inspection.gradient_check import GradientCheck
@@ -922,10 +922,10 @@ class Network:
         check_optimizer(self.backend, settings.optimizer, self.layers)
         if not is_built_in(settings.objective.loss):
             few = np.arange(min(data.samples, 3))
-            numbers = self.backend.asarray(few, "int32")
-            x = data.inputs.take(self.backend, few) if isinstance(data.inputs, Rows) else rows_of(data.inputs, 2, numbers)
+            batch = Batch(self.backend.asarray(few, "int32"), ())
+            x = data.inputs.take(self.backend, few) if isinstance(data.inputs, Rows) else rows_of(data.inputs, 2, batch)
             outs = compiled(self.backend, propagation.output, settings.activations)(self.layers, x)
-            check_loss(self.backend, settings.objective.loss, outs, rows_of(data.target, target_axes(data.target), numbers))
+            check_loss(self.backend, settings.objective.loss, outs, rows_of(data.target, target_axes(data.target), batch))
 
     def _number_of_member(self, k: int) -> int:
         members = len(self)

@@ -108,7 +108,7 @@ class Batches:
             ends.append(number + every - number % every)
         return min(ends)
 
-    def _draw_order(self, generator: Any) -> np.ndarray | None:
+    def _draw_order(self, generator: Any) -> Any:
         """Draw the order of the samples: of shape (samples,), or (members, samples) if each member has its own."""
         if not isinstance(generator, tuple):
             return self.settings.draw_order(generator, self.samples, self.settings.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,18 @@ def take_members(backend: Backend, tree: Any, members: np.ndarray, population: i
 def data_of(backend: Backend, data: Dataset, members: np.ndarray) -> Dataset:
     """Return the data of some members."""
     numbers, take = backend.asarray(members, "int32"), compiled(backend, _take, 0)
+    return Dataset(*(take(array, numbers) if is_own else array for array, is_own in _own(data)))
+
+
+def has_own_data(data: Dataset) -> bool:
+    """Return whether members have data of their own."""
+    return any(is_own for _, is_own in _own(data))
+
+
+def _own(data: Dataset) -> list[tuple[Any, bool]]:
+    """Return each array of the data, and whether it has an axis of members."""
     axes = 2, target_axes(data.target), 1
-    parts = (
-        array if array is None or array.ndim == own else take(array, numbers) for array, own in zip(data, axes, strict=True)
-    )
-    return Dataset(*parts)
+    return [(array, array is not None and array.ndim > own) for array, own in zip(data, axes, strict=True)]
 
 
 def batches_of(backend: Backend, batches: Batch, members: np.ndarray) -> Batch:
@@ -45,6 +53,14 @@ def batches_of(backend: Backend, batches: Batch, members: np.ndarray) -> Batch:
         return array if array is None or array.ndim == axes + 1 else take(array, numbers)
 
     return Batch(part(batches.indices, 1), tuple(part(mask, 2) for mask in batches.masks), part(batches.inputs, 2))
+
+
+def with_own_indices(backend: Backend, batches: Batch, samples: int) -> Batch:
+    """Return consecutive batches with row numbers of the data that each member has of its own, if members have orders too."""
+    if batches.indices is None or batches.indices.ndim == 2:
+        return batches
+    first = samples * np.arange(batches.indices.shape[1])[:, None]
+    return batches._replace(own_indices=compiled(backend, operator.add)(batches.indices, backend.asarray(first, "int32")))
 
 
 def merge(backend: Backend, members: np.ndarray, new: Any, old: Any) -> Any:

@@ -22,7 +22,16 @@ from portable_bp.training.checkpoints import Epoch, Saver, Unsaved
 from portable_bp.training.history import Training
 from portable_bp.training.loop import DivergenceError, Run
 from portable_bp.training.losses import Losses, fetch_losses
-from portable_bp.training.members import batches_of, data_of, merge, pieces_of, spread, take_members
+from portable_bp.training.members import (
+    batches_of,
+    data_of,
+    has_own_data,
+    merge,
+    pieces_of,
+    spread,
+    take_members,
+    with_own_indices,
+)
 from portable_bp.training.population_history import PopulationHistory
 from portable_bp.training.settings import Dataset, Settings
 from portable_bp.training.step import Progress, step
@@ -37,7 +46,7 @@ class PopulationRun(Run):
         self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
     ) -> None:
         self.members = len(training.history)
-        self.block_size = self.members
+        self.block_size, self.has_own_data = self.members, has_own_data(dataset)
         self._loops: dict[bytes, Any] = {}
         self._states: list[Any] = []
         super().__init__(training, settings, dataset, validation, generator)
@@ -91,6 +100,8 @@ class PopulationRun(Run):
         try:
             part = progress if is_whole else take_members(backend, progress, block, self.members)
             batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
+            if self.has_own_data:
+                batches = with_own_indices(backend, batches, self.samples)
             return self._loop(block)(part, batches, chunk.steps, *expected)
         except Exception as error:
             if len(block) == 1 or not backend.is_out_of_memory(error):

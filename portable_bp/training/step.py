@@ -49,11 +49,14 @@ class Batch(NamedTuple):
         The dropout mask of each hidden layer, of shape (samples, fan_out), or None.
     inputs : array, shape (samples, features), or None
         The inputs, if they are not on the device with the rest of the data.
+    own_indices : array, shape (members, samples), or None
+        Row numbers of data that each member has of its own, counted through the rows of all members.
     """
 
     indices: Array | None
     masks: tuple[Array | None, ...]
     inputs: Array | None = None
+    own_indices: Array | None = None
 
 
 class Part(NamedTuple):
@@ -138,22 +141,21 @@ def add_error(activations: Sequence[Any], loss: Any, progress: Progress, data: A
 def _take(data: Arrays, batch: Batch) -> Arrays:
     """Return the inputs, target and sample weight of a batch."""
     axes = 2, target_axes(data[1]), 1
-    inputs, target, sample_weight = (rows_of(array, own, batch.indices) for array, own in zip(data, axes, strict=True))
+    inputs, target, sample_weight = (rows_of(array, own, batch) for array, own in zip(data, axes, strict=True))
     return (inputs if batch.inputs is None else batch.inputs), target, sample_weight
 
 
-def rows_of(array: Array, axes: int, indices: Array) -> Array:
-    """Return the rows of an array with these numbers; in a population, both may have a leading axis of members."""
-    if array is None or indices is None:
+def rows_of(array: Array, axes: int, batch: Batch) -> Array:
+    """Return a batch's rows of an array that has so many axes, or one more of members."""
+    if array is None or batch.indices is None:
         return array
     xp = namespace(array)
-    if array.ndim == axes:
-        return xp.take(array, indices, axis=0) if indices.ndim == 1 else _taken(array, indices)
-    if indices.ndim == 1:
-        return xp.take(array, indices, axis=1)
-    members, samples, *rest = array.shape
-    first = samples * xp.arange(members, dtype=indices.dtype, device=array_api_compat.device(indices))
-    return _taken(xp.reshape(array, (members * samples, *rest)), indices + first[:, None])
+    has_members = array.ndim > axes
+    if batch.indices.ndim == 1:
+        return xp.take(array, batch.indices, axis=int(has_members))
+    if not has_members:
+        return _taken(array, batch.indices)
+    return _taken(xp.reshape(array, (-1, *array.shape[2:])), batch.own_indices)
 
 
 def _taken(array: Array, indices: Array) -> Array:

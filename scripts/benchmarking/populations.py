@@ -29,7 +29,7 @@ class Ours:
         kinds = case.pieces.activation, case.pieces.output_activation
         self.network = bp.Network(case.sizes, *kinds, backend="numpy", seed=0, population=members)
 
-    def parameters(self) -> list[np.ndarray]:
+    def parameters(self) -> list[Any]:
         """Return each layer's weight and bias."""
         return [parameter for layer in self.network.layers for parameter in layer]
 

@@ -235,7 +235,7 @@ def _populations(results: dict[str, Any]) -> list[str]:
             for name, theirs in others
         ]
         lines.append(
-            f"- A step of {each['members']:,} networks {each['network']} at once, sgd, a batch of {each['batch']} that all share: "
+            f"- A step of {each['members']:,} networks {each['network']} with sgd, on a batch of {each['batch']} for all: "
             f"{_short(_median(mine[1]))}{''.join(judged)}."
         )
     return lines
