@@ -53,7 +53,6 @@ def check_rates(dropout: float | Sequence[float], hidden_layers: int) -> tuple[f
 
 def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[float | tuple[float, ...], ...]:
     """Return, for each hidden layer, the dropout rate of all members of a population, or a tuple of one for each."""
-    shape = f"({members}, {hidden_layers})"
     try:
         given = np.asarray(dropout, float)
     except (TypeError, ValueError):
@@ -69,10 +68,10 @@ def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[
         rates = np.broadcast_to(rates, (members, hidden_layers))
     except ValueError:
         rates = np.full(1, np.nan)
-    if not all(is_in(rate, SHARE) for rate in rates.ravel().tolist()):
+    if not ((rates >= 0.0) & (rates < 1.0)).all():
         raise ValueError(
             f"dropout is {dropout!r}, and should be {SHARE.description}; a list with one for each hidden layer, of which there "
-            f"are {hidden_layers}, or for each of {members} members; or an array of shape {shape}."
+            f"are {hidden_layers}, or for each of {members} members; or an array of shape ({members}, {hidden_layers})."
         )
     return tuple(each[0] if len(set(each)) == 1 else tuple(each) for each in rates.T.tolist())
 

@@ -15,7 +15,7 @@ from scripts.benchmarking.contestants.jax_jit import written_in_jax
 from scripts.benchmarking.rounds import Turn, by_host, measure
 
 MEMBERS = 1000
-CASES = (Case((2, 4, 3, 2), 4, 256), Case((16, 16, 4), 16, 256), Case((64, 32, 10), 32, 64))
+CASES = (Case((2, 4, 3, 2), 4, 512), Case((16, 16, 4), 16, 256), Case((64, 32, 10), 32, 64))
 TOLERANCE = 1e-3  # of weights after an epoch, in float32
 
 
