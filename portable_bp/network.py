@@ -500,12 +500,13 @@ class Network:
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            A batch, or one sample. Data on the host are moved to the device one chunk at a time.
+            A batch, or one sample. Data on the host are moved to the device one chunk at a time. In a population, the shape
+            may be (members, samples, inputs), for a batch of each member's own.
 
         Returns
         -------
         array, shape (samples, outputs) or (outputs,)
-            The out of the output layer.
+            The out of the output layer. In a population, this and other results have a leading axis of members.
 
         Raises
         ------
@@ -546,7 +547,8 @@ class Network:
         Parameters
         ----------
         x : list or array, shape (samples, inputs) or (inputs,)
-            A batch, or one sample.
+            A batch, or one sample. In a population, this, the target and the sample weights may each have a leading axis of
+            members.
         target : list or array, shape (samples, outputs) or (outputs,)
             The desired outputs. A loss of classes also takes integers of shape (samples,), and a network with one output also
             takes numbers of shape (samples,).
@@ -558,7 +560,7 @@ class Network:
 
         Returns
         -------
-        array, shape ()
+        array, shape (), or (members,) in a population
             The error.
 
         Raises
