@@ -355,7 +355,7 @@ class Network:
 
     @classmethod
     def stack(cls, members: Sequence[Network]) -> Network:
-        """Make a population of single networks, whose weights and random numbers are copied.
+        """Make a population of single networks, whose weights and random numbers are copied; the rest is that of the first.
 
         Parameters
         ----------
@@ -374,13 +374,8 @@ class Network:
             If one is no network.
         """
         given = check_same(members)
-        first = given[0]
-        layers = compiled(first.backend, _stacked)([list(member.layers) for member in given])
-        network = object.__new__(cls)
-        generators = tuple(copy.deepcopy(member._generator) for member in given)
-        network._assemble(layers, first.activations, first.backend, generators, first.check_finite)
-        network.loss_function = first.loss_function
-        return network
+        layers = compiled(given[0].backend, _stacked)([list(member.layers) for member in given])
+        return given[0]._twin(layers, tuple(copy.deepcopy(member._generator) for member in given))
 
     def member(self, k: int) -> Network:
         """Return a copy of a member of a population as a single network, which goes on as the member would.
@@ -401,11 +396,14 @@ class Network:
         TypeError
             If this is a single network.
         """
-        number = self._number_of_member(k)
+        members = len(self)
+        try:
+            number = range(members)[operator.index(k)]
+        except IndexError:
+            raise IndexError(f"member {k} does not exist: the population has members 0 to {members - 1}.") from None
         chosen = self._chosen([number])
-        chosen.layers, chosen._generator = tuple(compiled(self.backend, _first)(chosen.layers)), chosen._generators[0]
-        chosen.history = self.history[number] if isinstance(self.history, PopulationHistory) else None
-        return chosen
+        layers, (generator,) = compiled(self.backend, _first)(chosen.layers), chosen._generators
+        return chosen._twin(layers, generator, self.history[number] if isinstance(self.history, PopulationHistory) else None)
 
     def best(self, k: int = 1, by: str = "validation_loss") -> Network:
         """Return copies of the members with the lowest losses of the last `fit`.
@@ -423,7 +421,8 @@ class Network:
         Returns
         -------
         Network
-            The best member as a single network if ``k`` is 1, else a population of the ``k`` best, the best one first.
+            The best member as a single network if ``k`` is 1, else a population of the ``k`` best, the best one first. Each
+            has its history.
 
         Raises
         ------
@@ -601,7 +600,7 @@ class Network:
         Returns
         -------
         array, of the shape of x
-            dE/dx.
+            dE/dx; in a population with a leading axis of members, also if they share x.
         """
         pieces, data, single = self._check_batch(x, target, loss, sample_weight)
         slope = self._run("the gradient of", need_of_gradient, propagation.input_gradient, pieces, data)
@@ -741,7 +740,7 @@ class Network:
             rates=self._check_dropout(dropout),
             callbacks=check_callbacks(callbacks),
             progress=progress,
-            shared_order=shared_order,
+            shared_order=self._check_shared_order(shared_order),
         )
         if self.population is not None:
             self._check_own_pieces(settings, data)
@@ -889,7 +888,7 @@ class Network:
                 "shape of a target": list(data.target.shape[data.target.ndim - target_axes(data.target) + 1 :]),
                 "sample_weight": data.sample_weight is not None,
                 "batch_size": settings.batch_size,
-                "dropout": list(settings.rates),
+                "dropout": [list(rate) if isinstance(rate, tuple) else rate for rate in settings.rates],
                 "number of validation samples": 0 if validation is None else validation.samples,
             }
             | (
@@ -919,6 +918,12 @@ class Network:
         hidden = len(self.layers) - 1
         return check_rates(dropout, hidden) if self.population is None else check_member_rates(dropout, hidden, self.population)
 
+    def _check_shared_order(self, shared_order: Any) -> bool:
+        if not isinstance(shared_order, bool) or (shared_order and self.population is None):
+            what = "should be True or False" if self.population else "is for the members of a population: leave it out"
+            raise ValueError(f"shared_order is {shared_order!r}, and {what}.")
+        return shared_order
+
     def _check_own_pieces(self, settings: Settings, data: Dataset) -> None:
         """Raise a ValueError if a loss or an optimizer of the user's own mixes the members of a population."""
         check_optimizer(self.backend, settings.optimizer, self.layers)
@@ -929,21 +934,20 @@ class Network:
             outs = compiled(self.backend, propagation.output, settings.activations)(self.layers, x)
             check_loss(self.backend, settings.objective.loss, outs, rows_of(data.target, target_axes(data.target), batch))
 
-    def _number_of_member(self, k: int) -> int:
-        members = len(self)
-        try:
-            return range(members)[operator.index(k)]
-        except IndexError:
-            raise IndexError(f"member {k} does not exist: the population has members 0 to {members - 1}.") from None
-
     def _chosen(self, members: Sequence[int]) -> Network:
         """Return a population of copies of some members."""
-        chosen = object.__new__(type(self))
         layers = take_members(self.backend, list(self.layers), np.asarray(members), len(self))
         generators = tuple(copy.deepcopy(self._generators[member]) for member in members)
-        chosen._assemble(layers, self.activations, self.backend, generators, self.check_finite)
-        chosen.loss_function, chosen.notes = self.loss_function, dict(self.notes)
-        return chosen
+        history = self.history.chosen(members) if isinstance(self.history, PopulationHistory) else None
+        return self._twin(layers, generators, history)
+
+    def _twin(self, layers: Sequence[Layer], generator: Generators, history: Any = None) -> Network:
+        """Return a network with other layers, generator and history, and copies of all other attributes."""
+        twin = object.__new__(type(self))
+        replaced = {"layers": tuple(layers), "_generator": generator, "history": history, "_left": {}}
+        kept = {name: value for name, value in vars(self).items() if name not in replaced}
+        vars(twin).update(copy.deepcopy(kept), **replaced)
+        return twin
 
     @property
     def _generators(self) -> tuple[np.random.Generator, ...]:

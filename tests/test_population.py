@@ -199,6 +199,12 @@ ERRORS = {
     "mixes the members of a population": lambda: make(output_activation=(mean_of_everything, lambda slope, signal: slope)),
     "Loss(value=<function": lambda: make().fit(X, TARGET, loss=(lambda out, y: ((out - y) ** 2).sum(-1), mean_of_out)),
     "fails for the arrays of a population": lambda: make().fit(X, TARGET, optimizer=(lambda layers: (), transposed)),
+    "shared_order is 'no'": lambda: make().fit(X, TARGET, shared_order="no"),
+    "is for the members of a population": lambda: make(None).fit(X, TARGET, shared_order=True),
+    "dropout is '0.5'": lambda: make().fit(X, TARGET, dropout="0.5"),
+    "a single network has none": lambda: make(None).fit(X, TARGET, callbacks=[lambda training: training.stop("", [True])]),
+    "learning_rate of SGD for member 0 is <function": lambda: make().fit(X, TARGET, learning_rate=[mean_of_everything] * 4),
+    "seed is array(3)": lambda: bp.Network([3, 2], seed=np.array(3), population=3),
     "an array of 4 booleans": lambda: make().fit(X, TARGET, callbacks=[lambda training: training.stop("now", [1, 2])]),
 }
 
@@ -225,6 +231,70 @@ def test_errors_say_what_was_given_and_what_to_do(message):
     with pytest.raises((ValueError, IndexError)) as error:
         ERRORS[message]()
     assert message in str(error.value)
+
+
+class Normalized:
+    """Each step has the length 1e-5, of all members together."""
+
+    def init(self, layers):
+        return ()
+
+    def update(self, gradient, state, layers):
+        norm = np.sqrt(sum((layer.weight**2).sum() for layer in gradient))
+        return [
+            bp.Layer(old.weight - 1e-5 * new.weight / norm, old.bias) for old, new in zip(layers, gradient, strict=True)
+        ], state
+
+
+class ClippedAtFifty(Normalized):
+    """Slopes are scaled down where the norm of all members is above 50."""
+
+    def update(self, gradient, state, layers):
+        scale = 50.0 / max(50.0, np.sqrt(sum((layer.weight**2).sum() for layer in gradient)))
+        return [bp.Layer(old.weight - scale * new.weight, old.bias) for old, new in zip(layers, gradient, strict=True)], state
+
+
+class Shared(Normalized):
+    """Its state has as many numbers as there are members, but is none of theirs."""
+
+    def init(self, layers):
+        return (np.zeros(4),)
+
+
+@pytest.mark.parametrize("optimizer", [Normalized(), ClippedAtFifty(), Shared()])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_optimizer_that_mixes_members_is_refused(optimizer, dtype):
+    network = bp.Network([3, 5, 2], backend="numpy", dtype=dtype, seed=0, population=4)
+    for given in (optimizer, bp.optimizers.Penalized(optimizer, l2=[0.1] * 4)):
+        with pytest.raises(ValueError, match="mixes the members|is not that of the members"):
+            network.fit(X, TARGET, optimizer=given)
+
+
+def test_an_optimizer_and_a_schedule_that_are_functions():
+    def update(gradient, state, layers):
+        return [bp.Layer(old.weight - 0.1 * new.weight, old.bias) for old, new in zip(layers, gradient, strict=True)], state
+
+    plain = bp.optimizers.Optimizer(lambda layers: (), update)
+    for members in (None, 4):
+        for optimizer in (bp.optimizers.Penalized(plain, l2=0.1), bp.optimizers.Clipped(plain), plain):
+            make(members).fit(X, TARGET, optimizer=optimizer)
+    make().fit(X, TARGET, learning_rate=lambda count: 0.1 / (1.0 + count))
+
+
+class Named(bp.Network):
+    """A subclass with an attribute of its own."""
+
+    def __init__(self, *arguments, name="", **options):
+        super().__init__(*arguments, **options)
+        self.name = name
+
+
+def test_members_of_a_subclass_keep_its_attributes():
+    network = Named([3, 5, 2], backend="numpy", seed=0, population=3, name="mine")
+    network.fit(X, TARGET)
+    for other in (network.member(0), network.best(2, "loss"), Named.stack([network.member(k) for k in range(3)])):
+        assert type(other) is Named and other.name == "mine"
+    assert network.best(2, "loss").best(by="loss").history.loss == network.best(by="loss").history.loss
 
 
 REFUSED = {

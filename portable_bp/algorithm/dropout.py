@@ -6,6 +6,7 @@ since the array API standard has no random numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -54,9 +55,9 @@ def check_rates(dropout: float | Sequence[float], hidden_layers: int) -> tuple[f
 def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[float | tuple[float, ...], ...]:
     """Return, for each hidden layer, the dropout rate of all members of a population, or a tuple of one for each."""
     try:
-        given = np.asarray(dropout, float)
+        given = np.asarray(math.nan if isinstance(dropout, str) else dropout, float)
     except (TypeError, ValueError):
-        given = np.full(1, np.nan)
+        given = np.asarray(math.nan)
     is_each_layer, is_each_member = given.shape == (hidden_layers,), given.shape == (members,)
     if is_each_layer and is_each_member and members > 1:
         raise ValueError(
@@ -64,16 +65,16 @@ def check_member_rates(dropout: Any, hidden_layers: int, members: int) -> tuple[
             f"({members}, 1) for one number for each member, or (1, {hidden_layers}) for one for each layer."
         )
     rates = given[:, None] if is_each_member and not is_each_layer else given
-    try:
-        rates = np.broadcast_to(rates, (members, hidden_layers))
-    except ValueError:
-        rates = np.full(1, np.nan)
+    if rates.shape not in ((), (hidden_layers,), (members, 1), (1, hidden_layers), (members, hidden_layers)):
+        rates = np.asarray(math.nan)
     if not ((rates >= 0.0) & (rates < 1.0)).all():
         raise ValueError(
             f"dropout is {dropout!r}, and should be {SHARE.description}; a list with one for each hidden layer, of which there "
             f"are {hidden_layers}, or for each of {members} members; or an array of shape ({members}, {hidden_layers})."
         )
-    return tuple(each[0] if len(set(each)) == 1 else tuple(each) for each in rates.T.tolist())
+    return tuple(
+        each[0] if len(set(each)) == 1 else tuple(each) for each in np.broadcast_to(rates, (members, hidden_layers)).T.tolist()
+    )
 
 
 def draw_mask(generator: np.random.Generator, rate: float, shape: tuple[int, ...]) -> np.ndarray:

@@ -98,7 +98,7 @@ def validate_member_fields(piece: Any, **allowed: Range) -> None:
         if not isinstance(given, list | tuple):
             validate_fields(piece, **{field: field_range})
             continue
-        each = field_range._replace(or_function=False, or_none=False)
+        each = field_range._replace(description=field_range.description.removesuffix(", or a schedule"), or_function=False)
         name = f"{field} of {type(piece).__name__}"
         numbers = tuple(check_number(number, f"{name} for member {member}", each) for member, number in enumerate(given))
         object.__setattr__(piece, field, numbers)
@@ -107,7 +107,7 @@ def validate_member_fields(piece: Any, **allowed: Range) -> None:
 def check_members(piece: Any, members: int | None) -> None:
     """Raise a ValueError if a piece holds numbers for members of a population that has another number of them, or is none."""
     for name, given in _fields_of(piece):
-        if not isinstance(given, tuple):
+        if type(given) is not tuple:
             check_members(given, members)
         elif members is None:
             raise ValueError(
@@ -135,7 +135,7 @@ def _with_numbers(piece: Any, choose: Callable[[tuple[float, ...]], Any]) -> Any
     """Return a piece with others in place of the numbers of all members."""
     kept: dict[str, Any] = {}
     for name, given in _fields_of(piece):
-        chosen = choose(given) if isinstance(given, tuple) else _with_numbers(given, choose)
+        chosen = choose(given) if type(given) is tuple else _with_numbers(given, choose)
         if chosen is not given:
             kept[name] = chosen
     return dataclasses.replace(piece, **kept) if kept else piece

@@ -55,6 +55,11 @@ def _as_parameter(count: Array, layers: Layers) -> Array:
     return namespace(count).astype(count, layers[0].weight.dtype)
 
 
+def _complement(share: float | tuple[float, ...]) -> float | tuple[float, ...]:
+    """Return what is missing to 1, computed in float64: float32 would lose the digits of shares close to 1."""
+    return tuple(1.0 - each for each in share) if isinstance(share, tuple) else 1.0 - share
+
+
 def _check_inner(outer: Any) -> None:
     if isinstance(outer.optimizer, type) or not has_methods(outer.optimizer, Optimizer):
         raise TypeError(
@@ -251,15 +256,17 @@ class RMSProp:
     def update(self, gradient: Layers, state: RMSPropState, layers: Layers) -> tuple[Layers, RMSPropState]:
         """Step down the scaled gradient."""
         rate = rate_at(self.learning_rate, _as_parameter(state.count, layers))
-        decay, epsilon = (as_number(number, layers[0].weight) for number in (self.decay, self.epsilon))
+        decay, rest, epsilon = (
+            as_number(number, layers[0].weight) for number in (self.decay, _complement(self.decay), self.epsilon)
+        )
 
-        def average(decay: Array | float, mean: Array, slope: Array) -> Array:
-            return decay * mean + (1.0 - decay) * slope * slope
+        def average(decay: Array | float, rest: Array | float, mean: Array, slope: Array) -> Array:
+            return decay * mean + rest * slope * slope
 
         def step(rate: Array | float, epsilon: Array | float, parameter: Array, slope: Array, mean: Array) -> Array:
             return parameter - rate * slope / (namespace(mean).sqrt(mean) + epsilon)
 
-        mean_square = map_parameters(average, state.mean_square, gradient, numbers=[decay])
+        mean_square = map_parameters(average, state.mean_square, gradient, numbers=[decay, rest])
         moved = map_parameters(step, layers, gradient, mean_square, numbers=[rate, epsilon])
         return moved, RMSPropState(state.count + 1, mean_square)
 
@@ -327,6 +334,7 @@ class Adam:
         count = state.count + 1
         updates = _as_parameter(count, layers)
         beta_1, beta_2, epsilon = (as_number(number, updates) for number in (self.beta_1, self.beta_2, self.epsilon))
+        rest_1, rest_2 = (as_number(_complement(share), updates) for share in (self.beta_1, self.beta_2))
 
         def add_slope(beta: Array | float, total: Array, slope: Array) -> Array:
             return beta * total + slope
@@ -340,10 +348,10 @@ class Adam:
         # A mean is a sum divided by the sum of its weights. These divisions are moved from the arrays to single numbers:
         # rate * (a / b) / (sqrt(c / d) + epsilon) = (rate * sqrt(d) / b) * a / (sqrt(c) + epsilon * sqrt(d)).
         # If epsilon is added to the uncorrected root, d in the last term is its limit for many updates, 1 / (1 - beta_2).
-        slope_weights = (1.0 - beta_1**updates) / (1.0 - beta_1)
-        root_weights = namespace(updates).sqrt((1.0 - beta_2**updates) / (1.0 - beta_2))
+        slope_weights = (1.0 - beta_1**updates) / rest_1
+        root_weights = namespace(updates).sqrt((1.0 - beta_2**updates) / rest_2)
         step_size = rate * root_weights / slope_weights
-        floor = epsilon * (root_weights if self.epsilon_corrected else (1.0 - beta_2) ** -0.5)
+        floor = epsilon * (root_weights if self.epsilon_corrected else rest_2**-0.5)
 
         def step(
             step_size: Array | float, floor: Array | float, parameter: Array, slope_total: Array, square_total: Array
@@ -440,7 +448,7 @@ class SteeredState(NamedTuple):
 
     Attributes
     ----------
-    rate : array, shape (), or (members,) in a population with different rates
+    rate : array, shape (), or (members,) in a population
         The learning rate.
     inner : object
         The state of the wrapped optimizer.
@@ -476,7 +484,9 @@ class Steered:
         """Return the learning rate and the state of the wrapped optimizer."""
         weight = layers[0].weight
         xp = namespace(weight)
-        rate = xp.asarray(self.optimizer.learning_rate, dtype=weight.dtype, device=array_api_compat.device(weight))
+        device = array_api_compat.device(weight)
+        rate = xp.asarray(self.optimizer.learning_rate, dtype=weight.dtype, device=device)
+        rate = rate + xp.zeros(weight.shape[:-2], dtype=weight.dtype, device=device)
         return SteeredState(rate, self.optimizer.init(layers))
 
     def update(self, gradient: Layers, state: SteeredState, layers: Layers) -> tuple[Layers, SteeredState]:

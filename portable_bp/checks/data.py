@@ -143,7 +143,7 @@ class DataChecker(NamedTuple):
         if is_shared and is_own and self.members > 1:
             raise ValueError(
                 f"target has shape {shape}, which may be classes for each of {self.members} members, or outputs that all "
-                f"members share: give an array of shape {(self.members, *rows)}."
+                f"members share: give an array of shape {(self.members, *rows)}, with classes one-hot encoded."
             )
         return (self.members,) if is_own and not is_shared else ()
 

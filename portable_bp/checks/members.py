@@ -18,7 +18,7 @@ from portable_bp.backends import Backend, is_built_in
 from portable_bp.common.trees import leaves, map_leaves
 
 SAMPLES = 3  # of each member, with which activations are compared
-UPDATES = 2  # with which optimizers are compared: averages begin with zeros
+SIZES = (1e-3, 1.0, 1e3)  # of the slopes with which optimizers are compared: they may be clipped, or divided by their norm
 TOLERANCE = 1e-4
 
 
@@ -49,18 +49,20 @@ def check_optimizer(backend: Backend, optimizer: Any, layers: Sequence[Layer]) -
     if is_built_in(optimizer):
         return
     generator = np.random.default_rng(0)
-    gradients = [
-        map_parameters(lambda parameter: backend.asarray(generator.normal(size=tuple(parameter.shape))), layers)
-        for _ in range(UPDATES)
-    ]
+
+    def draw(size: float) -> list[Layer]:
+        return map_parameters(lambda array: backend.asarray(generator.normal(0.0, size, tuple(array.shape))), layers)
 
     def compute(optimizer: Any, layers: Sequence[Layer], gradients: Any) -> list[Array]:
-        state = optimizer.init(layers)
+        """Return the changes of the parameters, and the state, after two updates: averages begin with zeros."""
+        changed, state = layers, optimizer.init(layers)
         for gradient in gradients:
-            layers, state = optimizer.update(gradient, state, layers)
-        return leaves(list(layers))
+            changed, state = optimizer.update(gradient, state, changed)
+        changes = map_parameters(lambda new, old: new - old, changed, layers)
+        return [each for each in leaves([changes, state]) if hasattr(each, "shape")]
 
-    _compare(backend, optimizer, compute, (list(layers), gradients), layers[0].weight.shape[0])
+    for size in SIZES:
+        _compare(backend, optimizer, compute, (list(layers), [draw(size), draw(size)]), layers[0].weight.shape[0])
 
 
 def _compare(backend: Backend, piece: Any, compute: Callable[..., list[Array]], given: tuple[Any, ...], members: int) -> None:
@@ -71,16 +73,28 @@ def _compare(backend: Backend, piece: Any, compute: Callable[..., list[Array]], 
         "compute along the last axes, -1 and -2, and never along the first: an array of a population has its members there; or "
         "train single networks."
     )
+    largest = max(float(np.max(np.abs(backend.to_numpy(array)))) for array in leaves(given))
     try:
-        together = compute(piece, *given)
+        together = [np.asarray(backend.to_numpy(array)) for array in compute(piece, *given)]
+        alone = {member: compute(of_member(piece, member), *_member_of(given, member)) for member in {0, members - 1}}
     except Exception as error:
         raise ValueError(f"{piece!r} fails for the arrays of a population ({error}): {advice}") from error
-    for member in {0, members - 1}:
-        alone = compute(of_member(piece, member), *map_leaves(lambda array, member=member: array[member, ...], given))
-        for all_members, single in zip(together, alone, strict=True):
-            found, expected = (np.asarray(backend.to_numpy(array)) for array in (all_members, single))
-            fits = found.shape == (members, *expected.shape)
-            if not fits or not np.allclose(found[member], expected, TOLERANCE, TOLERANCE, equal_nan=True):
+    for member, arrays in alone.items():
+        for found, single in zip(together, arrays, strict=True):
+            expected = np.asarray(backend.to_numpy(single))
+            is_shared = found.shape == expected.shape == ()  # such as a count of updates
+            if not is_shared and found.shape != (members, *expected.shape):
+                raise ValueError(
+                    f"{piece!r} gives an array of shape {found.shape} for {members} members, and of {expected.shape} for one "
+                    f"alone, so its first axis is not that of the members: {advice}"
+                )
+            rounding = 8.0 * float(np.finfo(found.dtype).eps) * largest if found.dtype.kind == "f" else 0.0
+            tolerance = TOLERANCE * float(np.max(np.abs(expected), where=np.isfinite(expected), initial=0.0)) + rounding
+            if not np.allclose(found if is_shared else found[member], expected, 0.0, tolerance, equal_nan=True):
                 raise ValueError(
                     f"{piece!r} mixes the members of a population: member {member} has other numbers when it is alone; {advice}"
                 )
+
+
+def _member_of(given: tuple[Any, ...], member: int) -> Any:
+    return map_leaves(lambda array: array[member, ...], given)

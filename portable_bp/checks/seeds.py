@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ def as_generators(seed: Any, members: int | None) -> Generators:
         return as_generator(seed)
     if isinstance(seed, np.random.Generator):
         return tuple(as_generator(seed).spawn(members))
-    if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
+    if np.ndim(seed) == 1 and not isinstance(seed, str | bytes):
         if len(seed) != members:
             raise ValueError(
                 f"seed holds {len(seed)} seeds, and the population has {members} members: give one for each, or one number."

@@ -1,6 +1,7 @@
 """Batches, drawn on the host by NumPy, so that a seed gives the same ones on every backend.
 
-In a population, each member draws from a generator of its own what it would draw alone.
+In a population, each member draws from a generator of its own what it would draw alone. A member that has ended has None in
+place of its generator, and is given arbitrary batches.
 """
 
 from __future__ import annotations
@@ -114,8 +115,9 @@ class Batches:
             return self.settings.draw_order(generator, self.samples, self.settings.batch_size)
         if self.settings.shared_order:
             return self._draw_order(generator[0])
-        first = self._draw_order(generator[0])
-        return None if first is None else np.stack([first, *map(self._draw_order, generator[1:])])
+        orders = [None if each is None else self._draw_order(each) for each in generator]
+        drawn = next((order for order in orders if order is not None), None)
+        return None if drawn is None else np.stack([drawn if order is None else order for order in orders])
 
     def _draw_masks(self, generator: Any, size: int) -> list[Any]:
         """Draw the dropout mask of each hidden layer that has a rate."""
@@ -127,6 +129,8 @@ class Batches:
         return self._draw_member_masks(generator, size)
 
     def _draw_member_masks(self, generator: Any, size: int, member: int = 0) -> list[Any]:
+        if generator is None:
+            return [None] * len(self.hidden)
         rates = [rate[member] if isinstance(rate, tuple) else rate for rate in self.settings.rates]
         return [
             draw_mask(generator, rate, (size, width)) if rate else None for width, rate in zip(self.hidden, rates, strict=True)

@@ -73,6 +73,7 @@ class EarlyStopping:
         if training.epoch == 1:
             self._best_loss = self._improved_loss = np.full(loss.shape, math.inf)
             self._best_epoch = self._improved_epoch = np.zeros(loss.shape, int)
+            self._best_layers = ()
         is_best = trained & (loss < self._best_loss)
         if is_best.any():
             epoch = training.epoch - _lag(training)

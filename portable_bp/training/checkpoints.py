@@ -229,9 +229,9 @@ class Saver:
     def _fill(self, like: Any, kept: Any) -> Any:
         """Return a tree with the arrays of another one, which must have the same shapes and dtypes in the same order."""
         found, wanted = leaves(kept), leaves(like)
-        # A callback may have replaced an array of one number, such as a learning rate, by a float.
+        # A callback may have replaced a learning rate, an array of one number for each network, by a float.
         found = [
-            self.backend.asarray(leaf) if type(leaf) is float and getattr(array, "shape", None) == () else leaf
+            self.backend.asarray(np.full(array.shape, leaf)) if type(leaf) is float and getattr(array, "ndim", 2) < 2 else leaf
             for leaf, array in zip(found, wanted, strict=True)
         ]
         if list(map(_form, found)) != list(map(_form, wanted)):

@@ -27,14 +27,15 @@ class History:
         The epoch whose weights `EarlyStopping` kept, 0 for the initial weights; None without `EarlyStopping`.
     stop_reason : str or None
         Why training ended before the last epoch; None if it did not.
+    diverged : bool
+        Whether this is a member of a population that diverged. An error ends the training of a single network that does.
     """
 
     loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     stop_reason: str | None = None
-
-    diverged = False  # an error ends the training of a single network
+    diverged: bool = False
 
     @property
     def epochs(self) -> int:
@@ -59,7 +60,9 @@ class History:
 
     def end(self, reason: str, members: Any = None) -> None:
         """Say why training ends."""
-        if members is None or np.all(members):
+        if np.ndim(members):
+            raise ValueError(f"members to stop are {members!r}, and a single network has none: leave them out.")
+        if members is None or members:
             self.stop_reason = reason
 
     def keep_best(self, epochs: Any, members: Any) -> None:
@@ -173,4 +176,6 @@ class Training:
         members : array of bool, shape (members,), optional
             Which members of a population to stop. The default is all of them.
         """
-        self.history.end(str(reason), members)
+        if not isinstance(reason, str):
+            raise TypeError(f"reason is {reason!r}, and should be text; the members to stop are given after it.")
+        self.history.end(reason, members)

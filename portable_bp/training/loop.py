@@ -66,10 +66,14 @@ class Run:
                     epoch = self.handle_divergence(start, epoch, losses)
                 self.record(epoch, losses)
                 show(training.epoch * len(self.batches), training.history.monitored)
-                for callback in settings.callbacks:
-                    callback(training)
+                self.call_callbacks()
                 start = self.begin_epoch()
                 saver.write(start)
+
+    def call_callbacks(self) -> None:
+        """Call the callbacks after an epoch."""
+        for callback in self.settings.callbacks:
+            callback(self.training)
 
     def begin_epoch(self) -> Epoch:
         """Return the next epoch before its first batch."""
@@ -81,9 +85,14 @@ class Run:
         """Return the state of the generator, from which an epoch is repeated if it diverges."""
         return None if self.settings.may_diverge else state_of(self.generator)
 
+    @property
+    def drawing(self) -> Any:
+        """The generator that draws batches."""
+        return self.generator
+
     def learn(self, epoch: Epoch, batches: Batches) -> Iterator[Epoch]:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
-        for chunk in batches.draw(self.generator, skip=epoch.batches):
+        for chunk in batches.draw(self.drawing, skip=epoch.batches):
             # How many steps are expected, of this size and of all, decides how they are compiled.
             epochs = ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs
             expected = chunk.same_size * epochs, len(self.batches) * epochs

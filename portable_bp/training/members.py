@@ -68,6 +68,7 @@ def merge(backend: Backend, members: np.ndarray, new: Any, old: Any) -> Any:
 
     Arrays without an axis of members, such as a count of updates, are the new ones.
     """
+    members = np.asarray(members)
     if members.all() or not members.any():
         return new if members.all() else old
     chosen = backend.asarray(members.astype(np.int32), "int32")

@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import gc
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from portable_bp.backends import looped
+from portable_bp.backends import OutOfMemoryError, looped
 from portable_bp.common.generators import set_state, state_of
 from portable_bp.common.words import counted
 from portable_bp.training.batches import Chunk
@@ -45,12 +46,13 @@ class PopulationRun(Run):
     def __init__(
         self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
     ) -> None:
-        self.members = len(training.history)
+        self.members, self.computed = len(training.history), np.arange(len(training.history))
         self.block_size, self.has_own_data = self.members, has_own_data(dataset)
         self._loops: dict[bytes, Any] = {}
         self._states: list[Any] = []
         super().__init__(training, settings, dataset, validation, generator)
         training.merge = functools.partial(merge, settings.backend)
+        training.history.one_step = training.one_step
 
     @property
     def history(self) -> PopulationHistory:
@@ -70,41 +72,74 @@ class PopulationRun(Run):
         self._states = [*state_of(self.generator[:drawing]), *self._states[drawing:]]
         return self._states
 
+    def call_callbacks(self) -> None:
+        """Call the callbacks, which cannot change members that had ended before."""
+        training, backend = self.training, self.settings.backend
+        active, layers, state = self.history.active, training.layers, training.state
+        super().call_callbacks()
+        training.layers = merge(backend, active, training.layers, layers)
+        training.state = merge(backend, active, training.state, state)
+
+    @property
+    def drawing(self) -> tuple[Any, ...]:
+        """The generators that draw batches; None in place of those of members that have ended."""
+        drawing = [each if active else None for each, active in zip(self.generator, self.history.active, strict=True)]
+        return (self.generator[0], *drawing[1:]) if self.settings.shared_order else tuple(drawing)
+
     def advance(self, progress: Progress, chunk: Chunk, same_size: int, total: int) -> Progress:
         """Take a step for each batch of a chunk, for the members that are still trained."""
-        new = self._advance(progress, chunk, computed_members(self.history.active), (same_size, total))
+        new = self._advance(progress, chunk, self._computed(), (same_size, total))
         return merge(self.settings.backend, self.history.active, new, progress)
+
+    def _computed(self) -> np.ndarray:
+        """Return the members to compute, which stay the same until half of them have ended."""
+        members = computed_members(self.history.active)
+        if len(members) < len(self.computed):
+            self.computed = members
+            self._loops.clear()
+        return self.computed
 
     def _advance(self, progress: Progress, chunk: Chunk, members: np.ndarray, expected: tuple[int, int]) -> Progress:
         """Take a step for each batch of a chunk, for some members, block by block."""
-        backend, start, result = self.settings.backend, 0, progress
-        while start < len(members):
-            block = members[start : start + self.block_size]
-            advanced = self._try_to_advance(progress, chunk, block, expected)
-            if advanced is None:
-                self.block_size = (len(block) + 1) // 2
-                gc.collect()
-                continue
-            start += len(block)
+        backend, result = self.settings.backend, progress
+
+        def take_steps(block: np.ndarray) -> Progress:
+            is_whole = len(block) == self.members
+            part = progress if is_whole else take_members(backend, progress, block, self.members)
+            batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
+            if self.has_own_data:
+                batches = with_own_indices(backend, batches, self.samples)
+            return self._loop(block)(part, batches, chunk.steps, *expected)
+
+        for block, advanced in self._in_blocks(members, take_steps):
             if len(block) == self.members:
                 return advanced
             whole = spread(backend, advanced, block, self.members)
             result = merge(backend, np.isin(np.arange(self.members), block), whole, result)
         return result
 
-    def _try_to_advance(
-        self, progress: Progress, chunk: Chunk, block: np.ndarray, expected: tuple[int, int]
-    ) -> Progress | None:
-        """Take the steps of a block of members; return None if the device ran out of memory and a smaller block may fit."""
-        backend, is_whole = self.settings.backend, len(block) == self.members
+    def _in_blocks(self, members: np.ndarray, work: Callable[[np.ndarray], Any]) -> list[tuple[np.ndarray, Any]]:
+        """Return blocks of members with what a function returns for each; blocks are smaller where memory runs out."""
+        found: list[tuple[np.ndarray, Any]] = []
+        start = 0
+        while start < len(members):
+            block = members[start : start + self.block_size]
+            result = self._try(work, block)
+            if result is None:
+                self.block_size = (len(block) + 1) // 2
+                gc.collect()
+                continue
+            found.append((block, result))
+            start += len(block)
+        return found
+
+    def _try(self, work: Callable[[np.ndarray], Any], block: np.ndarray) -> Any:
+        """Return what a function returns for a block of members, or None if memory ran out and a smaller block may fit."""
         try:
-            part = progress if is_whole else take_members(backend, progress, block, self.members)
-            batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
-            if self.has_own_data:
-                batches = with_own_indices(backend, batches, self.samples)
-            return self._loop(block)(part, batches, chunk.steps, *expected)
+            return work(block)
         except Exception as error:
-            if len(block) == 1 or not backend.is_out_of_memory(error):
+            is_out_of_memory = isinstance(error, OutOfMemoryError) or self.settings.backend.is_out_of_memory(error)
+            if len(block) == 1 or not is_out_of_memory:
                 raise
             self._loops.clear()  # they hold buffers
             return None
@@ -121,15 +156,15 @@ class PopulationRun(Run):
 
     def measure(self, epoch: Epoch, validation: Dataset | None) -> Losses:
         """Fetch the losses of the members that are still trained; those of others are NaN."""
-        backend, parts = self.settings.backend, []
-        members = computed_members(self.history.active)
-        for start in range(0, len(members), self.block_size):
-            block = members[start : start + self.block_size]
+        backend, members = self.settings.backend, self._computed()
+
+        def fetch(block: np.ndarray) -> list[np.ndarray]:
             is_whole = len(block) == self.members
             progress = epoch.progress if is_whole else take_members(backend, epoch.progress, block, self.members)
             data = validation if is_whole or validation is None else data_of(backend, validation, block)
-            losses = fetch_losses(self.settings, progress, self.samples, data)
-            parts.append([loss for loss in losses if loss is not None])
+            return [loss for loss in fetch_losses(self.settings, progress, self.samples, data) if loss is not None]
+
+        parts = [losses for _, losses in self._in_blocks(members, fetch)]
         rows = np.full((len(parts[0]), self.members), np.nan)
         rows[:, members] = np.hstack(parts)
         return Losses(*rows)
@@ -144,7 +179,7 @@ class PopulationRun(Run):
             return epoch
         progress, batches = self._last_finite(start, diverged)
         kept = merge(self.settings.backend, diverged, progress.layers, epoch.progress.layers)
-        state = merge(self.settings.backend, diverged, start.progress.state, epoch.progress.state)
+        state = merge(self.settings.backend, ~diverged, epoch.progress.state, start.progress.state)
         number = self.training.epoch + 1
         for batch in np.unique(batches[diverged]):
             self.history.end(f"it diverged in epoch {number}, batch {batch}", diverged & (batches == batch))
@@ -169,7 +204,7 @@ class PopulationRun(Run):
         set_state(self.generator, start.generator_state)
         last, progress = start.progress, start.progress
         number, batches = start.batches, np.zeros(self.members, int)
-        for chunk in dataclasses.replace(self.batches, chunk=1).draw(self.generator, skip=start.batches):
+        for chunk in dataclasses.replace(self.batches, chunk=1).draw(self.drawing, skip=start.batches):
             number += chunk.steps
             members = np.flatnonzero(diverged & (batches == 0))
             if not members.size:
@@ -179,6 +214,7 @@ class PopulationRun(Run):
             batches[diverged & (batches == 0) & ~np.isfinite(loss)] = number
             last = merge(backend, diverged & (batches == 0), progress, last)
         set_state(self.generator, after)
+        self._loops.clear()
         return last, batches
 
 

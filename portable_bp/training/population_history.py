@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from portable_bp.training.history import History, check_ends, plot_into
 from portable_bp.training.plot import plot_members
 
 
-@dataclass
+@dataclass(eq=False)
 class PopulationHistory:
     """The losses of the members of a population, and how the training of each ended.
 
@@ -50,6 +50,7 @@ class PopulationHistory:
     diverged: np.ndarray = field(init=False)
     active: np.ndarray = field(init=False)
     monitored: np.ndarray = field(init=False, repr=False)
+    one_step: bool = field(default=False, init=False, repr=False)  # whether an epoch is a single step
 
     def __post_init__(self) -> None:
         self.epochs, self.diverged = np.zeros(self.members, int), np.zeros(self.members, bool)
@@ -67,7 +68,12 @@ class PopulationHistory:
         except IndexError:
             raise IndexError(f"member {member} does not exist: the population has members 0 to {self.members - 1}.") from None
         losses = ([float(row[number]) for row in rows[: self.epochs[number]]] for rows in (self.loss, self.validation_loss))
-        return History(*losses, best_epoch=self.best_epoch[number], stop_reason=self.stop_reason[number])
+        return History(
+            *losses,
+            best_epoch=self.best_epoch[number],
+            stop_reason=self.stop_reason[number],
+            diverged=bool(self.diverged[number]),
+        )
 
     def ranking(self, by: str = "validation_loss") -> list[int]:
         """Return the numbers of the members, the one with the lowest loss first; those that diverged are last.
@@ -75,7 +81,9 @@ class PopulationHistory:
         Parameters
         ----------
         by : {"validation_loss", "loss"}
-            The loss of the weights that a member has: after the epoch that `EarlyStopping` kept, or else the last one.
+            The loss of the weights that a member has: after the epoch that `EarlyStopping` kept, or else the last one. The
+            training loss is measured before each step: if an epoch is a single step, that of the last weights is not known,
+            and that of the weights before is compared.
 
         Returns
         -------
@@ -93,9 +101,11 @@ class PopulationHistory:
             raise ValueError("this history has no finished epoch, so there is no loss to compare: train with epochs=1 or more.")
         if not rows:
             raise ValueError("there were no validation data: give fit validation_data, or use by='loss'.")
-        losses = [
-            rows[max(best or epoch, 1) - 1][k] for k, (best, epoch) in enumerate(zip(self.best_epoch, self.epochs, strict=True))
-        ]
+        ends = [epoch if best is None else best for best, epoch in zip(self.best_epoch, self.epochs, strict=True)]
+        # Of a single step, the loss of the weights after epoch e is measured in the next epoch, if there is one.
+        later = int(self.one_step and by == "loss")
+        places = [max(0, min(end + later, epoch) - 1) for end, epoch in zip(ends, self.epochs, strict=True)]
+        losses = np.array([rows[place][member] for member, place in enumerate(places)])
         kept = np.where(np.isfinite(losses), losses, np.inf)
         return np.lexsort((kept, self.diverged)).tolist()
 
@@ -119,6 +129,7 @@ class PopulationHistory:
             raise ValueError(
                 f"members to stop are {members!r}, and should be an array of {self.members} booleans, one for each member."
             )
+        chosen = chosen & (self.epochs == len(self.loss))  # others have ended before, for another reason
         for member in np.flatnonzero(chosen):
             self.stop_reason[member] = reason
         self.active = self.active & ~chosen
@@ -155,9 +166,20 @@ class PopulationHistory:
             or history.epochs.max() > len(history.loss)
         ):
             raise ValueError("its history is not of this population")
+        history.one_step = self.one_step
         history.active = np.array([reason is None for reason in history.stop_reason])
         for row in history.validation_loss or history.loss:
             history.monitored = np.where(np.isnan(row), history.monitored, row)
+        return history
+
+    def chosen(self, members: Sequence[int]) -> PopulationHistory:
+        """Return the history of some members."""
+        history, places = PopulationHistory(len(members)), list(members)
+        history.loss, history.validation_loss = ([row[places] for row in rows] for rows in (self.loss, self.validation_loss))
+        for name in ("epochs", "diverged", "active", "monitored"):
+            setattr(history, name, getattr(self, name)[places])
+        history.best_epoch, history.stop_reason = [self.best_epoch[k] for k in places], [self.stop_reason[k] for k in places]
+        history.one_step = self.one_step
         return history
 
     def plot(self, ax: Any = None) -> Any:

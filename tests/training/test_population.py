@@ -351,3 +351,155 @@ def test_repeated_fits_go_on():
         network.fit(X, TARGET, batch_size=10, seed=of((7, 8, 9), member), loss="huber")
 
     assert_members_equal(lambda **options: Target("numpy").network([3, 4, 2], "tanh", "identity", **options), fit)
+
+
+def test_the_others_count_their_updates_on_when_a_member_diverges():
+    """The learning rate of Adam and of a schedule depends on the number of updates so far."""
+
+    def make(**options):
+        return bp.Network([3, 4, 2], "relu", "identity", backend="numpy", dtype="float64", **options)
+
+    for optimizer in (bp.optimizers.Adam, lambda rate: bp.optimizers.SGD(bp.schedules.Cosine(rate, over=20))):
+        together, single = make(seed=0, population=2), make(seed=0)
+        with pytest.warns(UserWarning, match="infinite or NaN in member 1"):
+            together.fit(X, TARGET, optimizer=optimizer([0.02, 1e100]), epochs=8, batch_size=5)
+        single.fit(X, TARGET, optimizer=optimizer(0.02), epochs=8, batch_size=5)
+        assert_same(together.member(0), single)
+
+
+def ending(ends, member):
+    """Return a callback that ends each member after an epoch of its own."""
+
+    def stop(training):
+        now = np.array(ends) == training.epoch
+        training.stop("enough", now if member is None else bool(now[member]))
+
+    return stop
+
+
+def test_members_that_ended_draw_nothing_more():
+    def fit(network, member):
+        for _ in range(2):
+            network.fit(X, TARGET, epochs=5, batch_size=10, dropout=0.2, callbacks=[ending((2, 99, 4), member)])
+
+    assert_members_equal(lambda **options: Target("numpy").network([3, 4, 2], "tanh", "identity", **options), fit)
+
+
+def test_a_callback_cannot_change_members_that_ended():
+    def shrink(training):
+        training.layers = [bp.Layer(0.9 * layer.weight, 0.9 * layer.bias) for layer in training.layers]
+
+    def fit(network, member):
+        network.fit(X, TARGET, epochs=6, batch_size=10, callbacks=[shrink, ending((2, 99, 4), member)])
+
+    together = assert_members_equal(lambda **options: Target("numpy").network([3, 4, 2], "tanh", "identity", **options), fit)
+    assert together.history.epochs.tolist() == [2, 6, 4]
+
+
+def test_a_reason_is_kept_once_a_member_has_ended():
+    network = bp.Network([3, 4, 2], backend="numpy", seed=0, population=3)
+
+    def stop(training):
+        training.stop(f"after {training.epoch}", np.array([True, training.epoch > 1, False]))
+
+    assert network.fit(X, TARGET, epochs=3, callbacks=[stop]).stop_reason == ["after 1", "after 2", None]
+
+
+@pytest.mark.parametrize("beta", [0.999, 0.99999, 0.9999999])
+def test_shares_close_to_one_keep_their_digits_in_float32(beta):
+    def make(**options):
+        return bp.Network([3, 4, 2], "tanh", backend="numpy", dtype="float32", **options)
+
+    together, single = make(seed=0, population=2), make(seed=0)
+    together.fit(X, TARGET, optimizer=bp.optimizers.Adam(0.01, beta_2=[beta, 0.9]), epochs=20)
+    single.fit(X, TARGET, optimizer=bp.optimizers.Adam(0.01, beta_2=beta), epochs=20)
+    np.testing.assert_allclose(together.layers[0].weight[0], single.layers[0].weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [[0.1, 0.2, 0.3], np.full((3, 1), 0.2)])
+def test_a_checkpoint_of_rates_of_each_member(tmp_path, dropout):
+    pytest.importorskip("safetensors")
+    network = bp.Network([3, 4, 2], backend="numpy", seed=0, population=3)
+    for epochs in (2, 4):
+        network.fit(X, TARGET, dropout=dropout, epochs=epochs, checkpoint=tmp_path / "run", resume=True)
+    assert len(network.history.loss) == 4
+
+
+@pytest.mark.parametrize("rate", [0.05, np.array([0.05, 0.1, 0.2])])
+@pytest.mark.parametrize("start", [0.1, [0.1, 0.2, 0.3]])
+def test_a_callback_changes_the_rates_and_a_checkpoint_keeps_them(tmp_path, rate, start):
+    pytest.importorskip("safetensors")
+
+    def steer(training):
+        training.state = training.state._replace(rate=rate)
+
+    options = {"optimizer": bp.optimizers.Steered(bp.optimizers.SGD(start)), "callbacks": [steer]}
+    networks = [bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0, population=3) for _ in range(2)]
+    networks[0].fit(X, TARGET, epochs=4, **options)
+    for epochs in (2, 4):
+        networks[1].fit(X, TARGET, epochs=epochs, checkpoint=tmp_path / "run", resume=True, **options)
+    assert_same(*networks)
+
+
+def test_early_stopping_begins_anew_if_a_member_diverges_at_once():
+    stopping = bp.EarlyStopping(5)
+    bp.Network([3, 4, 2], backend="numpy", seed=0, population=3).fit(X, TARGET, epochs=3, callbacks=[stopping])
+    network = bp.Network([3, 5, 2], backend="numpy", dtype="float64", seed=0, population=3)
+    with pytest.warns(UserWarning, match="infinite or NaN in member 1"):
+        network.fit(X, 1e3 * TARGET, learning_rate=[0.001, 1e200, 0.001], epochs=3, batch_size=4, callbacks=[stopping])
+    assert network.history.diverged.tolist() == [False, True, False]
+
+
+@hypothesis.given(st.integers(1, 12), st.integers(1, 8), st.booleans(), st.booleans())
+@hypothesis.settings(max_examples=25)
+def test_the_ranking_is_that_of_the_weights(patience, members, one_step, validated):
+    network = bp.Network([3, 4, 2], "tanh", backend="numpy", dtype="float64", seed=0, population=members)
+    options = {"batch_size": None if one_step else 8, "learning_rate": np.linspace(0.3, 2.0, members).tolist()}
+    options |= {"validation_data": (X[:9] + 0.2, TARGET[:9])} if validated else {}
+    history = network.fit(X, TARGET, epochs=20, callbacks=[bp.EarlyStopping(patience)], **options)
+    if validated:
+        losses = network.loss(X[:9] + 0.2, TARGET[:9])
+        assert [losses[k] for k in history.ranking()] == pytest.approx(sorted(losses))
+    elif one_step and all(best < last for best, last in zip(history.best_epoch, history.epochs, strict=True)):
+        # The last training loss of a single step is that of the weights before.
+        losses = network.loss(X, TARGET)
+        assert [losses[k] for k in history.ranking("loss")] == pytest.approx(sorted(losses))
+
+
+def test_ranking_by_the_initial_weights():
+    """With a rate that is far too large, early stopping keeps the initial weights."""
+    network = bp.Network.from_weights([np.array([[[0.99]], [[0.5]]])], activation="identity", backend="numpy", dtype="float64")
+    rates = bp.optimizers.SGD([4.0, 0.001])
+    history = network.fit(np.ones((4, 1)), np.ones(4), optimizer=rates, epochs=20, callbacks=[bp.EarlyStopping(10)])
+    assert history.best_epoch == [0, 20] and history.ranking("loss") == [0, 1]
+
+
+def test_few_sets_of_members_are_computed(monkeypatch):
+    """Members end one by one, and the data of those that are computed are not copied each time."""
+    made, looped = [], population.PopulationRun._loop
+
+    def loop(self, block):
+        made.append(block.tobytes())
+        assert len(self._loops) <= 1
+        return looped(self, block)
+
+    monkeypatch.setattr(population.PopulationRun, "_loop", loop)
+    network = bp.Network([3, 4, 2], backend="numpy", seed=0, population=16)
+    network.fit(X, TARGET, epochs=16, callbacks=[lambda training: training.stop("", np.arange(16) == training.epoch - 1)])
+    assert len(set(made)) == 5
+
+
+def test_the_validation_loss_is_measured_in_blocks_where_memory_is_short(monkeypatch):
+    fetch = population.fetch_losses
+
+    def fetch_few(settings, progress, samples, validation):
+        if progress.total.shape[0] > 2:
+            raise MemoryError("Unable to allocate 7.45 GiB for an array")
+        return fetch(settings, progress, samples, validation)
+
+    networks = [bp.Network([3, 4, 2], backend="numpy", dtype="float64", seed=0, population=5) for _ in range(2)]
+    networks[0].fit(X, TARGET, epochs=3, validation_data=(X, TARGET))
+    monkeypatch.setattr(population, "fetch_losses", fetch_few)
+    networks[1].fit(X, TARGET, epochs=3, validation_data=(X, TARGET))
+    assert_same(*networks)
+    np.testing.assert_allclose(networks[1].history.validation_loss, networks[0].history.validation_loss, rtol=1e-12)
