@@ -107,7 +107,7 @@ def validate_member_fields(piece: Any, **allowed: Range) -> None:
 def check_members(piece: Any, members: int | None) -> None:
     """Raise a ValueError if a piece holds numbers for members of a population that has another number of them, or is none."""
     for name, given in _fields_of(piece):
-        if not isinstance(given, tuple):
+        if not _is_of_members(given):
             check_members(given, members)
         elif members is None:
             raise ValueError(
@@ -125,10 +125,15 @@ def of_members(piece: Any, members: Sequence[int]) -> Any:
     """Return a piece for some members of a population, whose numbers it keeps."""
     kept: dict[str, Any] = {}
     for name, given in _fields_of(piece):
-        chosen = tuple(given[member] for member in members) if isinstance(given, tuple) else of_members(given, members)
+        chosen = tuple(given[member] for member in members) if _is_of_members(given) else of_members(given, members)
         if chosen is not given:
             kept[name] = chosen
     return dataclasses.replace(piece, **kept) if kept else piece
+
+
+def _is_of_members(given: Any) -> bool:
+    """Return whether a field holds one number for each member; a piece that is made of functions is a named tuple."""
+    return isinstance(given, tuple) and not hasattr(given, "_fields")
 
 
 def _fields_of(piece: Any) -> list[tuple[str, Any]]:

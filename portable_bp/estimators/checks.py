@@ -54,7 +54,7 @@ def check_fit(model: Parameters, x: Any, y: Any, reset: bool) -> CheckedData:
         raise TypeError("y is a sparse matrix, but a regressor needs an array: convert it with toarray().")
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: give y of shape (samples,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=7)  # the line that called fit
+        warnings.warn(message, DataConversionWarning, stacklevel=8)  # the line that called fit
         y = y.toarray().ravel() if scipy.sparse.issparse(y) else y[:, 0]
     return CheckedData(x, y, backend)
 
