@@ -95,7 +95,7 @@ def _check_samples(backend: Backend, x: Any) -> Array:
 
 def check_predict(model: Parameters, x: Any, method: str) -> Samples:
     """Check samples for a named method; they are processed on the model's device, in float64 if they or the model are."""
-    backend = backend_of(model.coefs_[0])
+    backend = model._fitted_backend()
     host = is_host(x)
     own = select_backend("numpy") if host else backend_of(x)
     if not on_same_device(own, backend) and not (host and model.backend is not None):
@@ -120,7 +120,7 @@ def check_predict(model: Parameters, x: Any, method: str) -> Samples:
 
 def check_score(model: Parameters, predicted: Array, y: Any, sample_weight: Any) -> tuple[Any, Array | None]:
     """Return targets and weights to score predictions with, on the host if the predictions are there, else on the device."""
-    backend = backend_of(model.coefs_[0])
+    backend = model._fitted_backend()
     refuse_masked(y, "y")
     y = follow_samples(backend, y, "y")
     weight = None if sample_weight is None else follow_samples(backend, sample_weight, "sample_weight")

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, sizes_of
 from portable_bp.algorithm.dropout import check_rates
-from portable_bp.backends import Backend, backend_of, carried, compiled
+from portable_bp.backends import Backend, carried, compiled
 from portable_bp.checks import as_array
 from portable_bp.estimators.checks import CheckedData, check_fit, check_predict
 from portable_bp.estimators.devices import require_same_device
@@ -33,7 +33,6 @@ from portable_bp.estimators.sample_weights import SampleWeights, check_sample_we
 from portable_bp.estimators.samples import Examples, Samples, hold_samples
 from portable_bp.estimators.stochastic import Start, fit_stochastic
 from portable_bp.training.callbacks import check_callbacks
-
 
 # Examples to learn from, and those of X_val or None.
 TakenExamples: TypeAlias = tuple[Examples, Examples | None]
@@ -171,7 +170,7 @@ class Perceptron(Parameters, ABC):
 
     def _known_backend(self, backend: Backend) -> Backend:
         """Return the backend of an earlier fit, after checking that the data are on its device."""
-        own = backend_of(self.coefs_[0])
+        own = self._fitted_backend()
         require_same_device(backend, own, "X", "move X to where the model was fitted, or fit with warm_start=False")
         return own
 

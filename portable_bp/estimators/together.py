@@ -14,8 +14,8 @@ from portable_bp.algorithm.dropout import check_rates
 from portable_bp.estimators.parameters import FitArguments
 from portable_bp.estimators.perceptron import Perceptron, TakenExamples
 from portable_bp.estimators.population import train_population
-from portable_bp.estimators.problem import StochasticSettings, Validation
-from portable_bp.estimators.stochastic import StochasticFit, choose_batch_size
+from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
+from portable_bp.estimators.stochastic import Start, StochasticFit
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
@@ -117,12 +117,10 @@ class Candidate:
             any(rates),
         )
 
-    def prepare(self) -> StochasticFit:
+    def prepare(self) -> tuple[StochasticSettings, Problem, Start]:
         """Draw or resume the weights, and hold out validation data."""
-        model = self.model
-        problem = model._prepare(self.given, self.hidden, self.taken)
-        start = model._start(self.given, problem)
-        return StochasticFit(model._settings(StochasticSettings), problem, start)
+        problem = self.model._prepare(self.given, self.hidden, self.taken)
+        return self.model._settings(StochasticSettings), problem, self.model._start(self.given, problem)
 
 
 def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
@@ -130,7 +128,7 @@ def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
     began, fits = time.perf_counter(), []
     for candidate in candidates:
         try:
-            fits.append((candidate, candidate.prepare()))
+            fits.append((candidate, StochasticFit(*candidate.prepare())))
         except Exception as error:
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
     if not fits:
