@@ -12,5 +12,6 @@ from portable_bp.estimators.classifier import MLPClassifier  # noqa: E402  after
 from portable_bp.estimators.ensemble_classifier import MLPEnsembleClassifier  # noqa: E402
 from portable_bp.estimators.ensemble_regressor import MLPEnsembleRegressor  # noqa: E402
 from portable_bp.estimators.regressor import MLPRegressor  # noqa: E402
+from portable_bp.estimators.search import PopulationSearchCV  # noqa: E402
 
-__all__ = ["MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor", "PopulationSearchCV"]

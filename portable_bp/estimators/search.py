@@ -1,0 +1,307 @@
+"""PopulationSearchCV: a search over hyperparameters that trains all candidates and all folds of an architecture at once."""
+
+from __future__ import annotations
+
+import collections
+import time
+import traceback
+import warnings
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._validation import _insert_error_scores, _score, _warn_or_raise_about_fit_failures
+from sklearn.utils import indexable
+from sklearn.utils._array_api import device, get_namespace
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from portable_bp.estimators.ensemble import Ensemble
+from portable_bp.estimators.parameters import FitArguments
+from portable_bp.estimators.perceptron import Perceptron
+from portable_bp.estimators.together import Job, Outcome, fit_together, why_alone
+
+FIT_PARAMETERS = ("sample_weight", "X_val", "y_val")
+
+
+class Part(NamedTuple):
+    """Samples to score, their targets, and parameters of the scorer."""
+
+    X: Any
+    y: Any
+    parameters: dict[str, Any]
+
+
+class Fold(NamedTuple):
+    """A split of the samples: what is fitted to, and what is scored."""
+
+    given: FitArguments
+    train: Part
+    test: Part
+
+
+class PopulationSearchCV(BaseSearchCV):
+    """A grid or random search over MLPClassifier or MLPRegressor that fits all candidates and all folds at once.
+
+    It replaces scikit-learn's GridSearchCV and RandomizedSearchCV, with the same attributes and, up to rounding, the same
+    scores. Networks with the same layer sizes, activation, solver, batch size, ``max_iter`` and number of training samples are
+    trained as one population. Their ``learning_rate_init``, ``alpha``, ``dropout``, ``momentum``, ``beta_1``, ``beta_2``, ``epsilon``,
+    ``random_state``, ``tol`` and so on may differ. Other networks are trained in populations one after the other. What cannot
+    be a member of a population, such as ``solver="lbfgs"``, is fitted alone, and a warning says so.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        The estimator of `portable_bp.estimators` to search over. For a pipeline, put the search into its last step.
+    param_distributions : dict or list of dict
+        For each parameter, the values to try: a list, or with ``n_iter`` also a distribution of ``scipy.stats``.
+    n_iter : int or None, default=None
+        How many candidates to draw, as in RandomizedSearchCV. None tries all combinations, as in GridSearchCV.
+    scoring : str, callable, list, tuple or dict, default=None
+        How to score, as in GridSearchCV. None means the estimator's ``score``.
+    n_jobs : int or None, default=None
+        Not used, since all fits run in one process: it is a parameter so that this class can replace the others.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate to all samples; with several scores, by which of them. A callable returns
+        ``best_index_``, given ``cv_results_``.
+    cv : int, splitter, iterable or None, default=None
+        The folds, as in GridSearchCV.
+    verbose : int, default=0
+        Whether to print how many fits there are.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Determines the candidates that are drawn.
+    error_score : "raise" or float, default=nan
+        The score of a fit that raises an error, or "raise" to raise it.
+    return_train_score : bool, default=False
+        Whether to score the training samples too.
+
+    Attributes
+    ----------
+    cv_results_ : dict of array
+        The results, with the keys of GridSearchCV. The fit time of a member is that of its population, divided by the number
+        of members.
+    best_estimator_ : MLPClassifier or MLPRegressor
+        The best candidate, fitted to all samples, if ``refit``.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its mean score over the folds.
+    best_index_ : int
+        Its index in ``cv_results_``.
+    scorer_ : callable or dict
+        The scorers.
+    n_splits_ : int
+        The number of folds.
+    refit_time_ : float
+        The seconds that fitting the best candidate took.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_, n_features_in_, feature_names_in_
+        Those of ``best_estimator_``.
+
+    See Also
+    --------
+    MLPEnsembleClassifier, MLPEnsembleRegressor : Networks that differ in their random numbers alone.
+
+    Notes
+    -----
+    The copies of the samples that the folds need are all in memory, and so are the weights of a population, which has at most
+    2**25 parameters. Larger searches are split into several populations.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from portable_bp.estimators import MLPClassifier, PopulationSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((10,), max_iter=50, tol=0.0, n_iter_no_change=50, random_state=0)
+    >>> search = PopulationSearchCV(model, {"learning_rate_init": [0.0001, 0.01], "alpha": [0.0001, 0.1]}, cv=3)
+    >>> search.fit(X, y).best_params_["learning_rate_init"]  # doctest: +SKIP
+    0.01
+    """
+
+    _parameter_constraints: dict = {
+        **BaseSearchCV._parameter_constraints,
+        "param_distributions": [dict, list],
+        "n_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        param_distributions,
+        *,
+        n_iter=None,
+        scoring=None,
+        n_jobs=None,
+        refit=True,
+        cv=None,
+        verbose=0,
+        random_state=None,
+        error_score=np.nan,
+        return_train_score=False,
+    ):
+        super().__init__(
+            estimator,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.param_distributions = param_distributions
+        self.n_iter = n_iter
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, **params):
+        """Fit and score all candidates on all folds, then fit the best candidate to all samples.
+
+        Parameters
+        ----------
+        X : array, sparse matrix, data frame or list, shape (n_samples, n_features)
+            The samples.
+        y : array or list, shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        **params
+            ``sample_weight``, which is split as X is, and ``X_val`` and ``y_val`` for the estimator's `fit`; ``groups`` for the
+            splitter.
+
+        Returns
+        -------
+        PopulationSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is no MLPClassifier or MLPRegressor of `portable_bp.estimators`, or does not take a parameter.
+        ValueError
+            If a parameter does not exist, or if all fits fail.
+
+        Warns
+        -----
+        UserWarning
+            If some fits cannot be members of a population and run alone.
+        ConvergenceWarning
+            If some fits have not converged, once for all of them.
+        """
+        self._check_estimator(params)
+        scorers, refit_metric = self._get_scorers()
+        X, y = indexable(X, y)
+        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(splitter.split(X, y, **routed.splitter.split))
+        candidates, self.n_splits_ = self._candidates(), len(splits)
+        if self.verbose:
+            print(
+                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, totalling "
+                f"{len(candidates) * len(splits)} fits"
+            )
+        folds = [self._fold(X, y, *split, routed) for split in splits]
+        rows = self._evaluate(candidates, folds, scorers)
+        _warn_or_raise_about_fit_failures(rows, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(rows, self.error_score)
+        self.multimetric_ = isinstance(rows[0]["test_scores"], dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(rows[0]["test_scores"])
+            refit_metric = self.refit
+        results = self._format_results(candidates, len(splits), rows)
+        if self.refit or not self.multimetric_:
+            self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+            if not callable(self.refit):
+                self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
+            self.best_params_ = results["params"][self.best_index_]
+        if self.refit:
+            began = time.perf_counter()
+            self.best_estimator_ = self._clone(self.best_params_).fit(X, y, **routed.estimator.fit)
+            self.refit_time_ = time.perf_counter() - began
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        self.scorer_, self.cv_results_ = getattr(scorers, "_scorers", scorers), results
+        return self
+
+    def _check_estimator(self, params: dict[str, Any]) -> None:
+        given = self.estimator
+        if not isinstance(given, Perceptron) or isinstance(given, Ensemble):
+            remedy = (
+                "put the search into the pipeline, as its last step"
+                if hasattr(given, "steps")
+                else "use GridSearchCV or RandomizedSearchCV for others"
+            )
+            raise TypeError(
+                f"estimator is {type(given).__module__}.{type(given).__name__}, but only MLPClassifier and MLPRegressor of "
+                f"portable_bp.estimators can be trained together: {remedy}."
+            )
+        if getattr(self, "_skl_callbacks", None):
+            raise ValueError(
+                "set_callbacks was called on this search, and its callbacks follow single fits, not populations: call "
+                "set_callbacks() to remove them, or use GridSearchCV or RandomizedSearchCV."
+            )
+        for name in params:
+            if name not in (*FIT_PARAMETERS, "groups"):
+                raise TypeError(f"fit got {name!r}, but takes only {', '.join(FIT_PARAMETERS)} and groups beside X and y.")
+
+    def _candidates(self) -> list[dict[str, Any]]:
+        """Return the parameters to try."""
+        if self.n_iter is None:
+            return list(ParameterGrid(self.param_distributions))
+        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))
+
+    def _clone(self, parameters: dict[str, Any]) -> Any:
+        return clone(self.estimator).set_params(**clone(parameters, safe=False))
+
+    def _fold(self, X: Any, y: Any, train: Any, test: Any, routed: Any) -> Fold:
+        """Split the samples, and the parameters of fit and of the scorer, as scikit-learn does."""
+        xp, _ = get_namespace(X)
+        train, test = (xp.asarray(rows, device=device(X)) for rows in (train, test))
+        X_train, y_train = _safe_split(self.estimator, X, y, train)
+        X_test, y_test = _safe_split(self.estimator, X, y, test, train)
+        given = _check_method_params(X, params=routed.estimator.fit, indices=train)
+        for_train, for_test = (_check_method_params(X, params=routed.scorer.score, indices=rows) for rows in (train, test))
+        return Fold(FitArguments(X_train, y_train, **given), Part(X_train, y_train, for_train), Part(X_test, y_test, for_test))
+
+    def _evaluate(self, candidates: list[dict[str, Any]], folds: list[Fold], scorers: Any) -> list[Any]:
+        """Fit and score every candidate on every fold, and return the rows that scikit-learn makes ``cv_results_`` of."""
+        jobs = [Job(self._clone(parameters), fold.given) for parameters in candidates for fold in folds]
+        if not jobs:
+            raise ValueError("there is no fold, or no candidate, so nothing was fitted: check cv and param_distributions.")
+        reasons = collections.Counter(reason for job in jobs if (reason := why_alone(job.model)) is not None)
+        for reason, count in reasons.items():
+            message = f"{count} of {len(jobs)} fits cannot be members of a population and run alone, because of {reason}."
+            warnings.warn(message, stacklevel=5)  # the line that called fit
+        rows: list[Any] = [None] * len(jobs)
+        messages = collections.Counter()
+        for outcome in fit_together(jobs):
+            model = jobs[outcome.number].model
+            rows[outcome.number] = self._row(outcome, model, folds[outcome.number % len(folds)], scorers)
+            messages[outcome.warning] += 1
+            vars(model).clear()  # its weights are no longer needed
+        for message, count in messages.items():
+            if message is not None:
+                warnings.warn(f"{count} of {len(jobs)} fits: {message}", ConvergenceWarning, stacklevel=5)
+        return rows
+
+    def _row(self, outcome: Outcome, model: Any, fold: Fold, scorers: Any) -> dict[str, Any]:
+        """Score a fitted candidate, or return the score of a failed one."""
+        row = {"fit_error": None, "fit_time": outcome.seconds, "n_test_samples": _num_samples(fold.test.X)}
+        parts = {"test_scores": fold.test} | ({"train_scores": fold.train} if self.return_train_score else {})
+        if outcome.error is not None:
+            if self.error_score == "raise":
+                raise outcome.error
+            row |= {"fit_error": "".join(traceback.format_exception(outcome.error)), "score_time": 0.0}
+            names = getattr(scorers, "_scorers", None)
+            return row | {key: self.error_score if names is None else dict.fromkeys(names, self.error_score) for key in parts}
+        for key, (x, y, parameters) in parts.items():
+            began = time.perf_counter()
+            row[key] = _score(model, x, y, scorers, parameters, self.error_score)
+            row.setdefault("score_time", time.perf_counter() - began)
+        return row
