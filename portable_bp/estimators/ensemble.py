@@ -30,7 +30,7 @@ class Ensemble(Perceptron):
     n_estimators: int
     estimators_: list[Any]
 
-    _member_kind: type[Perceptron]
+    _member_kind: Any  # the class of the members
     _parameter_constraints: dict = {"n_estimators": [Interval(Integral, 1, None, closed="left")]}
 
     def _calibrate(self, validations: Sequence[Validation | None]) -> None:

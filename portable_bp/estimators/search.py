@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _score, _warn_or_raise_about_fit_failures
+from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils._array_api import device, get_namespace
 from sklearn.utils._param_validation import Interval
@@ -29,6 +30,26 @@ from portable_bp.estimators.together import Job, Outcome, fit_together, why_alon
 FIT_PARAMETERS = ("sample_weight", "X_val", "y_val")
 
 
+class Steps(NamedTuple):
+    """An estimator taken apart: the steps before the network, the network, and the prefix of its parameters."""
+
+    before: Pipeline | None
+    network: Perceptron
+    prefix: str
+
+    def candidate(self, parameters: dict[str, Any]) -> Perceptron:
+        """Return a network with these parameters, or raise a ValueError if they are not only those of the network."""
+        for name in parameters:
+            if not name.startswith(self.prefix):
+                raise ValueError(
+                    f"{name!r} is to be searched over, but only parameters of the network, which begin with {self.prefix!r}, "
+                    "can be: use GridSearchCV or RandomizedSearchCV for others."
+                )
+        network: Any = clone(self.network)
+        chosen: Any = clone(parameters, safe=False)
+        return network.set_params(**{name.removeprefix(self.prefix): value for name, value in chosen.items()})
+
+
 class Part(NamedTuple):
     """Samples to score, their targets, and parameters of the scorer."""
 
@@ -40,6 +61,7 @@ class Part(NamedTuple):
 class Fold(NamedTuple):
     """A split of the samples: what is fitted to, and what is scored."""
 
+    before: Pipeline | None  # the fitted steps before the network
     given: FitArguments
     train: Part
     test: Part
@@ -50,14 +72,15 @@ class PopulationSearchCV(BaseSearchCV):
 
     It replaces scikit-learn's GridSearchCV and RandomizedSearchCV, with the same attributes and, up to rounding, the same
     scores. Networks with the same layer sizes, activation, solver, batch size, ``max_iter`` and number of training samples are
-    trained as one population. Their ``learning_rate_init``, ``alpha``, ``dropout``, ``momentum``, ``beta_1``, ``beta_2``, ``epsilon``,
-    ``random_state``, ``tol`` and so on may differ. Other networks are trained in populations one after the other. What cannot
-    be a member of a population, such as ``solver="lbfgs"``, is fitted alone, and a warning says so.
+    trained as one population. Their ``learning_rate_init``, ``alpha``, ``dropout``, ``momentum``, ``beta_1``, ``beta_2``,
+    ``epsilon``, ``random_state``, ``tol`` and so on may differ. Other networks are trained in populations one after the other.
+    What cannot be a member of a population, such as ``solver="lbfgs"``, is fitted alone, and a warning says so.
 
     Parameters
     ----------
-    estimator : MLPClassifier or MLPRegressor
-        The estimator of `portable_bp.estimators` to search over. For a pipeline, put the search into its last step.
+    estimator : MLPClassifier, MLPRegressor or Pipeline
+        The estimator of `portable_bp.estimators` to search over, or a pipeline whose last step is one. The other steps are
+        fitted once for each fold, and only parameters of the last step, such as ``mlp__alpha``, can be searched over.
     param_distributions : dict or list of dict
         For each parameter, the values to try: a list, or with ``n_iter`` also a distribution of ``scipy.stats``.
     n_iter : int or None, default=None
@@ -85,7 +108,7 @@ class PopulationSearchCV(BaseSearchCV):
     cv_results_ : dict of array
         The results, with the keys of GridSearchCV. The fit time of a member is that of its population, divided by the number
         of members.
-    best_estimator_ : MLPClassifier or MLPRegressor
+    best_estimator_ : MLPClassifier, MLPRegressor or Pipeline
         The best candidate, fitted to all samples, if ``refit``.
     best_params_ : dict
         Its parameters.
@@ -172,7 +195,7 @@ class PopulationSearchCV(BaseSearchCV):
             The targets.
         **params
             ``sample_weight``, which is split as X is, and ``X_val`` and ``y_val`` for the estimator's `fit`; ``groups`` for the
-            splitter.
+            splitter. In a pipeline, those of fit have the prefix of its last step, as in ``mlp__sample_weight``.
 
         Returns
         -------
@@ -182,9 +205,10 @@ class PopulationSearchCV(BaseSearchCV):
         Raises
         ------
         TypeError
-            If the estimator is no MLPClassifier or MLPRegressor of `portable_bp.estimators`, or does not take a parameter.
+            If the estimator is neither a network of `portable_bp.estimators` nor a pipeline that ends with one, or if it does
+            not take a parameter.
         ValueError
-            If a parameter does not exist, or if all fits fail.
+            If a parameter does not exist or cannot be searched over, or if all fits fail.
 
         Warns
         -----
@@ -193,11 +217,12 @@ class PopulationSearchCV(BaseSearchCV):
         ConvergenceWarning
             If some fits have not converged, once for all of them.
         """
-        self._check_estimator(params)
+        steps = self._take_apart(params)
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        cv: Any = self.cv
+        splitter: Any = check_cv(cv, y, classifier=is_classifier(self.estimator))
         splits = list(splitter.split(X, y, **routed.splitter.split))
         candidates, self.n_splits_ = self._candidates(), len(splits)
         if self.verbose:
@@ -205,8 +230,8 @@ class PopulationSearchCV(BaseSearchCV):
                 f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, totalling "
                 f"{len(candidates) * len(splits)} fits"
             )
-        folds = [self._fold(X, y, *split, routed) for split in splits]
-        rows = self._evaluate(candidates, folds, scorers)
+        folds = [self._fold(steps, X, y, train, test, routed) for train, test in splits]
+        rows = self._evaluate(steps, candidates, folds, scorers)
         _warn_or_raise_about_fit_failures(rows, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(rows, self.error_score)
@@ -222,33 +247,37 @@ class PopulationSearchCV(BaseSearchCV):
             self.best_params_ = results["params"][self.best_index_]
         if self.refit:
             began = time.perf_counter()
-            self.best_estimator_ = self._clone(self.best_params_).fit(X, y, **routed.estimator.fit)
+            best: Any = clone(self.estimator)
+            chosen: Any = clone(self.best_params_, safe=False)
+            best.set_params(**chosen)
+            self.best_estimator_ = best.fit(X, y, **routed.estimator.fit)
             self.refit_time_ = time.perf_counter() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         self.scorer_, self.cv_results_ = getattr(scorers, "_scorers", scorers), results
         return self
 
-    def _check_estimator(self, params: dict[str, Any]) -> None:
+    def _take_apart(self, params: dict[str, Any]) -> Steps:
+        """Return the steps of the estimator, after checking that it can be searched over and takes the parameters of fit."""
         given = self.estimator
-        if not isinstance(given, Perceptron) or isinstance(given, Ensemble):
-            remedy = (
-                "put the search into the pipeline, as its last step"
-                if hasattr(given, "steps")
-                else "use GridSearchCV or RandomizedSearchCV for others"
-            )
+        is_pipeline = isinstance(given, Pipeline)
+        prefix, network = (f"{given.steps[-1][0]}__", given.steps[-1][1]) if is_pipeline else ("", given)
+        if not isinstance(network, Perceptron) or isinstance(network, Ensemble):
             raise TypeError(
-                f"estimator is {type(given).__module__}.{type(given).__name__}, but only MLPClassifier and MLPRegressor of "
-                f"portable_bp.estimators can be trained together: {remedy}."
+                f"the estimator {'ends with' if is_pipeline else 'is'} {type(network).__module__}.{type(network).__name__}, "
+                "and should be MLPClassifier or MLPRegressor of portable_bp.estimators, which can be trained together: use "
+                "GridSearchCV or RandomizedSearchCV for others."
             )
         if getattr(self, "_skl_callbacks", None):
             raise ValueError(
                 "set_callbacks was called on this search, and its callbacks follow single fits, not populations: call "
                 "set_callbacks() to remove them, or use GridSearchCV or RandomizedSearchCV."
             )
+        allowed = [*(prefix + name for name in FIT_PARAMETERS), "groups"]
         for name in params:
-            if name not in (*FIT_PARAMETERS, "groups"):
-                raise TypeError(f"fit got {name!r}, but takes only {', '.join(FIT_PARAMETERS)} and groups beside X and y.")
+            if name not in allowed:
+                raise TypeError(f"fit got {name!r}, and takes {', '.join(allowed)} beside X and y.")
+        return Steps(given[:-1] if is_pipeline and len(given) > 1 else None, network, prefix)
 
     def _candidates(self) -> list[dict[str, Any]]:
         """Return the parameters to try."""
@@ -256,38 +285,40 @@ class PopulationSearchCV(BaseSearchCV):
             return list(ParameterGrid(self.param_distributions))
         return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))
 
-    def _clone(self, parameters: dict[str, Any]) -> Any:
-        return clone(self.estimator).set_params(**clone(parameters, safe=False))
-
-    def _fold(self, X: Any, y: Any, train: Any, test: Any, routed: Any) -> Fold:
+    def _fold(self, steps: Steps, X: Any, y: Any, train: Any, test: Any, routed: Any) -> Fold:
         """Split the samples, and the parameters of fit and of the scorer, as scikit-learn does."""
         xp, _ = get_namespace(X)
         train, test = (xp.asarray(rows, device=device(X)) for rows in (train, test))
         X_train, y_train = _safe_split(self.estimator, X, y, train)
         X_test, y_test = _safe_split(self.estimator, X, y, test, train)
         given = _check_method_params(X, params=routed.estimator.fit, indices=train)
+        given = {name.removeprefix(steps.prefix): value for name, value in given.items()}
         for_train, for_test = (_check_method_params(X, params=routed.scorer.score, indices=rows) for rows in (train, test))
-        return Fold(FitArguments(X_train, y_train, **given), Part(X_train, y_train, for_train), Part(X_test, y_test, for_test))
+        before: Any = None if steps.before is None else clone(steps.before)
+        transformed = X_train if before is None else before.fit_transform(X_train, y_train)
+        arguments = FitArguments(transformed, y_train, **given)
+        return Fold(before, arguments, Part(X_train, y_train, for_train), Part(X_test, y_test, for_test))
 
-    def _evaluate(self, candidates: list[dict[str, Any]], folds: list[Fold], scorers: Any) -> list[Any]:
+    def _evaluate(self, steps: Steps, candidates: list[dict[str, Any]], folds: list[Fold], scorers: Any) -> list[Any]:
         """Fit and score every candidate on every fold, and return the rows that scikit-learn makes ``cv_results_`` of."""
-        jobs = [Job(self._clone(parameters), fold.given) for parameters in candidates for fold in folds]
+        jobs = [Job(steps.candidate(parameters), fold.given) for parameters in candidates for fold in folds]
         if not jobs:
             raise ValueError("there is no fold, or no candidate, so nothing was fitted: check cv and param_distributions.")
         reasons = collections.Counter(reason for job in jobs if (reason := why_alone(job.model)) is not None)
         for reason, count in reasons.items():
             message = f"{count} of {len(jobs)} fits cannot be members of a population and run alone, because of {reason}."
-            warnings.warn(message, stacklevel=5)  # the line that called fit
+            warnings.warn(message, stacklevel=4)  # the line that called fit
         rows: list[Any] = [None] * len(jobs)
         messages = collections.Counter()
         for outcome in fit_together(jobs):
-            model = jobs[outcome.number].model
-            rows[outcome.number] = self._row(outcome, model, folds[outcome.number % len(folds)], scorers)
+            model, fold = jobs[outcome.number].model, folds[outcome.number % len(folds)]
+            fitted = model if fold.before is None else Pipeline([*fold.before.steps, (steps.prefix.removesuffix("__"), model)])
+            rows[outcome.number] = self._row(outcome, fitted, fold, scorers)
             messages[outcome.warning] += 1
             vars(model).clear()  # its weights are no longer needed
         for message, count in messages.items():
             if message is not None:
-                warnings.warn(f"{count} of {len(jobs)} fits: {message}", ConvergenceWarning, stacklevel=5)
+                warnings.warn(f"{count} of {len(jobs)} fits: {message}", ConvergenceWarning, stacklevel=4)
         return rows
 
     def _row(self, outcome: Outcome, model: Any, fold: Fold, scorers: Any) -> dict[str, Any]:
@@ -302,6 +333,6 @@ class PopulationSearchCV(BaseSearchCV):
             return row | {key: self.error_score if names is None else dict.fromkeys(names, self.error_score) for key in parts}
         for key, (x, y, parameters) in parts.items():
             began = time.perf_counter()
-            row[key] = _score(model, x, y, scorers, parameters, self.error_score)
+            row[key] = _score(model, x, y, scorers, parameters, self.error_score)  # pyright: ignore[reportArgumentType]
             row.setdefault("score_time", time.perf_counter() - began)
         return row
