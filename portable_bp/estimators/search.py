@@ -133,8 +133,8 @@ class PopulationSearchCV(BaseSearchCV):
 
     Notes
     -----
-    The copies of the samples that the folds need are all in memory, and so are the weights of a population, which has at most
-    2**25 parameters. Larger searches are split into several populations.
+    The training samples of all folds are in memory at once, on the device of the networks. A large search is split into several
+    populations, so that the weights and the outs of each take at most about 1 GiB.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from portable_bp.estimators.stochastic import Start, StochasticFit
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
-MAX_PARAMETERS = 2**25  # weights and biases of a population: with their gradients and an optimizer's state, 1 GiB of float64
+MAX_NUMBERS = 2**25  # of a population: its parameters and the outs of a batch; with gradients and states, 1 GiB of float64
 
 
 # Checked data on their device, with an estimator that took them.
@@ -71,7 +71,7 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
     for group in groups.values():
         # Neighbors have the same data, so that a population holds few data sets.
         group.sort(key=lambda candidate: id(candidate.given))
-        size = max(1, MAX_PARAMETERS // group[0].parameters)
+        size = max(1, MAX_NUMBERS // group[0].numbers)
         for start in range(0, len(group), size):
             yield from fit_population(group[start : start + size])
 
@@ -103,7 +103,9 @@ class Candidate:
         vars(self.model).update(learned)
         examples, held_out = self.taken
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
-        self.parameters = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
+        batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
+        self.numbers = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
+        self.numbers += min(batch_size, examples.samples.count) * sum(sizes)
         self.key = (
             type(self.model),
             *(repr(getattr(self.model, name, None)) for name in SHARED),
