@@ -15,7 +15,7 @@ import scipy.sparse
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.algorithm.optimizers import Steered, SteeredState
 from portable_bp.backends import Backend, compiled
-from portable_bp.common.trees import item, zip_leaves
+from portable_bp.common.trees import leaves, map_leaves, zip_leaves
 from portable_bp.estimators.objective import PenalizedLoss
 from portable_bp.estimators.samples import DeviceSamples, Examples, HostSamples
 from portable_bp.estimators.stochastic import StochasticFit
@@ -53,8 +53,7 @@ class Member:
     def finish(self, layers: Sequence[Any], state: SteeredState, updates: int) -> Training:
         """Return the finished training, given the member's part of the population after that many updates."""
         count = self.fit.problem.examples.samples.backend.asarray(updates, "int32")
-        self.training.layers = layers
-        self.training.state = state._replace(inner=state.inner._replace(count=count))
+        self.training.layers, self.training.state = layers, _with_count(state, count)
         self.fit.monitor.finish(self.training)
         return self.training
 
@@ -69,11 +68,11 @@ class Watch:
     def __call__(self, training: Training) -> None:
         """Record an epoch of every member that it trained."""
         losses, changes_rate = training.history.loss[-1], False
+        layers = _unstacked(self.backend, training.layers) if self.needs_layers else [()] * len(self.members)
         ended = np.zeros(len(self.members), bool)
         for number in np.flatnonzero(training.was_trained).tolist():
             member = self.members[number]
-            layers = item(training.layers, number) if self.needs_layers else ()
-            changes_rate |= member.changes_rate(float(losses[number]), layers)
+            changes_rate |= member.changes_rate(float(losses[number]), layers[number])
             ended[number] = member.training.history.has_ended
         if ended.any():
             training.stop("the monitor of the member ended it", ended)
@@ -103,19 +102,19 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
         rows=pool.samples.rows,
         samples=samples,
     )
-    layers, state = (
-        _stacked([tree(fit) for fit in fits]) for tree in (lambda fit: fit.problem.layers, lambda fit: fit.optimization.state)
-    )
-    updates = int(backend.to_numpy(state.inner.count[0]))  # so far, in earlier calls of partial_fit
-    state = state._replace(inner=state.inner._replace(count=state.inner.count[0]))
-    training = Training(layers, history=PopulationHistory(len(fits)), state=state)
+    count = first.optimization.state.inner.count  # of updates in earlier calls of partial_fit, the same for all members
+    updates, batches = int(backend.to_numpy(count)), math.ceil(samples / first.batch_size)
+    state = _stacked(backend, [_with_count(fit.optimization.state, None) for fit in fits])
+    layers = _stacked(backend, [fit.problem.layers for fit in fits])
+    training = Training(layers, history=PopulationHistory(len(fits)), state=_with_count(state, count))
     train(training, training_settings, pool.dataset, None, members)
-    parts = training.state._replace(inner=training.state.inner._replace(count=None))
-    batches = math.ceil(samples / first.batch_size)
-    return [
-        member.finish(item(training.layers, number), item(parts, number), updates + batches * member.training.epoch)
-        for number, member in enumerate(members)
-    ]
+    parts = zip(
+        members,
+        _unstacked(backend, training.layers),
+        _unstacked(backend, _with_count(training.state, None)),
+        strict=True,
+    )
+    return [member.finish(*part, updates + batches * member.training.epoch) for member, *part in parts]
 
 
 class Pool:
@@ -155,9 +154,35 @@ def _concatenate(arrays: Sequence[Array]) -> Array:
     return namespace(arrays[0]).concat(arrays, axis=0)
 
 
-def _stacked(trees: Sequence[Any]) -> Any:
-    """Return nested arrays with a leading axis of members."""
-    return zip_leaves(lambda *arrays: namespace(arrays[0]).stack(arrays, axis=0), *trees)
+def _with_count(state: SteeredState, count: Array | None) -> SteeredState:
+    """Return a state with another count of updates, which alone has no axis of members."""
+    return state._replace(inner=state.inner._replace(count=count))
+
+
+def _stacked(backend: Backend, trees: Sequence[Any]) -> Any:
+    """Return the nested arrays of the members, with a leading axis of members."""
+    stack = compiled(backend, _stack)
+    return zip_leaves(lambda *arrays: stack(list(arrays)), *trees)
+
+
+def _unstacked(backend: Backend, tree: Any) -> list[Any]:
+    """Return the nested arrays of each member."""
+    columns = [compiled(backend, _split)(array) for array in leaves(tree)]
+    return [_filled(tree, own) for own in zip(*columns, strict=True)]
+
+
+def _filled(tree: Any, arrays: Sequence[Array]) -> Any:
+    """Return arrays, in order, nested as those of a tree are."""
+    rest = iter(arrays)
+    return map_leaves(lambda _: next(rest), tree)
+
+
+def _stack(arrays: Sequence[Array]) -> Array:
+    return namespace(arrays[0]).stack(arrays, axis=0)
+
+
+def _split(array: Array) -> list[Array]:
+    return [array[number, ...] for number in range(array.shape[0])]
 
 
 def _shared(numbers: Sequence[float]) -> float | tuple[float, ...]:

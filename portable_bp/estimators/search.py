@@ -133,6 +133,9 @@ class PopulationSearchCV(BaseSearchCV):
 
     Notes
     -----
+    Samples may be on a device if scikit-learn can split them there, which may need its ``array_api_dispatch``. Or they are on
+    the host, and the estimator's parameter ``backend`` says where to train.
+
     The training samples of all folds are in memory at once, on the device of the networks. A large search is split into several
     populations, so that the weights and the outs of each take at most about 1 GiB.
 
