@@ -108,13 +108,11 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
     layers = _stacked(backend, [fit.problem.layers for fit in fits])
     training = Training(layers, history=PopulationHistory(len(fits)), state=_with_count(state, count))
     train(training, training_settings, pool.dataset, None, members)
-    parts = zip(
-        members,
-        _unstacked(backend, training.layers),
-        _unstacked(backend, _with_count(training.state, None)),
-        strict=True,
-    )
-    return [member.finish(*part, updates + batches * member.training.epoch) for member, *part in parts]
+    ends = zip(_unstacked(backend, training.layers), _unstacked(backend, _with_count(training.state, None)), strict=True)
+    return [
+        member.finish(layers, state, updates + batches * member.training.epoch)
+        for member, (layers, state) in zip(members, ends, strict=True)
+    ]
 
 
 class Pool:
