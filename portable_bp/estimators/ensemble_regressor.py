@@ -72,7 +72,7 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
     >>> generator = np.random.default_rng(0)
     >>> X = generator.uniform(-1.0, 1.0, (400, 1))
     >>> y = np.sin(3.0 * X[:, 0]) + generator.normal(0.0, 0.1, 400)
-    >>> model = MLPEnsembleRegressor(early_stopping=True, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> model = MLPEnsembleRegressor(early_stopping=True, learning_rate_init=0.01, tol=0.001, random_state=0).fit(X, y)
     >>> prediction, spread = model.predict(X, return_std=True)
     >>> lower, upper = model.predict_interval(X, coverage=0.9)
     >>> bool(0.8 < np.mean((lower <= y) & (y <= upper)) < 1.0)

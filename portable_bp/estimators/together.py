@@ -16,14 +16,15 @@ from portable_bp.estimators.perceptron import Perceptron, TakenExamples
 from portable_bp.estimators.population import train_population
 from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
 from portable_bp.estimators.stochastic import Start, StochasticFit
+from portable_bp.training import Training
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
 MAX_NUMBERS = 2**25  # of a population: its parameters and the outs of a batch; with gradients and states, 1 GiB of float64
 
 
-# Checked data on their device, with an estimator that took them.
-Data: TypeAlias = dict[Any, tuple[TakenExamples, Perceptron]]
+# Checked data on their device, with the attributes that they give an estimator.
+Data: TypeAlias = dict[Any, tuple[TakenExamples, dict[str, Any]]]
 
 
 class Job(NamedTuple):
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     """A fitted estimator with its validation data, or the error that its fit raised."""
 
     number: int  # of the job
-    seconds: float  # those of a population are divided among its members
+    seconds: float = 0.0  # those of a population are divided among its members
     validation: Validation | None = None
     warning: str | None = None
     error: Exception | None = None
@@ -47,7 +48,7 @@ def why_alone(model: Perceptron) -> str | None:
     """Return why an estimator cannot be a member of a population, or None if it can."""
     if model.solver == "lbfgs":
         return "solver='lbfgs'"
-    if len(model.callbacks):
+    if not isinstance(model.callbacks, Sequence) or len(model.callbacks):
         return "callbacks"
     return "set_callbacks" if getattr(model, "_skl_callbacks", None) else None
 
@@ -97,9 +98,9 @@ class Candidate:
         same = id(self.given), repr(self.model.backend), getattr(self.model, "loss", None)
         if same not in data:
             taken = self.model._take_examples(self.given, self.model._continues(self.given))
-            data[same] = taken, self.model
-        self.taken, first = data[same]
-        learned = {name: vars(first)[name] for name in self.model._data_attributes if name in vars(first)}
+            learned = {name: value for name, value in vars(self.model).items() if name in self.model._data_attributes}
+            data[same] = taken, learned
+        self.taken, learned = data[same]
         vars(self.model).update(learned)
         examples, held_out = self.taken
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
@@ -138,10 +139,14 @@ def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
     trainings = train_population([fit for _, fit in fits])
     seconds = (time.perf_counter() - began) / len(candidates)
     for (candidate, fit), training in zip(fits, trainings, strict=True):
-        outcome = Outcome(candidate.number, seconds, fit.problem.validation)
-        try:
-            solution = fit.solution(training)
-            candidate.model._store(fit.problem.examples.samples.backend, solution)
-            yield outcome._replace(warning=solution.warning)
-        except Exception as error:
-            yield outcome._replace(error=error)
+        yield finish(candidate, fit, training)._replace(seconds=seconds)
+
+
+def finish(candidate: Candidate, fit: StochasticFit, training: Training) -> Outcome:
+    """Set the attributes of an estimator that was trained."""
+    try:
+        solution = fit.solution(training)
+        candidate.model._store(fit.problem.examples.samples.backend, solution)
+    except Exception as error:
+        return Outcome(candidate.number, error=error)
+    return Outcome(candidate.number, validation=fit.problem.validation, warning=solution.warning)

@@ -254,7 +254,7 @@ def test_a_fit_that_fails_changes_nothing(kind):
         ({"dropout": 1.5}, (X, SPECIES), "dropout"),
         ({"hidden_layer_sizes": (0,)}, (X, SPECIES), "hidden_layer_sizes must be > 0"),
         ({}, (X[:, :2], SPECIES[:-1]), "X has 150 samples|inconsistent"),
-        ({}, (X, SPECIES, np.zeros(150)), "must contain at least one non-zero number"),
+        ({}, (X, SPECIES, np.zeros(150)), "non-zero number|only zeros"),
     ):
         with pytest.raises(ValueError, match=message):
             clone(model).set_params(**options).fit(*arguments)

@@ -137,6 +137,8 @@ def test_candidates_that_fail():
         assert mine.best_params_ == {"learning_rate_init": 0.01, "hidden_layer_sizes": (5,)}
     with pytest.raises(ValueError, match="learning_rate_init"):
         PopulationSearchCV(MODEL, {"learning_rate_init": [-1.0]}, error_score="raise").fit(IRIS, SPECIES)
+    with pytest.raises(ValueError, match="'callbacks' parameter of MLPClassifier must be"):
+        PopulationSearchCV(MODEL, {"callbacks": [None]}, error_score="raise").fit(IRIS, SPECIES)
     with pytest.raises(ValueError, match="All the 5 fits failed"):
         PopulationSearchCV(MODEL, {"learning_rate_init": [-1.0]}).fit(IRIS, SPECIES)
 
