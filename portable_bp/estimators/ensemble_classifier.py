@@ -50,6 +50,10 @@ class MLPEnsembleClassifier(Ensemble, MLPClassifier):
     MLPClassifier : One network.
     MLPEnsembleRegressor : The same for regression.
 
+    Notes
+    -----
+    Ctrl-C ends `fit` with a KeyboardInterrupt, and the ensemble stays as it was.
+
     Examples
     --------
     >>> import numpy as np

@@ -65,6 +65,10 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
     MLPRegressor : One network.
     MLPEnsembleClassifier : The same for classification.
 
+    Notes
+    -----
+    Ctrl-C ends `fit` with a KeyboardInterrupt, and the ensemble stays as it was.
+
     Examples
     --------
     >>> import numpy as np

@@ -82,7 +82,8 @@ class PopulationSearchCV(BaseSearchCV):
         The estimator of `portable_bp.estimators` to search over, or a pipeline whose last step is one. The other steps are
         fitted once for each fold, and only parameters of the last step, such as ``mlp__alpha``, can be searched over.
     param_distributions : dict or list of dict
-        For each parameter, the values to try: a list, or with ``n_iter`` also a distribution of ``scipy.stats``.
+        For each parameter, the values to try: a list, or with ``n_iter`` also a distribution of ``scipy.stats``. It takes the
+        place of the ``param_grid`` of GridSearchCV too.
     n_iter : int or None, default=None
         How many candidates to draw, as in RandomizedSearchCV. None tries all combinations, as in GridSearchCV.
     scoring : str, callable, list, tuple or dict, default=None
