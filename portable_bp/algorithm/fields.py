@@ -107,7 +107,7 @@ def validate_member_fields(piece: Any, **allowed: Range) -> None:
 def check_members(piece: Any, members: int | None) -> None:
     """Raise a ValueError if a piece holds numbers for members of a population that has another number of them, or is none."""
     for name, given in _fields_of(piece):
-        if type(given) is not tuple:
+        if not _is_of_members(given):
             check_members(given, members)
         elif members is None:
             raise ValueError(
@@ -135,10 +135,15 @@ def _with_numbers(piece: Any, choose: Callable[[tuple[float, ...]], Any]) -> Any
     """Return a piece with others in place of the numbers of all members."""
     kept: dict[str, Any] = {}
     for name, given in _fields_of(piece):
-        chosen = choose(given) if type(given) is tuple else _with_numbers(given, choose)
+        chosen = choose(given) if _is_of_members(given) else _with_numbers(given, choose)
         if chosen is not given:
             kept[name] = chosen
     return dataclasses.replace(piece, **kept) if kept else piece
+
+
+def _is_of_members(given: Any) -> bool:
+    """Return whether a field holds one number for each member; a piece that is made of functions is a named tuple."""
+    return isinstance(given, tuple) and not hasattr(given, "_fields")
 
 
 def _fields_of(piece: Any) -> list[tuple[str, Any]]:

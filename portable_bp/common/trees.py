@@ -28,5 +28,5 @@ def item(trees: Any, number: int) -> Any:
 
 def zip_leaves(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     """Apply a function to everything but None at the same places of several trees, and return the results, nested alike."""
-    rest = zip(*map(leaves, others), strict=True)
-    return map_leaves(lambda leaf: function(leaf, *next(rest)), first)
+    places = zip(*map(leaves, (first, *others)), strict=True)
+    return map_leaves(lambda _: function(*next(places)), first)

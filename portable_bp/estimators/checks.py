@@ -54,7 +54,7 @@ def check_fit(model: Parameters, x: Any, y: Any, reset: bool) -> CheckedData:
         raise TypeError("y is a sparse matrix, but a regressor needs an array: convert it with toarray().")
     if y.ndim == 2 and y.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: give y of shape (samples,)."
-        warnings.warn(message, DataConversionWarning, stacklevel=7)  # the line that called fit
+        warnings.warn(message, DataConversionWarning, stacklevel=8)  # the line that called fit
         y = y.toarray().ravel() if scipy.sparse.issparse(y) else y[:, 0]
     return CheckedData(x, y, backend)
 
@@ -95,7 +95,7 @@ def _check_samples(backend: Backend, x: Any) -> Array:
 
 def check_predict(model: Parameters, x: Any, method: str) -> Samples:
     """Check samples for a named method; they are processed on the model's device, in float64 if they or the model are."""
-    backend = backend_of(model.coefs_[0])
+    backend = model._fitted_backend()
     host = is_host(x)
     own = select_backend("numpy") if host else backend_of(x)
     if not on_same_device(own, backend) and not (host and model.backend is not None):
@@ -120,7 +120,7 @@ def check_predict(model: Parameters, x: Any, method: str) -> Samples:
 
 def check_score(model: Parameters, predicted: Array, y: Any, sample_weight: Any) -> tuple[Any, Array | None]:
     """Return targets and weights to score predictions with, on the host if the predictions are there, else on the device."""
-    backend = backend_of(model.coefs_[0])
+    backend = model._fitted_backend()
     refuse_masked(y, "y")
     y = follow_samples(backend, y, "y")
     weight = None if sample_weight is None else follow_samples(backend, sample_weight, "sample_weight")

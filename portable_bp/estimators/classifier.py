@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend, backend_of, compiled
+from portable_bp.backends import Backend, compiled
 from portable_bp.estimators.checks import CheckedData, check_score
 from portable_bp.estimators.devices import is_host, to_host, to_host_like
 from portable_bp.estimators.labels import (
@@ -360,7 +360,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         y, weight = check_score(self, predicted, y, sample_weight)
         if is_host(y):  # as text is, wherever the samples are
             return float(accuracy_score(y, to_host(predicted), sample_weight=to_host(weight)))
-        backend = backend_of(self.coefs_[0])
+        backend = self._fitted_backend()
         require_whole_numbers(backend, y)
         return accuracy(backend, predicted, y, weight)
 
@@ -371,10 +371,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
     def _predict_probability(self, X, method, *functions):
         backend, probability = self._predict_values(X, method)
-        columns = _with_complement if self.classes_.shape[0] > 1 else _ones
-        for function in [*([columns] if self._kind == "binary" else []), *functions]:
+        probability = self._columns(backend, probability)
+        for function in functions:
             probability = compiled(backend, function)(probability)
         return to_host_like(probability, X)
+
+    def _columns(self, backend: Backend, probability: Array) -> Array:
+        """Return a column for each class, given probabilities of shape (..., samples, outputs)."""
+        if self._kind != "binary":
+            return probability
+        return compiled(backend, _with_complement if self.classes_.shape[0] > 1 else _ones)(probability)
 
     def _name_output(self) -> str:
         return "softmax" if self._kind == "multiclass" else "logistic"

@@ -49,7 +49,7 @@ class Records:
 
 
 class Monitor:
-    """A callback that updates the records after every epoch, and stops training or lowers the learning rate by them."""
+    """A callback that updates the records after every epoch, and stops training or changes the learning rate by them."""
 
     def __init__(self, settings: StochasticSettings, problem: Problem, records: Records, optimization: Optimization) -> None:
         self.settings, self.records, self.optimization = settings, records, optimization
@@ -58,16 +58,19 @@ class Monitor:
 
     def __call__(self, training: Training) -> None:
         """Record an epoch; stop training, or lower the rate, if there was no improvement for too long."""
+        if self.changes_rate(training):
+            training.state = training.state._replace(rate=self.samples.backend.asarray(self.learning_rate))
+
+    def changes_rate(self, training: Training) -> bool:
+        """Record an epoch as a call does, but only return whether the learning rate is another one."""
         self._record_loss(training.history.loss[-1])
         if self.validation is not None:
             score, loss = self.validation.measure(training.layers)
             self._record_score(score, training.layers)
             if loss is not None:
                 training.history.validation_loss.append(loss)
-        rate = self._next_rate(training)
-        if rate != self.learning_rate:
-            self.learning_rate = rate
-            training.state = training.state._replace(rate=self.samples.backend.asarray(rate))
+        before, self.learning_rate = self.learning_rate, self._next_rate(training)
+        return self.learning_rate != before
 
     def finish(self, training: Training) -> None:
         """Restore the layers with the best validation score."""

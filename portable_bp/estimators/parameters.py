@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from portable_bp.algorithm.arrays import Array, Layer
 from portable_bp.algorithm.dropout import check_rates
 from portable_bp.algorithm.fields import COUNT
+from portable_bp.backends import Backend, backend_of
 from portable_bp.estimators.problem import LbfgsSettings, StochasticSettings
 
 try:
@@ -136,6 +137,10 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
                 kind = ValueError if whole else TypeError
                 raise kind(f"hidden_layer_sizes must be > 0, got {sizes}: give {COUNT.description} for each hidden layer.")
         return [int(size) for size in sizes]
+
+    def _fitted_backend(self) -> Backend:
+        """Return the backend that holds the fitted weights."""
+        return backend_of(self.coefs_[0])
 
     def _layers(self) -> list[Layer]:
         """Return the fitted weights as layers."""

@@ -7,7 +7,7 @@ import dataclasses
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from portable_bp.algorithm.activations import ACTIVATIONS
 from portable_bp.algorithm.arrays import Array, Layer, map_parameters, sizes_of
 from portable_bp.algorithm.dropout import check_rates
-from portable_bp.backends import Backend, backend_of, carried, compiled
+from portable_bp.backends import Backend, carried, compiled
 from portable_bp.checks import as_array
 from portable_bp.estimators.checks import CheckedData, check_fit, check_predict
 from portable_bp.estimators.devices import require_same_device
@@ -30,13 +30,19 @@ from portable_bp.estimators.outputs import OUTPUTS, compute_output
 from portable_bp.estimators.parameters import FitArguments, Parameters, fitted_attributes
 from portable_bp.estimators.problem import LbfgsSettings, Problem, Solution, StochasticSettings, Validation
 from portable_bp.estimators.sample_weights import SampleWeights, check_sample_weight, scale_alpha
-from portable_bp.estimators.samples import Examples, hold_samples
+from portable_bp.estimators.samples import Examples, Samples, hold_samples
 from portable_bp.estimators.stochastic import Start, fit_stochastic
 from portable_bp.training.callbacks import check_callbacks
+
+# Examples to learn from, and those of X_val or None.
+TakenExamples: TypeAlias = tuple[Examples, Examples | None]
 
 
 class Perceptron(Parameters, ABC):
     """A dense network with scikit-learn's parameters, methods and attributes."""
+
+    # The attributes that depend on the data alone.
+    _data_attributes = ("n_features_in_", "feature_names_in_", "classes_", "_kind", "_sparse_labels", "n_outputs_")
 
     n_features_in_: int
     n_layers_: int
@@ -86,6 +92,13 @@ class Perceptron(Parameters, ABC):
     # Fitting.
 
     def _fit(self, given: FitArguments) -> Any:
+        _, solution = self._solve(given)
+        if solution.warning is not None:
+            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=4)  # the line that called fit
+        return self
+
+    def _solve(self, given: FitArguments) -> tuple[Problem, Solution]:
+        """Fit the model, and return the problem and its solution."""
         hidden = self._check_parameters(given)
         hooks = Hooks(self, given) if getattr(self, "_skl_callbacks", None) else None
         with restored_on_error(self):
@@ -105,15 +118,17 @@ class Perceptron(Parameters, ABC):
             self._store(problem.examples.samples.backend, solution)
             if hooks is not None:
                 hooks.end()
-        if solution.warning is not None:
-            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=4)  # the line that called fit
-        return self
+        return problem, solution
 
-    def _prepare(self, given: FitArguments, hidden: list[int]) -> Problem:
+    def _continues(self, given: FitArguments) -> bool:
+        """Return whether a call of fit continues from the weights of an earlier one."""
+        return hasattr(self, "coefs_") and (self.warm_start or given.incremental)
+
+    def _prepare(self, given: FitArguments, hidden: list[int], taken: TakenExamples | None = None) -> Problem:
         """Check and move the data, draw or resume the weights, and hold out validation data."""
-        known = hasattr(self, "coefs_") and (self.warm_start or given.incremental)
+        known = self._continues(given)
         rates, callbacks = check_rates(self.dropout, len(hidden)), check_callbacks(self.callbacks)
-        examples, held_out = self._take_examples(given, known)
+        examples, held_out = taken or self._take_examples(given, known)
         backend = examples.samples.backend
         self._random_state = check_random_state(self.random_state)
         self._mask_generator = continue_masks(self._mask_generator if known else None, self._random_state, rates)
@@ -130,7 +145,7 @@ class Perceptron(Parameters, ABC):
         alpha = scale_alpha(backend, float(self.alpha), examples.sample_weight)
         return Problem(activations, output.loss, alpha, layers, examples, rates, callbacks, validation)
 
-    def _take_examples(self, given: FitArguments, known: bool) -> tuple[Examples, Examples | None]:
+    def _take_examples(self, given: FitArguments, known: bool) -> TakenExamples:
         """Return the examples to learn from and those of X_val, checked and on the backend."""
         data = check_fit(self, given.X, given.y, reset=not known)
         if known:
@@ -155,7 +170,7 @@ class Perceptron(Parameters, ABC):
 
     def _known_backend(self, backend: Backend) -> Backend:
         """Return the backend of an earlier fit, after checking that the data are on its device."""
-        own = backend_of(self.coefs_[0])
+        own = self._fitted_backend()
         require_same_device(backend, own, "X", "move X to where the model was fitted, or fit with warm_start=False")
         return own
 
@@ -204,11 +219,15 @@ class Perceptron(Parameters, ABC):
         """Return the backend, and the network's probabilities or predictions on it, of shape (samples, outputs)."""
         check_is_fitted(self)
         samples = check_predict(self, X, method)
+        return samples.backend, self._values(samples)
+
+    def _values(self, samples: Samples) -> Array:
+        """Return the network's probabilities or predictions for checked samples, of shape (samples, outputs)."""
         layers = self._layers()
         if layers[0].weight.dtype != samples.backend.dtype:
             layers = map_parameters(samples.backend.asarray, layers)
         out = compute_output(self._activations(len(layers)), layers, samples)
-        return samples.backend, compiled(samples.backend, OUTPUTS[self.out_activation_].value)(out)
+        return compiled(samples.backend, OUTPUTS[self.out_activation_].value)(out)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

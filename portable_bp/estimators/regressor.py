@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from portable_bp.algorithm.arrays import Array, namespace
-from portable_bp.backends import Backend, backend_of
+from portable_bp.backends import Backend
 from portable_bp.checks import as_array, check_bounds, refuse_nonfinite
 from portable_bp.estimators.checks import check_score
 from portable_bp.estimators.devices import is_host, to_host_like
@@ -280,9 +280,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
             The predictions, where X is.
         """
         _, values = self._predict_values(X, "predict")
-        if values.shape[1] == 1:
-            values = namespace(values).reshape(values, (-1,))
-        return to_host_like(values, X)
+        return place_predictions(values, X)
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination R^2, averaged over the outputs.
@@ -301,7 +299,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         y, weight = check_score(self, predicted, y, sample_weight)
         if is_host(predicted):
             return float(r2_score(y, predicted, sample_weight=weight))
-        backend = backend_of(self.coefs_[0])
+        backend = self._fitted_backend()
         target = as_array(backend, y, "y")
         refuse_nonfinite(backend, target, "y")
         return r_squared(backend, _rows(predicted), _rows(target), weight)
@@ -318,6 +316,13 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     def _score(self, backend: Backend, values: Array, target: Array, sample_weight: Array | None) -> float:
         return r_squared(backend, values, target, sample_weight)
+
+
+def place_predictions(values: Array, X: Any) -> Array:
+    """Return predictions, of shape (samples, outputs), where X is; those of one output have shape (samples,)."""
+    if values.shape[1] == 1:
+        values = namespace(values).reshape(values, (-1,))
+    return to_host_like(values, X)
 
 
 def _rows(array: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,37 +31,52 @@ class Start(NamedTuple):
 
 def fit_stochastic(settings: StochasticSettings, problem: Problem, start: Start) -> Solution:
     """Return the layers that sgd or adam finds; the records of ``start`` are updated after every epoch."""
+    fit = StochasticFit(settings, problem, start)
     samples, target, (weight, _) = problem.examples
-    optimization = start.optimization or begin_optimization(settings, samples.backend, problem.layers)
-    monitor = Monitor(settings, problem, start.records, optimization)
-    order = Order(samples.count, settings.shuffle, start.random_state)
-    batch_size = choose_batch_size(settings.batch_size, samples.count)
-    callbacks = [monitor, *problem.callbacks]
-    if weight is not None and ((counts := samples.backend.to_numpy(weight)) <= 0.0).any():
-        callbacks.insert(0, MeanOfWeightedBatches(order, counts, batch_size))
     training_settings = Settings(
         backend=samples.backend,
         activations=problem.activations,
         objective=PenalizedLoss(problem.loss, problem.alpha),
-        optimizer=optimization.optimizer,
-        epochs=1 if start.incremental else settings.max_iter,
-        batch_size=batch_size,
+        optimizer=fit.optimization.optimizer,
+        epochs=fit.epochs,
+        batch_size=fit.batch_size,
         rates=problem.rates,
-        callbacks=callbacks,
-        draw_order=order.draw,
+        callbacks=[*fit.corrections, fit.monitor, *problem.callbacks],
+        draw_order=fit.order.draw,
         may_diverge=True,
         rows=samples.rows,
     )
-    training = Training(problem.layers, state=optimization.state)
+    training = Training(problem.layers, state=fit.optimization.state)
     try:
         train(training, training_settings, Dataset(samples.inputs, target, weight), None, start.mask_generator)
     except KeyboardInterrupt:
         message = "Training was interrupted: the model has the weights of the last finished epoch."
-        warnings.warn(message, stacklevel=5)  # the line that called fit
-        monitor.finish(training)
-    optimization = optimization._replace(state=training.state, learning_rate=monitor.learning_rate)
-    attributes = vars(start.records) | {"_optimizer": optimization}
-    return Solution(training.layers, attributes, _warning_of(settings, start, training.history))
+        warnings.warn(message, stacklevel=6)  # the line that called fit
+        fit.monitor.finish(training)
+    return fit.solution(training)
+
+
+class StochasticFit:
+    """A fit by sgd or adam: its optimizer, the order of its samples, and what is recorded after every epoch."""
+
+    def __init__(self, settings: StochasticSettings, problem: Problem, start: Start) -> None:
+        self.settings, self.problem, self.start = settings, problem, start
+        samples, _, (weight, _) = problem.examples
+        self.epochs = 1 if start.incremental else settings.max_iter
+        self.batch_size = choose_batch_size(settings.batch_size, samples.count)
+        self.optimization = start.optimization or begin_optimization(settings, samples.backend, problem.layers)
+        self.monitor = Monitor(settings, problem, start.records, self.optimization)
+        self.order = Order(samples.count, settings.shuffle, start.random_state)
+        # Callbacks that correct the loss of an epoch before it is recorded.
+        self.corrections: list[Callable[[Training], None]] = []
+        if weight is not None and ((counts := samples.backend.to_numpy(weight)) <= 0.0).any():
+            self.corrections.append(MeanOfWeightedBatches(self.order, counts, self.batch_size))
+
+    def solution(self, training: Training) -> Solution:
+        """Return the solution of a finished training."""
+        optimization = self.optimization._replace(state=training.state, learning_rate=self.monitor.learning_rate)
+        attributes = vars(self.start.records) | {"_optimizer": optimization}
+        return Solution(training.layers, attributes, _warning_of(self.settings, self.start, training.history))
 
 
 def _warning_of(settings: StochasticSettings, start: Start, history: History) -> str | None:
@@ -122,5 +138,5 @@ def choose_batch_size(batch_size: int | str, samples: int) -> int:
         return min(200, samples)
     if batch_size > samples:
         message = f"batch_size is {batch_size}, but there are only {samples} samples: every batch holds all of them."
-        warnings.warn(message, stacklevel=6)  # the line that called fit
+        warnings.warn(message, stacklevel=8)  # the line that called fit
     return min(batch_size, samples)

@@ -13,6 +13,8 @@ from portable_bp.backends import backend_of
 def read_perceptron(model: Any) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
     """Return a fitted model's weights (fan_out, fan_in) and biases, which may share its memory, and its activations' names."""
     kind = type(model).__name__
+    if hasattr(model, "n_estimators"):
+        raise TypeError(f"model is a {kind}, which has several networks: give one of its estimators_.")
     if not all(hasattr(model, name) for name in ("hidden_layer_sizes", "activation")):
         raise TypeError(
             f"model is a {kind}, and should be a fitted MLPClassifier or MLPRegressor: give the last step of a pipeline, or "

@@ -33,8 +33,8 @@ class Run:
         self, training: Training, settings: Settings, dataset: Dataset, validation: Dataset | None, generator: Any
     ) -> None:
         self.training, self.settings, self.generator = training, settings, generator
-        self.samples, self.validation = dataset.samples, validation
-        self.batches = Batches.of(settings, training.layers, dataset.samples)
+        self.samples, self.validation = settings.samples or dataset.samples, validation
+        self.batches = Batches.of(settings, training.layers, self.samples)
         self.dataset = dataset
         training.one_step = len(self.batches) == 1
         if training.state is None:

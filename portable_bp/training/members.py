@@ -18,7 +18,8 @@ from portable_bp.training.step import Batch, Pieces
 
 def pieces_of(pieces: Pieces, members: np.ndarray) -> Pieces:
     """Return the pieces of a step with the numbers of some members."""
-    return pieces._replace(optimizer=of_members(pieces.optimizer, members.tolist()))
+    numbers = members.tolist()
+    return pieces._replace(objective=of_members(pieces.objective, numbers), optimizer=of_members(pieces.optimizer, numbers))
 
 
 def take_members(backend: Backend, tree: Any, members: np.ndarray, population: int) -> Any:

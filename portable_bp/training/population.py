@@ -108,7 +108,7 @@ class PopulationRun(Run):
             part = progress if is_whole else take_members(backend, progress, block, self.members)
             batches = chunk.batches if is_whole else batches_of(backend, chunk.batches, block)
             if self.has_own_data:
-                batches = with_own_indices(backend, batches, self.samples)
+                batches = with_own_indices(backend, batches, self.dataset.samples)
             return self._loop(block)(part, batches, chunk.steps, *expected)
 
         for block, advanced in self._in_blocks(members, take_steps):

@@ -80,6 +80,9 @@ class Settings:
         Where to save the training; the generator must be a `numpy.random.Generator`.
     shared_order : bool
         Whether all members of a population see the samples in the order that the first one draws.
+    samples : int, optional
+        The number of samples in an epoch. The default is all of the dataset; with fewer, ``draw_order`` returns the row numbers
+        of those to learn from.
     """
 
     backend: Backend
@@ -96,6 +99,7 @@ class Settings:
     rows: Callable[[Any], Array] | None = None
     checkpoint: Checkpoint | None = None
     shared_order: bool = False
+    samples: int | None = None
 
     @property
     def pieces(self) -> Pieces:

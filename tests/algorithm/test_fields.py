@@ -8,6 +8,7 @@ import pytest
 
 import portable_bp as bp
 from portable_bp import activations, losses, optimizers, schedules
+from portable_bp.algorithm.fields import check_members, of_members
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,14 @@ def test_only_optimizers_can_be_wrapped(outer, inner):
 def test_settings_are_python_s_own_numbers():
     assert type(optimizers.Adam(np.float64(0.1), beta_1=np.float32(0.5)).learning_rate) is float
     assert optimizers.Adam(np.float64(0.1)) == optimizers.Adam(0.1)
+
+
+def test_a_pair_of_functions_is_not_taken_for_the_numbers_of_two_members():
+    pair = optimizers.Clipped(optimizers.Optimizer(optimizers.SGD().init, optimizers.SGD().update))
+    for members in (None, 2, 3):
+        check_members(pair, members)
+    assert of_members(pair, [1]) is pair
+    rates = optimizers.Clipped(optimizers.SGD((0.1, 0.2, 0.3)))
+    assert of_members(rates, [2, 0]) == optimizers.Clipped(optimizers.SGD((0.3, 0.1)))
+    with pytest.raises(ValueError, match="learning_rate of SGD holds 3 numbers, and the population has 2 members"):
+        check_members(rates, 2)

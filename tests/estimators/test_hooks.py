@@ -218,7 +218,7 @@ def test_on_every_library(on_target):
 
 OLDER = """
 import sys
-import sklearn.callback, sklearn.metrics, sklearn.model_selection, sklearn.preprocessing
+import sklearn.callback, sklearn.metrics, sklearn.model_selection, sklearn.pipeline, sklearn.preprocessing
 with_protocol, sys.modules["sklearn.callback"] = sys.modules["sklearn.callback"], None
 from portable_bp.estimators import MLPClassifier, MLPRegressor
 sys.modules["sklearn.callback"] = with_protocol
