@@ -21,7 +21,7 @@ class MLPEnsembleClassifier(Ensemble, MLPClassifier):
     tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
     n_iter_no_change, max_fun, backend, class_weight, dropout
         As in `MLPClassifier`, the same for all members. With ``early_stopping``, each member holds out samples of its own.
-        With ``warm_start``, `fit` continues the training of the members.
+        With ``warm_start``, ``fit`` continues the training of the members.
     n_estimators : int, default=8
         The number of members.
     random_state : int, numpy.random.RandomState or None, default=None
@@ -52,7 +52,7 @@ class MLPEnsembleClassifier(Ensemble, MLPClassifier):
 
     Notes
     -----
-    Ctrl-C ends `fit` with a KeyboardInterrupt, and the ensemble stays as it was.
+    Ctrl-C ends ``fit`` with a KeyboardInterrupt, and the ensemble stays as it was.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class MLPEnsembleClassifier(Ensemble, MLPClassifier):
         Parameters
         ----------
         X
-            As in `predict`.
+            As in ``predict``.
         return_std : bool, default=False
             Whether to return the spread of the members too.
 

@@ -36,7 +36,7 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
     tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
     n_iter_no_change, max_fun, backend, dropout
         As in `MLPRegressor`, the same for all members. With ``early_stopping``, each member holds out samples of its own.
-        With ``warm_start``, `fit` continues the training of the members.
+        With ``warm_start``, ``fit`` continues the training of the members.
     n_estimators : int, default=8
         The number of members.
     random_state : int, numpy.random.RandomState or None, default=None
@@ -67,7 +67,7 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
 
     Notes
     -----
-    Ctrl-C ends `fit` with a KeyboardInterrupt, and the ensemble stays as it was.
+    Ctrl-C ends ``fit`` with a KeyboardInterrupt, and the ensemble stays as it was.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
         Parameters
         ----------
         X : array, sparse matrix, data frame or list, shape (n_samples, n_features)
-            The samples, as in `predict`.
+            The samples, as in ``predict``.
         coverage : float, default=0.9
             The probability that the interval holds the target, between 0 and 1.
 

@@ -198,7 +198,7 @@ class PopulationSearchCV(BaseSearchCV):
         y : array or list, shape (n_samples,) or (n_samples, n_outputs)
             The targets.
         **params
-            ``sample_weight``, which is split as X is, and ``X_val`` and ``y_val`` for the estimator's `fit`; ``groups`` for the
+            ``sample_weight``, which is split as X is, and ``X_val`` and ``y_val`` for the estimator; ``groups`` for the
             splitter. In a pipeline, those of fit have the prefix of its last step, as in ``mlp__sample_weight``.
 
         Returns
