@@ -79,7 +79,8 @@ class DataChecker(NamedTuple):
         """Yield inputs on the backend, large ones in chunks, each of which is moved and checked when it is needed."""
         # Host data that is not an array, such as a list, is converted once: its rows may be ragged, and slicing it is slow.
         rows: Any = x if is_array_api_obj(x) else as_host_array(self.backend, x, "x")
-        fits = rows.ndim > 1 and rows.shape[-1] == self.sizes[0]
+        is_of_members = rows.ndim == 3 and rows.shape[0] == self.members
+        fits = (rows.ndim == 2 or is_of_members) and rows.shape[-1] == self.sizes[0]
         slices = spans(rows.shape[-2], max(self.sizes) * (self.members or 1)) if fits else []
         if len(slices) < 2:
             yield self.inputs(rows)

@@ -274,6 +274,7 @@ def test_callbacks(kind):
     np.testing.assert_allclose(model.predict(X), without.predict(X), rtol=1e-9)
     if hasattr(model, "set_callbacks"):
         pytest.importorskip("sklearn.callback")
+        pytest.importorskip("rich")
         from sklearn.callback import ProgressBar
 
         with pytest.raises(ValueError, match="set_callbacks was called on this MLPEnsemble"):
