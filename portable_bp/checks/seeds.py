@@ -16,9 +16,9 @@ def as_generators(seed: Any, members: int | None) -> Generators:
     Member k of a population with the seed s has the generator of a single network with the seed s + k.
     """
     if members is None:
-        return as_generator(seed)
+        return _as_generator(seed)
     if isinstance(seed, np.random.Generator):
-        return tuple(as_generator(seed).spawn(members))
+        return tuple(_as_generator(seed).spawn(members))
     if np.ndim(seed) == 1 and not isinstance(seed, str | bytes):
         if len(seed) != members:
             raise ValueError(
@@ -27,12 +27,12 @@ def as_generators(seed: Any, members: int | None) -> Generators:
         given = [each for each in seed if isinstance(each, np.random.Generator)]
         if len(set(map(id, given))) < len(given):
             raise ValueError("seed holds a generator twice, and members draw numbers of their own: give a generator for each.")
-        return tuple(as_generator(each) for each in (seed.tolist() if isinstance(seed, np.ndarray) else seed))
+        return tuple(_as_generator(each) for each in (seed.tolist() if isinstance(seed, np.ndarray) else seed))
     first = check_number(seed, "seed", SEED)
     return tuple(np.random.default_rng(None if first is None else first + member) for member in range(members))
 
 
-def as_generator(seed: Any) -> np.random.Generator:
+def _as_generator(seed: Any) -> np.random.Generator:
     """Return the generator of a single network."""
     if not isinstance(seed, np.random.Generator):
         return np.random.default_rng(check_number(seed, "seed", SEED))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from portable_bp.algorithm.dropout import check_rates
 from portable_bp.estimators.parameters import FitArguments
 from portable_bp.estimators.perceptron import Perceptron, TakenExamples
-from portable_bp.estimators.population import train_population
+from portable_bp.estimators.population_fit import train_population
 from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
 from portable_bp.estimators.stochastic import Start, StochasticFit
 from portable_bp.training import Training
