@@ -33,7 +33,7 @@ from portable_bp.tables import (
     TASKS,
     TrainingOptions,
     check_output,
-    find_recipe,
+    load_model,
     predict_table,
     train_table,
     write_table,
@@ -134,16 +134,17 @@ def _add_train(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         argument_default=argparse.SUPPRESS,
-        help="train a network on a table",
-        description="Train a network to predict one column of a table from the others. Numbers are standardized; text becomes "
-        "categories. Empty cells are missing values; so are NA, ?, - and similar marks in columns of numbers. Every assumption "
-        "is printed. Ctrl-C ends the training and keeps the model.",
+        help="train networks on a table",
+        description="Train networks whose mean predicts one column of a table from the others. Numbers are standardized; text "
+        "becomes categories. Empty cells are missing values; so are NA, ?, - and similar marks in columns of numbers. Every "
+        "assumption is printed. Ctrl-C ends the training and keeps the model.",
         epilog="Example: portable-bp train iris.csv --target species -o iris.safetensors",
     )
     add = train.add_argument
     add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file; the first line of a CSV file names its columns")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("-o", "--output", dest="model", required=True, metavar="MODEL", help="the model file to write, a .safetensors file")
+    add("--members", type=_count, metavar="NUMBER", help="number of networks, whose mean predicts (default: 8)")
     add("--hidden", type=_sizes, metavar="SIZES", help="number of neurons in each hidden layer (default: 64,32)")
     add("--task", choices=TASKS, help="default: inferred from the target")
     add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="columns to leave out, separated by commas")
@@ -188,7 +189,7 @@ def _add_predict(commands: Any) -> None:
         help="predict the rows of a table with a trained model",
         description="Predict the target for every row of a table, in order. The table needs the columns that the model was "
         "trained on, in any order; columns that training left out may be present or absent. A classification model also gives "
-        "the probability of each class, one column per class.",
+        "the probability of each class, one column per class; one of numbers can give intervals.",
         epilog="Example: portable-bp predict iris.safetensors new.csv -o predicted.csv",
     )
     add = predict.add_argument
@@ -196,6 +197,12 @@ def _add_predict(commands: Any) -> None:
     add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file; its target column, if it has one, is not used")
     add("-o", "--output", metavar="FILE", help="a .csv, .tsv or .parquet file to write (default: print CSV)")
     add("--ignore", action="append", default=[], metavar="COLUMNS", help="columns to leave out, separated by commas")
+    add(
+        "--interval",
+        type=_share,
+        metavar="SHARE",
+        help="for numbers, also write limits that hold this share of new values, such as 0.9",
+    )
     add("--backend", default="auto", help="backend to predict on: numpy, cupy, torch, jax, torch:cuda:0, ... (default: auto)")
     predict.set_defaults(run=_predict)
 
@@ -354,7 +361,7 @@ def _train(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     if options.output:
         check_output(options.output, TABLE_EXTENSIONS, [options.model, options.table])
-    predictions = predict_table(options.model, options.table, _print_message, options.backend, options.ignore)
+    predictions = predict_table(options.model, options.table, _print_message, options.backend, options.ignore, options.interval)
     if options.output:
         write_table(predictions, options.output)
     else:
@@ -364,8 +371,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     check_output(options.output, [".onnx"], [options.model])
-    network: Any = load(options.model, "numpy")
-    recipe = find_recipe(options.model, network)
+    network, recipe = load_model(options.model, "numpy")
     network.to_onnx(options.output)
     print(f"Written: {options.output}.")
     for line in recipe.describe() if recipe else ():

@@ -10,6 +10,7 @@ import numpy as np
 from portable_bp.algorithm.arrays import Array, namespace
 from portable_bp.algorithm.fields import INSIDE, check_number
 from portable_bp.backends import compiled
+from portable_bp.common.intervals import errors_needed, rank_of_error
 from portable_bp.estimators.devices import to_host
 from portable_bp.estimators.ensemble import Ensemble, mean, spread, stack
 from portable_bp.estimators.problem import Validation
@@ -183,10 +184,10 @@ class MLPEnsembleRegressor(Ensemble, MLPRegressor):
                 "early_stopping=True, or give fit X_val and y_val."
             )
         samples = len(self.residuals_)
-        rank = math.ceil((samples + 1) * coverage)
+        rank = rank_of_error(samples, coverage)
         if rank > samples:
             raise ValueError(
-                f"coverage is {coverage:g}, which needs {math.ceil(coverage / (1.0 - coverage))} held-out samples, and there "
+                f"coverage is {coverage:g}, which needs {errors_needed(coverage)} held-out samples, and there "
                 f"were {samples}: ask for less, or hold out more with validation_fraction or X_val."
             )
         width = backend.asarray(np.sort(self.residuals_, axis=0)[rank - 1])

@@ -2,7 +2,7 @@
 
 from portable_bp.tables.files import TABLE_EXTENSIONS, check_output, write_table
 from portable_bp.tables.options import TrainingOptions
-from portable_bp.tables.predict import predict_table
+from portable_bp.tables.predict import load_model, predict_table
 from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.recipe_json import find_recipe, read_recipe, write_recipe
 from portable_bp.tables.targets import TASKS
@@ -16,6 +16,7 @@ __all__ = [
     "TrainingResult",
     "check_output",
     "find_recipe",
+    "load_model",
     "predict_table",
     "read_recipe",
     "train_table",

@@ -40,6 +40,8 @@ class TrainingOptions:
         The column to predict.
     model, picture : str
         Where to write the model and the plot of its losses.
+    members : int
+        The number of networks, whose mean predicts.
     hidden : sequence of int
         The number of neurons in each hidden layer.
     task : {"classification", "regression"}, optional
@@ -70,6 +72,7 @@ class TrainingOptions:
     target: str
     model: str
     picture: str
+    members: int = 8
     hidden: Sequence[int] = (64, 32)
     task: str | None = None
     ignored: Sequence[str] = ()

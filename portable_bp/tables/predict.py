@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portable_bp.algorithm.activations import ACTIVATIONS, Identity
 from portable_bp.backends import spans
 from portable_bp.backends.selector import dtype_name
 from portable_bp.common.lookup import MAX_NAMES, require
@@ -26,7 +27,12 @@ CHUNK_SIZE = 2**23
 
 
 def predict_table(
-    model: str, table: str, report: Callable[[str], None], backend: str = "auto", ignored: Sequence[str] = ()
+    model: str,
+    table: str,
+    report: Callable[[str], None],
+    backend: str = "auto",
+    ignored: Sequence[str] = (),
+    interval: float | None = None,
 ) -> Any:
     """Predict every row of a table.
 
@@ -42,27 +48,30 @@ def predict_table(
         As in `load`.
     ignored : sequence of str
         Columns to leave out.
+    interval : float, optional
+        The share of new values that intervals around predicted numbers are to hold, between 0 and 1.
 
     Returns
     -------
     polars.DataFrame
-        The predictions, in the order of the rows; for classes, also the probability of each.
+        The predictions, in the order of the rows; for classes, also the probability of each, and with ``interval`` also the
+        limits of the intervals.
 
     Raises
     ------
     ModelFileError
         If the model file is damaged, or has no recipe.
     ValueError
-        If the table does not fit the model.
+        If the table does not fit the model, or the model has no such intervals.
     ImportError
         If polars or safetensors is not installed.
     OSError
         If a file cannot be read.
     """
-    network = load(model, backend)
-    recipe = find_recipe(model, network)
+    network, recipe = load_model(model, backend)
     if recipe is None:
         raise ModelFileError(f"{model} has no recipe for the columns of a table: give a model that 'portable-bp train' wrote.")
+    half_width = None if interval is None else recipe.target.half_width(interval)
     read = read_table(table, recipe.known_formats)
     chosen = _choose_columns(recipe, read, ignored, report)
     recipe.check_columns(table, chosen)
@@ -73,15 +82,32 @@ def predict_table(
     outputs = run_network(network, encoded)
     if not np.isfinite(outputs).all():
         raise ModelFileError(f"{model} predicts infinity or NaN for rows of {table}: train the model again.")
-    return require("polars", "table").DataFrame(recipe.target.decode(outputs))
+    predicted = recipe.target.decode(outputs)
+    if half_width is not None:
+        name = recipe.target.name
+        numbers = np.array(predicted[name])
+        predicted |= {f"{name}_low": (numbers - half_width).tolist(), f"{name}_high": (numbers + half_width).tolist()}
+        report(f"interval: {name!r} plus and minus {half_width:.4g}, for rows that are like those of training.")
+    return require("polars", "table").DataFrame(predicted)
+
+
+def load_model(path: str, backend: str = "auto") -> tuple[Network, Recipe | None]:
+    """Return the network of a model file, and its recipe for tables or None."""
+    network = load(path, backend)
+    recipe = find_recipe(path, network)
+    # Networks of older versions have nets as outputs where these have probabilities.
+    if recipe is not None and isinstance(network.activations[-1], Identity):
+        network.activations = (*network.activations[:-1], ACTIVATIONS[recipe.target.activation]())
+    return network, recipe
 
 
 def run_network(network: Network, encoded: EncodedTable) -> np.ndarray:
-    """Return a network's outputs for the rows of a table on the host, of shape (rows, outputs), computed in chunks."""
-    outputs: list[Any] = [
-        network.backend.to_numpy(network.predict(encoded.inputs(span)))
-        for span in spans(encoded.height, max(network.sizes), CHUNK_SIZE)
-    ]
+    """Return the mean outputs of networks for the rows of a table on the host, float64 of shape (rows, outputs)."""
+    members = network.population or 1
+    outputs: list[Any] = []
+    for span in spans(encoded.height, members * max(network.sizes), CHUNK_SIZE):
+        given = network.backend.to_numpy(network.predict(encoded.inputs(span))).astype(np.float64)
+        outputs.append(given if network.population is None else given.mean(axis=0))
     return np.concatenate(outputs)
 
 

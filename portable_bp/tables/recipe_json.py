@@ -6,6 +6,7 @@ Parts that were added after the first version are optional, and do not change th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,8 +134,10 @@ def _read_format(facts: Any) -> ColumnFormat:
 
 def _read_target(facts: Any) -> ClassTarget | NumberTarget:
     match facts:
-        case {"task": "regression", "name": str(name), "mean": float(mean), "scale": float(scale)} if _is_spread(mean, scale):
-            return NumberTarget(name, mean, scale)
+        case {"task": "regression", "name": str(name), "mean": float(mean), "scale": float(scale)} if _is_spread(
+            mean, scale
+        ) and _are_errors(facts.get("errors", [])):
+            return NumberTarget(name, mean, scale, tuple(facts.get("errors", [])))
         case {"task": "classification", "name": str(name), "classes": [_, _, *_] as classes} if _are_labels(classes):
             return ClassTarget(name, tuple(classes))
     raise ValueError(f"{_shorten(facts)} is not a target")
@@ -148,6 +151,12 @@ def _are_bounds(low: Any, high: Any) -> bool:
     if low is None or high is None:
         return low is high
     return type(low) is type(high) is float and -MAX_NUMBER <= low <= high <= MAX_NUMBER
+
+
+def _are_errors(facts: Any) -> bool:
+    if not isinstance(facts, list) or not all(type(error) is float and 0.0 <= error < math.inf for error in facts):
+        return False
+    return facts == sorted(facts)
 
 
 def _are_labels(classes: Sequence[Any]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from portable_bp.common.intervals import errors_needed, rank_of_error
 from portable_bp.tables.columns import kind_of
 from portable_bp.tables.fitting import compute_statistics
 from portable_bp.tables.messages import counted, quoted
@@ -15,16 +17,19 @@ TASKS = ("classification", "regression")
 # Whole numbers are classes if there are few different ones, each in many rows on average.
 MAX_WHOLE_CLASSES, MIN_ROWS_PER_CLASS = 20, 5
 MAX_CLASSES = 1000
+# Errors of held-out rows that a model keeps: enough for intervals that hold 99.9 % of new rows.
+MAX_ERRORS = 1000
 
 
 @dataclass(frozen=True)
 class ClassTarget:
-    """Classes, encoded by their index; the outputs are the nets of a softmax."""
+    """Classes, encoded by their index; the outputs are their probabilities."""
 
     name: str
     classes: tuple[Any, ...]  # the labels, all str, int, float or bool, sorted; one per output
     task = "classification"
     loss = "cross_entropy"
+    activation = "softmax"
 
     @property
     def outputs(self) -> int:
@@ -38,11 +43,9 @@ class ClassTarget:
 
     def decode(self, outputs: np.ndarray) -> dict[str, list[Any]]:
         """Return the classes that outputs of shape (rows, classes) predict and their probabilities, as columns by name."""
-        nets = outputs.astype(np.float64)
-        powers = np.exp(nets - nets.max(axis=-1, keepdims=True))
-        probabilities = powers / powers.sum(axis=-1, keepdims=True)
-        # The largest net, since rounding may make probabilities equal.
-        predicted: dict[str, list[Any]] = {self.name: [self.classes[index] for index in nets.argmax(axis=-1)]}
+        probabilities = outputs.astype(np.float64)
+        probabilities /= probabilities.sum(axis=-1, keepdims=True)  # float32 sums to one only nearly
+        predicted: dict[str, list[Any]] = {self.name: [self.classes[index] for index in probabilities.argmax(axis=-1)]}
         labels = [str(label).lower() if isinstance(label, bool) else str(label) for label in self.classes]
         names = [f"{self.name}_probability_{label}" for label in labels]
         return predicted | dict(zip(names, probabilities.T.tolist(), strict=True))
@@ -56,9 +59,19 @@ class ClassTarget:
             f"class, would reach {(true == common).mean():.1%}."
         )
 
+    def calibrated(self, outputs: np.ndarray, true: Any) -> ClassTarget:
+        """Return the target itself: classes have probabilities, and no interval."""
+        return self
+
+    def half_width(self, coverage: float) -> float:
+        """Raise a ValueError, since classes have no interval."""
+        raise ValueError(
+            f"the model predicts classes of {self.name!r}, which have a probability each and no interval: leave --interval out."
+        )
+
     def describe(self) -> str:
         """Say what the outputs are."""
-        return f"one net per class of {self.name!r}, the largest for the most likely class: {quoted(self.classes)}"
+        return f"the probability of each class of {self.name!r}: {quoted(self.classes)}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +81,10 @@ class NumberTarget:
     name: str
     mean: float
     scale: float
+    errors: tuple[float, ...] = ()  # absolute ones on held-out rows in the target's units, ascending; older models have none
     task = "regression"
     loss = "squared_error"
+    activation = "identity"
     outputs = 1
 
     def encode(self, series: Any) -> np.ndarray:
@@ -91,6 +106,32 @@ class NumberTarget:
         remark = " Always guessing their mean would be better: the network has not learned the target." if is_worse else ""
         rmse = f"{error:,.0f}" if 1e4 <= error < 1e15 else f"{error:.4g}"
         return f"{r2} and RMSE {rmse} (in the units of {self.name!r}) on {counted(len(numbers), 'held-out row')}.{remark}"
+
+    def calibrated(self, outputs: np.ndarray, true: Any) -> NumberTarget:
+        """Return the target with the errors of outputs for held-out rows, for intervals; of many errors, some."""
+        errors = np.abs(np.array(self.decode(outputs)[self.name]) - true.cast(float).to_numpy())
+        errors = np.sort(np.nan_to_num(errors, nan=np.finfo(float).max))  # JSON holds no infinity
+        kept = min(len(errors), MAX_ERRORS)
+        # Rounded up, which makes intervals of some of the errors a little wider rather than narrower.
+        ranks = [math.ceil((number + 1) * (len(errors) + 1) / (kept + 1)) for number in range(kept)]
+        return replace(self, errors=tuple(errors[[rank - 1 for rank in ranks]].tolist()))
+
+    def half_width(self, coverage: float) -> float:
+        """Return how far from a prediction the limits are of an interval that holds a share of new values.
+
+        ValueError if the errors are too few.
+        """
+        if not self.errors:
+            raise ValueError("the model keeps no errors of held-out rows, which an interval needs: train the model again.")
+        count = len(self.errors)
+        rank = rank_of_error(count, coverage)
+        if rank > count:
+            more = ", or train with a larger --held-out" if count < MAX_ERRORS else ""
+            raise ValueError(
+                f"--interval {coverage:g} needs the errors of {errors_needed(coverage):,} held-out rows, and the model keeps "
+                f"{count:,}: give at most {math.floor(1e4 * count / (count + 1)) / 1e4:g}{more}."
+            )
+        return self.errors[rank - 1]
 
     def describe(self) -> str:
         """Say what the output is."""

@@ -1,9 +1,10 @@
-"""Train a network on a table, and write a model file and a plot of its losses."""
+"""Train networks on a table, and write a model file and a plot of their losses."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from portable_bp.common.lookup import require
@@ -14,7 +15,7 @@ from portable_bp.tables.plot import PLOT_EXTENSIONS, plot_losses
 from portable_bp.tables.predict import dtype_of, run_network
 from portable_bp.tables.prepare import PreparedTable, prepare_table
 from portable_bp.tables.recipe_json import NOTE, write_recipe
-from portable_bp.training import EarlyStopping, History
+from portable_bp.training import EarlyStopping, History, PopulationHistory
 
 PATIENCE = 30
 # These pass on about half of their input, which larger initial weights make up for.
@@ -31,14 +32,14 @@ class TrainingResult(NamedTuple):
 
 
 def train_table(options: TrainingOptions, report: Callable[[str], None]) -> TrainingResult:
-    """Train a network on a table, and write the model and a plot of its losses.
+    """Train networks on a table, whose mean predicts, and write the model and a plot of the losses.
 
     Ctrl-C ends training; the weights of the last finished epoch are then written.
 
     Parameters
     ----------
     options : TrainingOptions
-        The table and the target, the network and how to train it, and where to write the model.
+        The table and the target, the networks and how to train them, and where to write the model.
     report : callable
         Called with each line about what is done and why.
 
@@ -51,7 +52,7 @@ def train_table(options: TrainingOptions, report: Callable[[str], None]) -> Trai
     OSError
         If a file cannot be read or written.
     DivergenceError
-        If the loss is no longer finite; nothing is written then.
+        If the loss of every network is no longer finite; nothing is written then.
     """
     _check(options)
     prepared = prepare_table(options, report)
@@ -60,12 +61,17 @@ def train_table(options: TrainingOptions, report: Callable[[str], None]) -> Trai
     if network.history is None or not network.history.loss:
         report("Interrupted before the first epoch was finished: nothing is written.")
         return TrainingResult("", interrupted)
-    network.save(options.model)
     report(_describe_end(network.history, interrupted))
-    title = f"{os.path.basename(options.table)}: learning {options.target} ({'-'.join(map(str, network.sizes))})"
-    plot_losses(network.history, title, prepared.recipe.target.task, options.picture)
+    chosen = _without_diverged(network, report)
+    outputs = run_network(chosen, prepared.recipe.encode(prepared.held_out, dtype_of(network)))
+    true = prepared.held_out[options.target]
+    target = prepared.recipe.target.calibrated(outputs, true)
+    chosen.notes[NOTE] = write_recipe(replace(prepared.recipe, target=target))
+    chosen.save(options.model)
+    title = f"{os.path.basename(options.table)}: learning {options.target} ({_describe_sizes(network)})"
+    plot_losses(network.history, title, target.task, options.picture)
     report(f"Written: {options.model}, and a plot of its losses, {options.picture}.")
-    return TrainingResult(_score(prepared, network), interrupted)
+    return TrainingResult(target.score(outputs, true, prepared.training[options.target]), interrupted)
 
 
 def _check(options: TrainingOptions) -> None:
@@ -80,14 +86,16 @@ def _build_network(options: TrainingOptions, prepared: PreparedTable, report: Ca
     network = Network(
         [prepared.recipe.inputs, *options.hidden, prepared.recipe.target.outputs],
         options.activation,
-        "identity",
+        prepared.recipe.target.activation,
         backend=options.backend,
         seed=options.seed,
+        population=options.members if options.members > 1 else None,
         initializer="he_uniform" if options.activation in HALVING_ACTIVATIONS else "glorot_uniform",
     )
     network.notes[NOTE] = write_recipe(prepared.recipe)
     dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
-    report(f"Network: {'-'.join(map(str, network.sizes))}, {options.activation}, {dropout}, on {network.backend.name}.")
+    name = "Network" if options.members == 1 else "Networks, whose mean predicts"
+    report(f"{name}: {_describe_sizes(network)}, {options.activation}, {dropout}, on {network.backend.name}.")
     # Saved once as a trial: the disk may be full, or the recipe too long for a model file.
     trial = f"{os.path.realpath(options.model)}.trial"
     network.save(trial)
@@ -96,7 +104,7 @@ def _build_network(options: TrainingOptions, prepared: PreparedTable, report: Ca
 
 
 def _fit(options: TrainingOptions, prepared: PreparedTable, network: Network) -> bool:
-    """Train the network, and return whether the user interrupted it."""
+    """Train a network or a population, and return whether the user interrupted it."""
     recipe = prepared.recipe
     training, validation = (
         (recipe.encode(rows, dtype_of(network)).all_inputs(), recipe.target.encode(rows[options.target]))
@@ -114,21 +122,37 @@ def _fit(options: TrainingOptions, prepared: PreparedTable, network: Network) ->
             callbacks=[EarlyStopping(patience=PATIENCE)],
             progress=options.progress,
             dropout=DROPOUT[recipe.target.task],
+            shared_order=network.population is not None,  # a batch is then read and moved once for all members
         )
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _describe_end(history: History, interrupted: bool) -> str:
+def _describe_sizes(network: Network) -> str:
+    sizes = "-".join(map(str, network.sizes))
+    return sizes if network.population is None else f"{network.population} times {sizes}"
+
+
+def _describe_end(history: History | PopulationHistory, interrupted: bool) -> str:
     epochs = len(history.loss)
+    first = epochs if isinstance(history, History) else min(history.epochs)
     if interrupted:
-        return f"Interrupted: the model has the weights of epoch {epochs}, the last one that was finished."
+        others = "" if first == epochs else "; networks that had stopped before have those of their best epoch"
+        return f"Interrupted: the model has the weights of epoch {epochs}, the last one that was finished{others}."
+    if isinstance(history, PopulationHistory):
+        when = f"epoch {epochs}" if first == epochs else f"epochs {first} to {epochs}"
+        return f"Stopped after {when}; each network has the weights of its best epoch on the validation rows."
     reason = f"since {history.stop_reason}" if history.stop_reason else "the most that --epochs allows"
     return f"Stopped after epoch {epochs}, {reason}; the model has the weights of epoch {history.best_epoch}, the best one."
 
 
-def _score(prepared: PreparedTable, network: Network) -> str:
-    target = prepared.recipe.target
-    outputs = run_network(network, prepared.recipe.encode(prepared.held_out, dtype_of(network)))
-    return target.score(outputs, prepared.held_out[target.name], prepared.training[target.name])
+def _without_diverged(network: Network, report: Callable[[str], None]) -> Network:
+    """Return a population without the members that diverged; a single network is returned as it is."""
+    if network.population is None or not network.history.diverged.any():
+        return network
+    kept = network.population - int(network.history.diverged.sum())
+    report(f"Left out, since their losses became infinite: {network.population - kept} of {network.population} networks.")
+    chosen = network.best(kept)
+    chosen.notes = network.notes
+    return chosen

@@ -41,7 +41,7 @@ def train(folder, table, target, *more, ending="csv"):
     path = folder / f"data.{ending}"
     getattr(table, f"write_{ending}")(path)
     fixed = ["--target", target, "-o", str(folder / "model.safetensors"), "--hidden", "16", "--learning-rate", "0.01"]
-    return main(["train", str(path), *fixed, *more])
+    return main(["train", str(path), *fixed, "--members", "2", *more])
 
 
 def predict(folder, table, *more, name="new.csv", output="out.csv"):

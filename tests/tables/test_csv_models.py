@@ -21,7 +21,8 @@ def run(tmp_path, capsys, header, rows, new, *more):
     """Train on rows and predict new ones; return what training printed, the predictions, and what predicting printed."""
     write_rows(tmp_path / "data.csv", header, rows)
     model = str(tmp_path / "model.safetensors")
-    assert main(["train", str(tmp_path / "data.csv"), "-o", model, "--hidden", "16", "--learning-rate", "0.01", *more]) == 0
+    fixed = ["-o", model, "--hidden", "16", "--learning-rate", "0.01", "--members", "2"]
+    assert main(["train", str(tmp_path / "data.csv"), *fixed, *more]) == 0
     printed = capsys.readouterr().out
     write_rows(tmp_path / "new.csv", header, new)
     assert main(["predict", model, str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv")]) == 0

@@ -141,14 +141,14 @@ def exported(folder):
 
 def test_exported_model_predicts_the_same_classes(folder, capsys):
     assert predict(folder, flowers(50, seed=1)) == 0
-    nets, recipe = exported(folder)
-    restored = polars.DataFrame(recipe.target.decode(nets))
+    probabilities, recipe = exported(folder)
+    restored = polars.DataFrame(recipe.target.decode(probabilities))
     assert restored["species"].equals(out(folder)["species"])
     np.testing.assert_allclose(restored.drop("species").to_numpy(), out(folder).drop("species").to_numpy(), atol=1e-6)
     printed = capsys.readouterr().out
     assert "0: ('length' - " in printed and "1 for the category of 'color' and 0 for the others: 'blue', 'red'" in printed
     assert "3: ('fresh' - " in printed and "1 for true" in printed
-    assert "one net per class of 'species', the largest for the most likely class: 'iris', 'rose', 'tulip'." in printed
+    assert "Its output is the probability of each class of 'species': 'iris', 'rose', 'tulip'." in printed
 
 
 def test_exported_model_predicts_the_same_numbers(tmp_path, capsys):

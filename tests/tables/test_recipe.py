@@ -163,12 +163,11 @@ def test_classes_survive_encoding_decoding_and_json(classes):
     target = fit_target(values, "classification")
     assert target == ClassTarget("a", classes)
     assert [type(label) for label in target.classes] == [type(label) for label in classes]
-    restored = target.decode(10.0 * np.eye(2, dtype=np.float32)[target.encode(values)])
+    restored = target.decode(np.eye(2, dtype=np.float32)[target.encode(values)])
     assert restored["a"] == values.to_list()
     names = [f"a_probability_{str(label).lower() if label in (False, True) else label}" for label in classes]
     assert list(restored) == ["a", *names]
     np.testing.assert_allclose(np.sum([restored[name] for name in names], axis=0), 1.0)
-    assert target.decode(np.array([[3e38, -3e38]], dtype=np.float32))[names[0]] == [1.0]
     assert read_recipe(write_recipe(Recipe((NumberColumn("x", "boolean", 0.5, 0.5),), target)), 1, 2).target == target
 
 
@@ -190,7 +189,9 @@ RECIPE = Recipe(
     ),
     (ColumnFormat("age", "number", ",", ".", "%", ("?", "none")), ColumnFormat("land", "text", missing=("-",))),
 )
-REGRESSION = Recipe((NumberColumn("age", "number", 40.0, 12.5, 18.0, 99.0), *RECIPE.columns[1:]), NumberTarget("y", 1e5, 1e4))
+REGRESSION = Recipe(
+    (NumberColumn("age", "number", 40.0, 12.5, 18.0, 99.0), *RECIPE.columns[1:]), NumberTarget("y", 1e5, 1e4, (0.5, 2.0))
+)
 JSON = strategies.recursive(
     strategies.none()
     | strategies.booleans()
@@ -246,7 +247,7 @@ def test_corrupted_recipe_is_refused_or_harmless(data):
     assert all(len(reading.to_numbers(text)) == 3 for reading in recipe.known_formats.values())
     recipe.find_changed(polars.DataFrame({column.name: [cells[column.kind]] for column in recipe.left_out}))
     recipe.find_far(polars.DataFrame({column.name: rows[column.kind] for column in recipe.columns}))
-    restored = recipe.target.decode(np.full((2, outputs), 3e38, dtype=np.float32))
+    restored = recipe.target.decode(np.full((2, outputs), 1.0 if outputs > 1 else 3e38, dtype=np.float32))
     assert all(math.isfinite(value) for name in list(restored)[1:] for value in restored[name])
     assert len(polars.DataFrame(restored).write_csv()) > 0
 
@@ -311,6 +312,13 @@ INVALID = {
 }
 
 
+@pytest.mark.parametrize("errors", [[2.0, 1.0], [-1.0], [math.inf], [math.nan], [1], ["1"], [None], [True], {}, None, 1.0])
+def test_invalid_errors_of_held_out_rows_are_refused(errors):
+    text = json.dumps(put(json.loads(write_recipe(REGRESSION)), ("target", "errors"), errors))
+    with pytest.raises(ValueError, match="is not a target|not JSON compliant"):
+        read_recipe(text, 5, 1)
+
+
 @pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
 def test_invalid_recipe_is_refused(tmp_path, text):
     network = bp.Network([5, 2], backend="numpy")
@@ -330,3 +338,6 @@ def test_valid_recipes_of_all_versions_are_read():
     old = json.dumps({"version": 1, "columns": columns, "target": facts["target"]})
     assert read_recipe(old, 5, 2) == Recipe(RECIPE.columns, RECIPE.target, (), None)
     assert read_recipe(write_recipe(REGRESSION), 5, 1) == REGRESSION
+    facts = json.loads(write_recipe(REGRESSION))
+    del facts["target"]["errors"]
+    assert read_recipe(json.dumps(facts), 5, 1).target == NumberTarget("y", 1e5, 1e4)
