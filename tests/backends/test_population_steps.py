@@ -261,7 +261,7 @@ def test_several_threads_do_the_same(monkeypatch):
     found = []
     for work in (0, 10**12):
         monkeypatch.setattr("portable_bp.backends.graph.printers.population.MIN_SHARED_WORK", work)
-        monkeypatch.setattr("portable_bp.backends.graph.printers.population._threads", lambda: 4)
+        monkeypatch.setattr("portable_bp.backends.graph.printers.population.usable_threads", lambda: 4)
         found.append([each.tobytes() for each in leaves(replayed(pieces, population))])
     assert found[0] == found[1]
 

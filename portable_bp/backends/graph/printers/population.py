@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
+import functools
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
 from portable_bp.backends.graph.printers.numba import CompiledLibrary, Costs
 from portable_bp.backends.graph.printers.program import address_of
+from portable_bp.backends.graph.printers.threads import run_in_threads, usable_threads
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves, map_leaves
 
@@ -123,7 +123,7 @@ class PopulationExecutable(Executable):
         }
         addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
         work = len(indices) * self.blocks * self._memory_size
-        self._run_blocks(len(indices), addresses, min(self.blocks, _threads()) if work > MIN_SHARED_WORK else 1)
+        self._run_blocks(len(indices), addresses, min(self.blocks, usable_threads()) if work > MIN_SHARED_WORK else 1)
         copies = iter(results)
         return map_leaves(lambda _: next(copies), carry)
 
@@ -142,20 +142,4 @@ class PopulationExecutable(Executable):
                     table[:2] = waiting.popleft()
                     self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
 
-        others = [threading.Thread(target=work, args=(number,)) for number in range(1, threads)]
-        try:
-            for each in others:
-                each.start()
-            work(0)
-        finally:  # an interrupt must not free the arrays that other threads still use
-            waiting.clear()
-            for each in others:
-                if each.ident:
-                    each.join()
-
-
-def _threads() -> int:
-    """Return how many threads may compute: as many as there are cores, or as OMP_NUM_THREADS says."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(given)) if given.isdigit() else cores
+        run_in_threads([functools.partial(work, number) for number in range(threads)], waiting.clear)
