@@ -48,10 +48,12 @@ CONTENTS = """
 class Name(PyXRefRole):
     """A name in single backticks, which links to its description in whichever module that is."""
 
-    def process_link(self, env: BuildEnvironment, node: Element, explicit: bool, title: str, target: str) -> tuple[str, str]:
+    def process_link(
+        self, env: BuildEnvironment, refnode: Element, has_explicit_title: bool, title: str, target: str
+    ) -> tuple[str, str]:
         """Search objects of every kind, in all modules."""
-        title, target = super().process_link(env, node, explicit, title, target)
-        node["reftype"], node["refspecific"] = "obj", True
+        title, target = super().process_link(env, refnode, has_explicit_title, title, target)
+        refnode["reftype"], refnode["refspecific"] = "obj", True
         return title, target
 
 

@@ -87,9 +87,10 @@ class NumpyLibrary(Library):
         if operation in UFUNCS:
             return UFUNCS[operation], (*operands, out)
         if operation == "matmul":
-            if max(operand.ndim for operand in operands) > 2:
-                return _products_in_threads(*operands, out) or (np.matmul, (*operands, out))
-            return np.ndarray.dot, (*operands, out.reshape((*operands[0].shape[:-1], *operands[1].shape[1:])))
+            first, second = operands
+            if max(first.ndim, second.ndim) > 2:
+                return _products_in_threads(first, second, out) or (np.matmul, (first, second, out))
+            return np.ndarray.dot, (first, second, out.reshape((*first.shape[:-1], *second.shape[1:])))
         if operation in REDUCTIONS:
             (array,), axis, keepdims = operands, attributes["axis"], attributes["keepdims"]
             # A sum's rounding depends on its order, which stays as it is.
