@@ -40,14 +40,14 @@ def cupy(request, monkeypatch):
 @pytest.fixture
 def launches(monkeypatch):
     """Return how many steps each launch of a kernel took, and zeros for other executables."""
-    noted, run, run_steps = [], Executable.run_steps, block.BlockExecutable.run_steps
-    monkeypatch.setattr(Executable, "run_steps", lambda self, *given: (noted.append(0), run(self, *given)))
+    noted, run_steps, run = [], Executable.run_steps, block.BlockExecutable.run
+    monkeypatch.setattr(Executable, "run_steps", lambda self, *given: (noted.append(0), run_steps(self, *given)))
 
-    def counted(self, items, indices):
+    def counted(self, carry, items, indices):
         noted.append(len(indices))
-        run_steps(self, items, indices)
+        return run(self, carry, items, indices)
 
-    monkeypatch.setattr(block.BlockExecutable, "run_steps", counted)
+    monkeypatch.setattr(block.BlockExecutable, "run", counted)
     return noted
 
 

@@ -187,7 +187,7 @@ def test_networks_of_any_size_are_replayed(replayed, sizes, optimizer, activatio
 )
 @pytest.mark.parametrize("replayed", ["block"], indirect=True)
 def test_networks_of_any_size_are_replayed_in_one_block(replayed, monkeypatch, sizes, optimizer, dropout, busy):
-    monkeypatch.setattr(block_source, "MIN_TILES", busy)
+    monkeypatch.setattr(block_source, "SINGLE", block_source.SINGLE._replace(min_tiles=busy))
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     assert_replays_as_called(replayed, sizes, fit, activation="softplus")
 
