@@ -296,7 +296,7 @@ class BlockSource(ProgramPrinter):
         length, total, count = math.prod(array.shape[axis + 1 :]), array.shape[axis], indices.size
         self._begin([Access(array, False, False), Access(indices, False, False)], [Access(out, True, True)])
         outer = out.size // max(1, count * length)
-        place = index_text([0, indices.strides[0] // indices.itemsize], [outer, count], length)
+        place = index_text([0, 1], [outer, count], length)
         height = self._number(constant(total, indices.dtype.name))  # no part of the source, which then serves other data, too
         row = f"wrapped<{c_type(indices)}>(({self._pointer(indices)})[{place}], {height})"
         widened = "(long long)" * (array.size > INT_MAX)
