@@ -37,14 +37,14 @@ FUNCTIONS = """
 
 // A product of matrices with constant strides. A thread computes a tile of TR x TC numbers, which are far apart: neighbors in a
 // warp then read neighbors in memory. If ROTATED, each column starts its sum at another place: otherwise, all threads of a
-// warp would read the same bank of shared memory.
+// warp would read the same bank of shared memory. Where all rows of a begin in the same bank, too, each thread does.
 template <int ROWS, int SHARED, int COLUMNS, int AR, int AK, int BK, int BC, int TR, int TC, bool ROTATED, typename T>
 __device__ INLINED void multiply(const int thread, const int threads, const T* a, const T* b, T* out) {
     const int height = ROWS / TR, width = COLUMNS / TC;
     EACH(height * width) {
         const int row = i / width, column = i % width;
         T total[TR][TC] = {};
-        int k = ROTATED ? column % SHARED : 0;
+        int k = ROTATED ? (AR % 32 ? column : i) % SHARED : 0;
         #pragma unroll 8
         for (int n = 0; n < SHARED; ++n) {
             T left[TR], right[TC];
@@ -118,6 +118,7 @@ class BlockSource(ProgramPrinter):
         self._moves = self._print_moves()
 
     def __str__(self) -> str:
+        uses = self.graph.uses
         carry = [(number, node, self._pointer(self.buffers.array(node))) for number, node in enumerate(self.graph.carry)]
         lines = [
             "extern __shared__ __align__(16) unsigned char memory[];",
@@ -137,6 +138,7 @@ class BlockSource(ProgramPrinter):
             *(
                 f"    const {C_TYPES[node.dtype]}* const item{number} = items{number} + {self._item_start(node)};"
                 for number, node in enumerate(self.graph.item)
+                if uses[node]
             ),
             *(f"    {line}" for line in self._lines),
             "    __syncthreads();",
