@@ -250,6 +250,21 @@ def test_members_that_end_leave_the_others_in_the_same_kernel(cupy, launches, gr
     assert_trained_as_by_numpy(network, **options)
 
 
+def test_members_whose_launch_does_not_fit_into_memory_are_trained_in_parts(cupy, launches, grids, monkeypatch):
+    run = block.BlockExecutable.run
+
+    def limited(self, carry, items, indices):
+        if len(indices) > 1 and len(carry.total) > 2:
+            raise cupy.cuda.memory.OutOfMemoryError(7, 4)
+        return run(self, carry, items, indices)
+
+    monkeypatch.setattr(block.BlockExecutable, "run", limited)
+    options = {"population": 5, "samples": 40, "dropout": 0.2, "own": ("x",)}
+    network = train(**options)
+    assert grids == [5, 3, 2, 2, 1] and 0 not in launches
+    assert_trained_as_by_numpy(network, **options)
+
+
 def test_a_second_fit_of_a_population_uses_the_kernel_of_the_first(cupy, launches, grids):
     network, generator = bp.Network([3, 5, 2], backend="cupy", dtype="float64", seed=0, population=4), np.random.default_rng(0)
     for _ in range(2):
@@ -262,10 +277,11 @@ def test_more_samples_need_no_other_kernel(monkeypatch):
     assert str(first) == str(second) and first.numbers != second.numbers
 
 
+@pytest.mark.parametrize("shared_order", [False, True], ids=["own order", "one order"])
 @pytest.mark.parametrize("own", [(), ("x", "target", "sample_weight")], ids=["shared", "own"])
-def test_more_members_and_samples_need_no_other_kernel(monkeypatch, own):
+def test_more_members_and_samples_need_no_other_kernel(monkeypatch, own, shared_order):
     options = [{"population": 3}, {"population": 4}, {"population": 4, "samples": 57}]
-    found = [sources(monkeypatch, own=own, **each)[0] for each in options]
+    found = [sources(monkeypatch, own=own, shared_order=shared_order, **each)[0] for each in options]
     assert len({str(source) for source in found}) == 1 and [source.blocks for source in found] == [3, 4, 4]
 
 

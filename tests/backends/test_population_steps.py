@@ -74,7 +74,7 @@ class Population:
             Layer(self.uniform(members, above, below) - 0.5, self.uniform(members, above) - 0.5 if bias else None)
             for below, above in zip(sizes, sizes[1:], strict=False)
         ]
-        self.masks = (None,) * (len(sizes) - 2)
+        self.masks, self.own_indices = (None,) * (len(sizes) - 2), None
         self.indices = self.generator.integers(0, samples, (STEPS, batch), "int32")
         self.data = self.normal(samples, sizes[0]), self.uniform(samples, sizes[-1]), None
 
@@ -88,7 +88,7 @@ class Population:
         return Progress(self.layers, optimizer.init(self.layers), np.zeros(self.members, self.dtype))
 
     def batches(self):
-        return Batch(self.indices, self.masks)
+        return Batch(self.indices, self.masks, own_indices=self.own_indices)
 
 
 def pieces_of(activations, loss="squared_error", optimizer=None):
@@ -249,6 +249,27 @@ def test_the_number_of_members_is_also_another_size(kinds, members, sizes, batch
 )
 def test_all_sizes(kinds, members, sizes, batch, dtype):
     assert_replays(kinds, pieces_of(["tanh", "sigmoid"]), Population(members, tuple(sizes), dtype, batch=batch))
+
+
+@BLOCKS
+@hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    members=st.integers(1, 6),
+    sizes=st.lists(st.sampled_from([1, 2, 5, 16, 24, 32]), min_size=2, max_size=4),
+    batch=st.sampled_from([1, 4, 7, 32]),
+    optimizer=st.sampled_from(["sgd", "nesterov", "adam"]),
+    own=st.sets(st.sampled_from(["data", "order", "masks"])),
+    bias=st.booleans(),
+)
+def test_any_population_of_blocks(kinds, members, sizes, batch, optimizer, own, bias):
+    population = Population(members, tuple(sizes), batch=batch, bias=bias)
+    own_axis = {name: [members] * (name in own) for name in ("data", "order", "masks")}
+    population.data = tuple(population.uniform(*own_axis["data"], 20, *shape) for shape in (sizes[:1], sizes[-1:], ()))
+    population.indices = population.generator.integers(-20, 20, (STEPS, *own_axis["order"], batch), "int32")
+    if "order" in own:
+        population.own_indices = population.indices % 20 + 20 * np.arange(members, dtype="int32")[:, None]
+    population.masks = tuple(2.0 * (population.uniform(STEPS, *own_axis["masks"], batch, width) > 0.5) for width in sizes[1:-1])
+    assert_replays(kinds, pieces_of(["tanh"] * (len(sizes) - 1), optimizer=OPTIMIZERS[optimizer](0.01)), population)
 
 
 def test_members_do_what_single_networks_do(kinds):
