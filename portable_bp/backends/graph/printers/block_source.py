@@ -78,8 +78,8 @@ class Tuning(NamedTuple):
     min_tiles: int  # of a matrix product, one a thread: larger ones read each factor less often, fewer leave threads idle
 
 
-# The block of a single network is alone on its multiprocessor, so it needs many threads. Those of a population share one, where
-# fewer threads with more registers each reuse what they read.
+# The block of a single network is alone on its multiprocessor, and many threads hide how long each waits. Several blocks of a
+# population share one, so that fewer threads suffice, and larger tiles leave it less to read.
 SINGLE, MEMBER = Tuning(4, 96), Tuning(32, WARP)
 
 
@@ -154,10 +154,8 @@ class BlockSource(ProgramPrinter):
         return "\n".join([PREAMBLE + inlined + FUNCTIONS, kernel, *(f"    {line}" for line in lines), "}"])
 
     def _parameters(self) -> str:
-        kinds = {
-            **{"carry": self.graph.carry, "result": self.graph.carry, "data": self.graph.data},
-            **{"items": self.graph.item, "constant": self.constants},
-        }
+        kinds = {"carry": self.graph.carry, "result": self.graph.carry, "data": self.graph.data}
+        kinds |= {"items": self.graph.item, "constant": tuple(self.constants)}
         pointers = [
             f"{'const ' * (kind != 'result')}{C_TYPES[node.dtype]}* __restrict__ {kind}{number}"
             for kind, nodes in kinds.items()
