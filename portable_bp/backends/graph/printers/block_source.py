@@ -168,7 +168,7 @@ class BlockSource(ProgramPrinter):
         if not self.members:
             return []
         carry = [(number, node) for number, node in enumerate(self.graph.carry) if members_of(node)]
-        sizes = {f"{kind}{number}": node.size for kind in ("carry", "result") for number, node in carry}
+        sizes = {f"{kind}{number}": str(node.size) for kind in ("carry", "result") for number, node in carry}
         for node in self._of_members:
             if node not in self.graph.item:  # more samples need no other source
                 sizes[self._name(node)] = self._number(constant(node.size // self.members, "int64"))
