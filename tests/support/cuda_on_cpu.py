@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from portable_bp.backends.graph.members import first_member
-from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.passes import numbers_without_axes, sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
@@ -201,4 +201,4 @@ class BlockOnTheHost(NumpyLibrary):
 class PopulationOnTheHost(BlockOnTheHost):
     """Replays recorded steps of a population by the kernel of which each block trains one member."""
 
-    passes = (first_member, sums_of_sums)
+    passes = (first_member, numbers_without_axes, sums_of_sums)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portable_bp.backends.graph.members import first_member
-from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.passes import numbers_without_axes, sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.block_source import BlockSource
 from portable_bp.backends.graph.printers.calls import Executable, compile_mode
@@ -74,7 +74,7 @@ class PopulationBlockLibrary(BlockLibrary):
 
     def __init__(self) -> None:
         super().__init__()
-        self.passes = (first_member, sums_of_sums)
+        self.passes = (first_member, numbers_without_axes, sums_of_sums)
 
 
 @functools.lru_cache(maxsize=256)
