@@ -26,7 +26,7 @@ def options(given: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rehearse", action="store_true", help="do the same on a small scale on the processor, as a trial")
     parser.add_argument("--only", help=f"what to do, some of {','.join(WORK)}")
-    parser.add_argument("--cases", help="what to measure, such as 2-4-3-2,64-32-10,digits")
+    parser.add_argument("--cases", help="what to measure, such as 2-4-3-2,64-32-10,digits,populations")
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds to measure at most (default: 5)")
     parser.add_argument("--seconds", type=float, default=480.0, help="how long all of it may take (default: 480)")
     parser.add_argument("--output", type=Path, help="the file for the results (default: scripts/results/NAME-OF-THE-GPU.json)")
@@ -78,12 +78,11 @@ def main() -> int:
         bp.select_backend(place.flag)
     except (ImportError, bp.BackendUnavailableError) as error:
         return refuse(f"{error} {HINT}")
-    items = [*place.cases, *place.fits]
-    known = list(dict.fromkeys(item.name for item in items))
+    known = list(dict.fromkeys(item.name for item in place.items))
     names = chosen.cases.split(",") if chosen.cases else known
     if unknown := set(names) - set(known):
         return refuse(f"--cases names {', '.join(sorted(unknown))}, but must name some of {', '.join(known)}.")
-    return GpuRun(chosen, place).run([item.title for item in items if item.name in names])
+    return GpuRun(chosen, place).run([item.title for item in place.items if item.name in names])
 
 
 def refuse(reason: str) -> int:

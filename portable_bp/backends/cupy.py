@@ -21,7 +21,7 @@ cupy = require("cupy", "cuda13", "cuda12")  # first: the error of array_api_comp
 import array_api_compat.cupy as xp  # noqa: E402  cupy is not an array API namespace
 
 from portable_bp.backends.graph.printers.cuda import CupyLibrary  # noqa: E402
-from portable_bp.backends.graph.printers.cuda_block import BlockLibrary  # noqa: E402
+from portable_bp.backends.graph.printers.cuda_block import BlockLibrary, PopulationBlockLibrary  # noqa: E402
 
 # CuPy's precision is a global setting, and the cuBLAS handle used for capture is bound to one stream: one thread at a time.
 _lock = threading.RLock()
@@ -85,8 +85,8 @@ class CupyBackend(BaseBackend):
     def loop(self, function: Callable[[Any, Any, Any], Any]) -> Loop:
         """Return the loop that records the function's calls and replays them, as one kernel or as a CUDA graph if possible."""
         # Steps that are called instead of replayed use full precision: CuPy's own products have no bfloat16.
-        library = CupyLibrary(self.precision)
-        return RecordedLoop(library, self.to_numpy, function, lambda: self._on_device("float32"), [BlockLibrary()])
+        library, compiled = CupyLibrary(self.precision), (PopulationBlockLibrary(), BlockLibrary())
+        return RecordedLoop(library, self.to_numpy, function, lambda: self._on_device("float32"), compiled)
 
     @contextlib.contextmanager
     def _on_device(self, precision: str) -> Iterator[None]:

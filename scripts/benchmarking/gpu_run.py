@@ -43,6 +43,7 @@ class GpuRun:
             "tests": {},
             "cases": [],
             "fit": [],
+            "populations": [],
             "rounds": {},  # that each case or fit was measured in
             "left_out": {},
             "failed": [],

@@ -14,8 +14,10 @@ import portable_bp as bp
 from scripts.benchmarking.cases import Case, CaseData, Networks, draw
 from scripts.benchmarking.check import References, WrongResultError, check
 from scripts.benchmarking.contestants import Contestant, Ours
+from scripts.benchmarking.contestants.jax_jit import Jax
 from scripts.benchmarking.fits import FitTask, modules, require_same_losses
 from scripts.benchmarking.places import Place
+from scripts.benchmarking.populations import PopulationTask, measure_steps
 from scripts.benchmarking.rounds import Turn, by_host, measure, rest, steps_lasting, steps_within, time_limit
 
 TRAINING = ("step", "epoch")
@@ -173,6 +175,12 @@ def measure_fit(task: FitTask, place: Place, until: float = math.inf, earlier: d
         "seconds": seconds,
         "left_out": left_out,
     }
+
+
+def measure_population(task: PopulationTask, place: Place) -> dict[str, Any]:
+    """Return the seconds of a step of all members of a population, in one round, with the backend and in JAX."""
+    precisions = {kind.precisions.get("float32") for kind in place.kinds if issubclass(kind, Jax)}
+    return measure_steps(task, place.flag, 1, precisions) | {"title": task.title, "left_out": {}}
 
 
 def repeated(function: Callable[..., object], *arguments: Any) -> Callable[[int], None]:

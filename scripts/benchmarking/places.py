@@ -9,6 +9,7 @@ from typing import Any
 from scripts.benchmarking.cases import ADAM, CASES, SGD, Case, Networks
 from scripts.benchmarking.contestants import EVERYONE, ON_GPU, REHEARSED, Contestant, Ours, TorchCompiled, why_unavailable
 from scripts.benchmarking.fits import FITS_ON_GPU, REHEARSED_FITS, FitTask
+from scripts.benchmarking.populations import REHEARSED_TASKS, TASKS_ON_GPU, PopulationTask
 
 BEST = "best peer"  # the peer with the fastest step of a case, and so in the same precision
 
@@ -23,6 +24,7 @@ class Place:
     cases: tuple[Case, ...]  # the most important first
     turn: float  # seconds of steps in a turn
     fits: tuple[FitTask, ...] = ()  # of estimators
+    populations: tuple[PopulationTask, ...] = ()
     epoch: float = math.inf  # seconds that an epoch may take: a longer one has fewer steps
     wanted: frozenset[str] = frozenset({"step", "epoch"})  # may hold "inference" too
     rounds: int | None = None  # None leaves the number to the case
@@ -39,6 +41,11 @@ class Place:
     def ours(self) -> str:
         """The contestant whose ratios to others are reported."""
         return f"portable_bp {self.flag}"
+
+    @property
+    def items(self) -> tuple[Case | FitTask | PopulationTask, ...]:
+        """All that is measured, the most important first."""
+        return *self.cases, *self.fits, *self.populations
 
     @property
     def is_cpu(self) -> bool:
@@ -116,6 +123,7 @@ GPU = Place(
     kinds=ON_GPU,
     cases=(*_ON_GPU, *(replace(case, pieces=ADAM) for case in _ON_GPU), _ONE_BY_ONE, replace(_ONE_BY_ONE, pieces=ADAM)),
     fits=FITS_ON_GPU,
+    populations=TASKS_ON_GPU,
     turn=0.1,
     epoch=0.5,
     patience=0.1,  # busy threads of the host slow a device down only a little
@@ -140,6 +148,7 @@ REHEARSAL = replace(
     kinds=REHEARSED,
     cases=(replace(_TINY, steps=64), replace(_SMALL, steps=16, pieces=ADAM), replace(_ONE_BY_ONE, steps=4, sample=2)),
     fits=REHEARSED_FITS,
+    populations=REHEARSED_TASKS,
     turn=0.01,
     epoch=0.05,
     copied=2**20,

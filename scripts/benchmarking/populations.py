@@ -1,9 +1,10 @@
-"""Steps of a thousand networks at once, ours on NumPy and JAX's ``vmap`` of a step in ``scan`` in ``jit``."""
+"""Steps of many networks at once, ours and JAX's ``vmap`` of a step in ``scan`` in ``jit``."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,46 @@ from scripts.benchmarking.check import WrongResultError
 from scripts.benchmarking.contestants.jax_jit import written_in_jax
 from scripts.benchmarking.rounds import Turn, by_host, measure
 
-MEMBERS = 1000
-CASES = (Case((2, 4, 3, 2), 4, 512), Case((16, 16, 4), 16, 256), Case((64, 32, 10), 32, 64))
 TOLERANCE = 1e-3  # of weights after an epoch, in float32
+
+
+@dataclass(frozen=True)
+class PopulationTask:
+    """Networks that are trained at once, on the same batches."""
+
+    case: Case
+    members: int
+
+    name = "populations"
+
+    @property
+    def title(self) -> str:
+        """A name that is unique among all that is measured."""
+        return f"population of {self.members:,}, {self.case.name}"
+
+
+def _tasks(members: int, *steps: int) -> tuple[PopulationTask, ...]:
+    """Return the task of each size of network, given how many batches the data hold."""
+    sizes = ((2, 4, 3, 2), 4), ((16, 16, 4), 16), ((64, 32, 10), 32)
+    return tuple(PopulationTask(Case(*size, count), members) for size, count in zip(sizes, steps, strict=True))
+
+
+TASKS = _tasks(1000, 512, 256, 64)
+TASKS_ON_GPU = _tasks(4096, 8192, 2048, 512)  # an epoch takes at least some 20 ms there, and fetching its losses 1 ms
+REHEARSED_TASKS = _tasks(8, 16, 8, 8)
 
 
 class Ours:
     """portable_bp, whose members see the same batches."""
 
-    name = "portable_bp numpy"
+    def __init__(self, task: PopulationTask, flag: str) -> None:
+        self.name, self.case, self.data = f"portable_bp {flag}", task.case, draw(task.case)
+        kinds = self.case.pieces.activation, self.case.pieces.output_activation
+        self.network = bp.Network(self.case.sizes, *kinds, backend=flag, seed=0, population=task.members)
 
-    def __init__(self, case: Case, members: int) -> None:
-        self.case, self.data = case, draw(case)
-        kinds = case.pieces.activation, case.pieces.output_activation
-        self.network = bp.Network(case.sizes, *kinds, backend="numpy", seed=0, population=members)
-
-    def parameters(self) -> list[Any]:
+    def parameters(self) -> list[np.ndarray]:
         """Return each layer's weight and bias."""
-        return [parameter for layer in self.network.layers for parameter in layer]
+        return [self.network.backend.to_numpy(parameter) for layer in self.network.layers for parameter in layer]
 
     def epochs(self, count: int) -> None:
         """Train on all batches that many times."""
@@ -54,15 +77,16 @@ class JaxScan:
 
     name = "JAX vmap in scan"
 
-    def __init__(self, case: Case, ours: Ours) -> None:
+    def __init__(self, ours: Ours, precision: str | None) -> None:
         import jax
 
-        data, self.jax = ours.data, jax
+        case, data, self.jax = ours.case, ours.data, jax
         # Ours shuffles: these are its batches of the first epoch.
         order = np.random.default_rng(0).permutation(len(data.x)).reshape(case.steps, case.batch)
         self.batches = [jax.numpy.asarray(array[order]) for array in (data.x, data.target)]
-        layers = [tuple(map(jax.numpy.asarray, layer)) for layer in ours.network.layers]
-        _, step = written_in_jax(case, None)
+        parameters = map(jax.numpy.asarray, ours.parameters())
+        layers = list(zip(parameters, parameters, strict=True))  # a weight and a bias each
+        _, step = written_in_jax(case, precision)
         members = (0, None, None, None)  # the axis of each part of the state; sgd has no averages and counts nothing
         step_of_all = jax.vmap(step, in_axes=(members, None, None), out_axes=members)
         self.run = jax.jit(
@@ -81,19 +105,22 @@ class JaxScan:
         self.jax.block_until_ready(self.state)
 
 
-def population_times(rounds: int, members: int = MEMBERS, cases: tuple[Case, ...] = CASES) -> list[dict[str, Any]]:
-    """Return the seconds of a step of all members, one a round, for each case."""
-    found = []
-    for case in cases:
-        ours = Ours(case, members)
-        contestants: list[Any] = [ours, *([JaxScan(case, ours)] if importlib.util.find_spec("jax") else [])]
-        for each in contestants:
-            each.epochs(1)
-        require_same(case, {each.name: each.parameters() for each in contestants})
-        turns = {each.name: Turn(_steps(each.epochs, case), case.steps, case.steps) for each in contestants}
-        seconds = by_host(measure(turns, rounds, f"{members} of {case.name}"))
-        found.append({"network": case.name, "batch": case.batch, "members": members, "seconds": seconds})
-    return found
+def population_times(rounds: int, tasks: tuple[PopulationTask, ...] = TASKS) -> list[dict[str, Any]]:
+    """Return what was measured of each task on NumPy, and in JAX where it is installed."""
+    precisions = {None} if importlib.util.find_spec("jax") else set()
+    return [measure_steps(task, "numpy", rounds, precisions) for task in tasks]
+
+
+def measure_steps(task: PopulationTask, flag: str, rounds: int, precisions: Iterable[str | None]) -> dict[str, Any]:
+    """Return the seconds of a step of all members, one a round, on a backend, and in JAX with some precisions of products."""
+    case, ours = task.case, Ours(task, flag)
+    contestants: list[Any] = [ours, *(JaxScan(ours, precision) for precision in precisions)]
+    for each in contestants:
+        each.epochs(1)
+    require_same(case, {each.name: each.parameters() for each in contestants})
+    turns = {each.name: Turn(_steps(each.epochs, case), case.steps, case.steps) for each in contestants}
+    seconds = by_host(measure(turns, rounds, task.title))
+    return {"network": case.name, "batch": case.batch, "members": task.members, "seconds": seconds}
 
 
 def require_same(case: Case, parameters: dict[str, list[np.ndarray]]) -> None:

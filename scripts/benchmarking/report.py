@@ -14,7 +14,7 @@ from scripts.benchmarking.rounds import EVENTS, HOST, quartiles, ratio
 EPOCH_TARGETS = {"portable_bp torch": ("PyTorch eager", 1.0), "portable_bp jax": ("JAX jit", 1 / 1.5)}
 # A fit of our estimator to one of scikit-learn's, at most.
 FIT_TARGETS = {"digits at default settings": 0.45, "784-128-10 on 20,000 samples": 0.65}
-# A step of a population to one of JAX's, at most.
+# A step of a population on a processor to one of JAX's, at most.
 POPULATION_TARGETS = {"2-4-3-2": 0.25, "16-16-4": 0.35, "64-32-10": 0.45}
 SLOPES = (0.9, 1.1)  # of growth with size, at least and at most
 IMPORT_TARGET = 1.5
@@ -42,13 +42,15 @@ def as_text(results: dict[str, Any]) -> str:
         for work, seconds in case["seconds"].items():
             lines += [f"  {work}", *(_line(case, work, name) for name in seconds)]
         lines += [f"  without {name}: {reason}" for name, reason in case["left_out"].items()]
-    return "\n".join([*lines, "", *_fits(results), *_populations(results), *_sentences(results)])
+    return "\n".join([*lines, "", *_fits(results), *_populations(results, POPULATION_TARGETS), *_sentences(results)])
 
 
 def summarize(measured: dict[str, Any], place: Place) -> str:
-    """Return the result of a case or a fit on a GPU, in a line."""
+    """Return the result of a case, a fit or a population on a GPU, in a line."""
     if "estimator" in measured:
         found = _fit_on_gpu(measured)
+    elif "members" in measured:
+        found = _population(measured, {})
     else:
         ratios = {peer: _ratio_to(measured, peer, place) for peer in place.peers}
         found = f"{_name(measured)}: {_step(measured, place)}; "
@@ -211,7 +213,8 @@ def _cpu_notes(results: dict[str, Any]) -> list[str]:
         for case in results["cases"]
     ]
     title = "An epoch on the other backends, to one of a loop written with the library itself, which gathers its batches too:"
-    return [title, "", *_format_table(columns, rows), "", *_fits(results), *_populations(results), *_sentences(results)]
+    sentences = [*_fits(results), *_populations(results, POPULATION_TARGETS), *_sentences(results)]
+    return [title, "", *_format_table(columns, rows), "", *sentences]
 
 
 def _fits(results: dict[str, Any]) -> list[str]:
@@ -226,19 +229,17 @@ def _fits(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _populations(results: dict[str, Any]) -> list[str]:
-    lines = []
-    for each in results.get("populations", []):
-        mine, *others = each["seconds"].items()
-        judged = [
-            f", {_judged(ratio(mine[1], theirs)[1], POPULATION_TARGETS.get(each['network']))} of {name}"
-            for name, theirs in others
-        ]
-        lines.append(
-            f"- A step of {each['members']:,} networks {each['network']} with sgd, on a batch of {each['batch']} for all: "
-            f"{_short(_median(mine[1]))}{''.join(judged)}."
-        )
-    return lines
+def _populations(results: dict[str, Any], targets: dict[str, float]) -> list[str]:
+    return [f"- {_population(each, targets)}." for each in results.get("populations", [])]
+
+
+def _population(measured: dict[str, Any], targets: dict[str, float]) -> str:
+    """Return a sentence about the steps of a population."""
+    mine, *others = measured["seconds"].items()
+    judged = [f", {_judged(ratio(mine[1], each)[1], targets.get(measured['network']))} of {name}" for name, each in others]
+    networks = f"{measured['members']:,} networks {measured['network']}"
+    batch = f"with sgd, on a batch of {measured['batch']} for all"
+    return f"A step of {networks} {batch}: {_short(_median(mine[1]))}{''.join(judged)}"
 
 
 def _sentences(results: dict[str, Any]) -> list[str]:
@@ -284,7 +285,8 @@ def _gpu_notes(results: dict[str, Any], place: Place) -> list[str]:
         "their steps. The fixed cost is what remains of a fit after subtracting its marginal steps:"
     )
     table = [title, "", *_format_table(columns, rows), ""] if rows else []
-    return [*table, *(f"- {_fit_on_gpu(fit)}" for fit in results.get("fit", [])), *_gpu_sentences(results, place)]
+    fits = [f"- {_fit_on_gpu(fit)}" for fit in results.get("fit", [])]
+    return [*table, *fits, *_populations(results, {}), *_gpu_sentences(results, place)]
 
 
 def _fit_costs(fits: dict[str, Any]) -> list[str]:
@@ -318,8 +320,8 @@ def _gpu_sentences(results: dict[str, Any], place: Place) -> list[str]:
     ][:1]
     lines += [f"- Without {place.with_contestants(name)}: {reason}" for name, reason in results["without"].items()]
     lines += [f"- Not measured: {name}: {reason}" for name, reason in results["left_out"].items()]
-    for measured in (*results["cases"], *results.get("fit", [])):
-        name = measured["title"] if "estimator" in measured else _name(measured)
+    for measured in (*results["cases"], *results.get("fit", []), *results.get("populations", [])):
+        name = _name(measured) if measured in results["cases"] else measured["title"]
         lines += [f"- {name}, without {who}: {reason}" for who, reason in measured["left_out"].items()]
         lines += [f"- {name} warned: {each}" for each in dict.fromkeys(measured["warnings"])]
     return lines + [f"- Tests left out: {each}" for each in results["tests"].get("left_out", [])]

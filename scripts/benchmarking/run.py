@@ -25,9 +25,9 @@ from scripts.benchmarking.cases import Case
 from scripts.benchmarking.fits import FitTask, fit_times
 from scripts.benchmarking.growth import growth_with_samples, growth_with_weights
 from scripts.benchmarking.machines import describe_processor
-from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, measure_fit, prepare
+from scripts.benchmarking.measuring import first_line, measure_case, measure_copy, measure_fit, measure_population, prepare
 from scripts.benchmarking.places import CPU, PLACES, Place
-from scripts.benchmarking.populations import population_times
+from scripts.benchmarking.populations import PopulationTask, population_times
 from scripts.benchmarking.processes import import_time, install_size, peak_memory
 from scripts.benchmarking.results import update_guide, write
 
@@ -133,7 +133,7 @@ def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> N
     place = replace(place, kinds=tuple(kind for kind in place.kinds if kind.needs not in results["without"]))
     if "copy" not in results:
         results["copy"] = measure_copy(place)
-    items = [item for item in (*place.cases, *place.fits) if item.title in titles]
+    items = [item for item in place.items if item.title in titles]
     for number in range(place.rounds or 1):
         for at, item in enumerate(items):
             if results["rounds"].get(item.title, 0) > number or item.title in results["left_out"]:
@@ -149,14 +149,17 @@ def run_on_gpu(place: Place, output: Path, titles: list[str], until: float) -> N
             free_memory()
 
 
-def measure_round(results: dict[str, Any], item: Case | FitTask, place: Place, until: float) -> None:
-    """Measure a case or a fit for one more round, and add it to the results, or the reason why it failed."""
-    measured = results["fit" if isinstance(item, FitTask) else "cases"]
+def measure_round(results: dict[str, Any], item: Case | FitTask | PopulationTask, place: Place, until: float) -> None:
+    """Measure a case, a fit or a population for one more round, and add it to the results, or the reason why it failed."""
+    kind = "fit" if isinstance(item, FitTask) else "populations" if isinstance(item, PopulationTask) else "cases"
+    measured = results[kind]
     earlier = next((each for each in measured if each["title"] == item.title), None)
     try:
         with warnings.catch_warnings(record=True) as caught, fallbacks() as reasons:
             if isinstance(item, FitTask):
                 found = measure_fit(item, place, until, earlier)
+            elif isinstance(item, PopulationTask):
+                found = measure_population(item, place)
             else:
                 found = measure_case(item, place, until, earlier)
     except Exception as error:

@@ -111,20 +111,20 @@ def test_the_batch_size_that_an_error_advises_fits(cupy, memory):
 def test_ctrl_c_between_launches_leaves_the_last_complete_epoch(cupy, monkeypatch):
     network, seen, launches = make(), [], []
 
-    def interrupted(run_steps):
-        def run(self, *given):
+    def interrupted(run):
+        def launch(self, *given):
             launches.append(len(seen))
             if launches.count(3) == 2:
                 raise KeyboardInterrupt
-            return run_steps(self, *given)
+            return run(self, *given)
 
-        return run
+        return launch
 
     fit = {"epochs": 6, "batch_size": 500, "optimizer": "adam", "callbacks": [lambda training: seen.append(training.layers)]}
     with monkeypatch.context() as patch:
         patch.setattr("portable_bp.training.batches.MAX_BATCHES", 2)  # several launches an epoch
-        for kind in (Executable, block.BlockExecutable):
-            patch.setattr(kind, "run_steps", interrupted(vars(kind)["run_steps"]))
+        for kind, name in ((Executable, "run_steps"), (block.BlockExecutable, "run")):
+            patch.setattr(kind, name, interrupted(vars(kind)[name]))
         with pytest.raises(KeyboardInterrupt):
             network.fit(X[:2600], TARGET[:2600], **fit, seed=1)
     assert len(seen) == 3 and len(network.history.loss) == 3

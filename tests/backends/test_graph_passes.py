@@ -11,6 +11,7 @@ import pytest
 import portable_bp as bp
 from portable_bp.backends.graph.passes import (
     factors_in_bfloat16,
+    numbers_without_axes,
     roundings_into_takes,
     row_sums_as_products,
     scale_factors,
@@ -264,6 +265,30 @@ def test_a_sum_of_sums_is_one_sum():
         v7 = getitem(v1, key=(0, 0, 0, Ellipsis))  float64[]
         v8 = multiply(v6, v7)  float64[4, 2]
         return carry0, v4, v8
+        """,
+    )
+
+
+def test_numbers_are_read_without_axes():
+    """Not so vectors, or numbers of an array that has axes itself."""
+
+    def step(weight, rate, row, rates):
+        return weight * rate[None, None] + rates[:1, None] * np.exp(rate)[None] - row[None, :], rate * rate, row, rates
+
+    graph = graph_of(step, np.zeros((2, 3)), np.zeros(()), np.zeros(3), np.zeros(4))
+    assert_is(
+        numbers_without_axes(graph),
+        """
+        carry0: float64[2, 3], carry1: float64[], carry2: float64[3], carry3: float64[4]
+        v0 = multiply(carry0, carry1)  float64[2, 3]
+        v1 = getitem(carry3, key=(slice(None, 1, None), None, Ellipsis))  float64[1, 1]
+        v2 = exp(carry1)  float64[]
+        v3 = multiply(v1, v2)  float64[1, 1]
+        v4 = add(v0, v3)  float64[2, 3]
+        v5 = getitem(carry2, key=(None, slice(None, None, None), Ellipsis))  float64[1, 3]
+        v6 = subtract(v4, v5)  float64[2, 3]
+        v7 = multiply(carry1, carry1)  float64[]
+        return v6, v7, carry2, carry3
         """,
     )
 

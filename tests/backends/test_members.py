@@ -6,7 +6,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 
-from portable_bp.backends.graph.members import find_members, members_in_lanes
+from portable_bp.backends.graph.members import find_members, first_member, members_in_lanes
 from portable_bp.backends.graph.printers.calls import UnsuitedError
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.trace import record
@@ -94,6 +94,41 @@ def test_rows_at_indices_of_each_member():
         v2 = sum(v1, axis=(0,), keepdims=True)  float32x8[1, 2]
         v3 = add(carry0, v2)  float32x8[3, 2]
         return v3
+        """,
+    )
+
+
+def test_the_first_member_reads_the_beginning_of_what_is_given_for_all():
+    graph = graph_of(
+        lambda weight, count, x, y, rate, rows, own_rows: (
+            weight - rate[:, None, None] * (xp.take(x, rows, axis=1).mT @ xp.take(y, own_rows, axis=0)) * np.ones((K, 1, 2)),
+            count + 1,
+        ),
+        WEIGHT.astype("float64"),
+        np.zeros((), "int32"),
+        data=(np.zeros((K, 9, 3)), np.zeros((9, 2)), np.zeros(K)),
+        item=(np.zeros(4, "int32"), np.zeros((K, 4), "int32")),
+    )
+    assert_is(
+        str(first_member(graph)),
+        """
+        carry0: float64[3, 2], carry1: int32[]
+        data0: float64[5, 9, 3], data1: float64[9, 2], data2: float64[5]
+        item0: int32[4], item1: int32[5, 4]
+        v0 = getitem(data2, key=(0, Ellipsis), members=5)  float64[]
+        v1 = getitem(v0, key=(None, None, Ellipsis))  float64[1, 1]
+        v2 = getitem(data0, key=(0, Ellipsis), members=5)  float64[9, 3]
+        v3 = take(v2, item0, axis=0)  float64[4, 3]
+        v4 = permute_dims(v3, axes=(1, 0))  float64[3, 4]
+        v5 = getitem(item1, key=(0, Ellipsis), members=5)  int32[4]
+        v6 = take(data1, v5, axis=0)  float64[4, 2]
+        v7 = matmul(v4, v6)  float64[3, 2]
+        v8 = multiply(v1, v7)  float64[3, 2]
+        v9 = getitem(<float64[5, 1, 2]>, key=(0, Ellipsis), members=5)  float64[1, 2]
+        v10 = multiply(v8, v9)  float64[3, 2]
+        v11 = subtract(carry0, v10)  float64[3, 2]
+        v12 = add(carry1, 1)  int32[]
+        return v11, v12
         """,
     )
 

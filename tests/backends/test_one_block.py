@@ -1,4 +1,7 @@
-"""A small network on CuPy: one kernel for many steps, compiled for real GPUs and run on the processor."""
+"""Small networks on CuPy: one kernel for many steps, compiled for real GPUs and run on the processor.
+
+A block of threads trains a single network, or one member of a population.
+"""
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.backends.graph.trace import record
 from tests.support import nvrtc
-from tests.support.cuda_on_cpu import BlockOnTheHost, emulated, need_compiler
+from tests.support.cuda_on_cpu import BlockOnTheHost, PopulationOnTheHost, emulated, need_compiler
 from tests.support.networks import parameters
 from tests.support.pretended_cupy import pretending
 from tests.support.targets import usable
@@ -40,22 +43,42 @@ def cupy(request, monkeypatch):
 @pytest.fixture
 def launches(monkeypatch):
     """Return how many steps each launch of a kernel took, and zeros for other executables."""
-    noted, run, run_steps = [], Executable.run_steps, block.BlockExecutable.run_steps
-    monkeypatch.setattr(Executable, "run_steps", lambda self, *given: (noted.append(0), run(self, *given)))
+    noted, run_steps, run = [], Executable.run_steps, block.BlockExecutable.run
+    monkeypatch.setattr(Executable, "run_steps", lambda self, *given: (noted.append(0), run_steps(self, *given)))
 
-    def counted(self, items, indices):
+    def counted(self, carry, items, indices):
         noted.append(len(indices))
-        run_steps(self, items, indices)
+        return run(self, carry, items, indices)
 
-    monkeypatch.setattr(block.BlockExecutable, "run_steps", counted)
+    monkeypatch.setattr(block.BlockExecutable, "run", counted)
     return noted
 
 
-def train(backend="cupy", sizes=(3, 5, 2), epochs=20, dtype="float64", classes=False, samples=41, **fit):
-    network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3)
+@pytest.fixture
+def grids(cupy, monkeypatch):
+    """Return the number of blocks of each kernel of many steps."""
+    from portable_bp.backends.graph.printers import cuda_block
+
+    noted, launcher = [], cuda_block.BlockLibrary.launcher
+
+    def counted(self, source):
+        launch = launcher(self, source)
+        noted.append(source.blocks)
+        return launch
+
+    monkeypatch.setattr(cuda_block.BlockLibrary, "launcher", counted)
+    return noted
+
+
+def train(backend="cupy", sizes=(3, 5, 2), epochs=20, dtype="float64", samples=41, population=None, own=(), **fit):
+    network = bp.Network(sizes, "tanh", backend=backend, dtype=dtype, seed=3, population=population)
     generator = np.random.default_rng(5)
-    x, target = generator.normal(size=(samples, sizes[0])), generator.random((samples, sizes[-1]))
-    if classes:
+    x, target, weight = (
+        generator.uniform(0.5, 2.0, size=(*[population] * (name in own), samples, *shape))
+        for name, shape in (("x", sizes[:1]), ("target", sizes[-1:]), ("sample_weight", ()))
+    )
+    fit |= {"sample_weight": weight} if "sample_weight" in own else {}
+    if fit.pop("classes", False):
         fit["loss"], target = "cross_entropy", generator.integers(0, sizes[-1], samples)
     network.fit(x, target, epochs=epochs, batch_size=8, **fit)
     return network
@@ -67,6 +90,7 @@ def assert_trained_as_by_numpy(network, **options):
         expected = train("numpy", **options)
     for mine, theirs in zip(parameters(network), parameters(expected), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(network.history.loss, expected.history.loss, rtol=1e-9)
 
 
 @pytest.mark.parametrize("fit", [{"optimizer": "adam"}, {"dropout": 0.3, "classes": True}, {"optimizer": "nesterov"}], ids=str)
@@ -167,9 +191,98 @@ def test_constants_are_read_in_their_order_and_empty_arrays_have_a_place(cupy, l
         np.testing.assert_allclose(mine, theirs, rtol=1e-12)
 
 
+POPULATIONS = {
+    "adam": {"optimizer": "adam"},
+    "dropout, classes": {"dropout": 0.3, "classes": True, "sizes": (3, 5, 4, 2)},
+    "numbers": {"dropout": [0.0, 0.2, 0.5, 0.1, 0.3], "learning_rate": [0.01, 0.02, 0.03, 0.04, 0.05]},
+    "one order": {"shared_order": True, "own": ("x", "target")},
+    "own data": {"own": ("x", "target", "sample_weight"), "optimizer": "nesterov"},
+    "single precision": {"dtype": "float32"},
+}
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_block_of_a_launch_trains_a_member(cupy, launches, grids, name):
+    """And the last batch, which is smaller, has other launches; the first one of each size is a rehearsal."""
+    options = {"population": 5, **POPULATIONS[name]}
+    network = train(**options)
+    assert launches == [1, 5, 1, 1] + [5, 1] * 19 and grids == [5, 5]
+    if options.get("dtype") != "float32":
+        assert_trained_as_by_numpy(network, **options)
+
+
+@pytest.mark.parametrize(
+    ("switch", "epochs", "launched"), [("", 20, {0}), ("", 40, {0, 1, 5}), ("", 100, {1, 5}), ("0", 100, {0}), ("1", 4, {1, 5})]
+)
+def test_a_kernel_pays_off_for_fewer_steps_of_a_population(cupy, launches, monkeypatch, switch, epochs, launched):
+    monkeypatch.setenv("PORTABLE_BP_COMPILE", switch)
+    train(epochs=epochs, population=3)
+    assert set(launches) == launched
+
+
+@pytest.mark.parametrize("sizes", [(3, 3000, 60, 2), (300, 300, 2)], ids=["products", "memory"])
+def test_larger_members_are_trained_by_many_kernels(cupy, launches, sizes):
+    options = {"sizes": sizes, "epochs": 2, "learning_rate": 0.01, "population": 2}
+    network = train(**options)
+    assert set(launches) == {0}
+    assert_trained_as_by_numpy(network, **options)
+
+
+def test_the_bits_of_a_member_do_not_depend_on_the_others(cupy, launches):
+    few, many = (train(population=members, optimizer="adam", dropout=0.2) for members in (2, 5))
+    assert 0 not in launches
+    for one, other in zip(parameters(few), parameters(many), strict=True):
+        assert one.tobytes() == other[:2].tobytes()
+
+
+def test_members_that_end_leave_the_others_in_the_same_kernel(cupy, launches, grids):
+    from portable_bp.backends.graph.printers import cuda_block
+
+    def stop(training):
+        if training.epoch in (3, 6):
+            training.stop("enough", np.arange(8) % 4 < training.epoch // 3)
+
+    options = {"population": 8, "callbacks": [stop], "optimizer": "adam", "samples": 40}
+    cuda_block._compiled.cache_clear()
+    network = train(**options)
+    assert network.history.epochs.tolist() == [3, 6, 20, 20] * 2
+    assert grids == [8, 4] and cuda_block._compiled.cache_info().misses == 1
+    assert_trained_as_by_numpy(network, **options)
+
+
+def test_members_whose_launch_does_not_fit_into_memory_are_trained_in_parts(cupy, launches, grids, monkeypatch):
+    run = block.BlockExecutable.run
+
+    def limited(self, carry, items, indices):
+        if len(indices) > 1 and len(carry.total) > 2:
+            raise cupy.cuda.memory.OutOfMemoryError(7, 4)
+        return run(self, carry, items, indices)
+
+    monkeypatch.setattr(block.BlockExecutable, "run", limited)
+    options = {"population": 5, "samples": 40, "dropout": 0.2, "own": ("x",)}
+    network = train(**options)
+    assert grids == [5, 3, 2, 2, 1] and 0 not in launches
+    assert_trained_as_by_numpy(network, **options)
+
+
+def test_a_second_fit_of_a_population_uses_the_kernel_of_the_first(cupy, launches, grids):
+    network, generator = bp.Network([3, 5, 2], backend="cupy", dtype="float64", seed=0, population=4), np.random.default_rng(0)
+    for _ in range(2):
+        network.fit(generator.normal(size=(16, 3)), generator.random((16, 2)), epochs=9, batch_size=8)
+    assert launches == [1] + [2] * 18 and grids == [4]
+
+
 def test_more_samples_need_no_other_kernel(monkeypatch):
     first, second = (sources(monkeypatch, samples=samples, sizes=(3, 5, 2))[0] for samples in (41, 57))
     assert str(first) == str(second) and first.numbers != second.numbers
+
+
+@pytest.mark.parametrize("shared_order", [False, True], ids=["own order", "one order"])
+@pytest.mark.parametrize("own", [(), ("x", "target", "sample_weight")], ids=["shared", "own"])
+def test_more_members_and_samples_need_no_other_kernel(monkeypatch, own, shared_order):
+    options = [{"population": 3}, {"population": 4}, {"population": 4, "samples": 57}]
+    found = [sources(monkeypatch, own=own, shared_order=shared_order, **each)[0] for each in options]
+    assert len({str(source) for source in found}) == 1 and [source.blocks for source in found] == [3, 4, 4]
 
 
 def sources(monkeypatch, **options):
@@ -181,6 +294,7 @@ def sources(monkeypatch, **options):
         raise TypeError("it is not run")
 
     monkeypatch.setattr(BlockOnTheHost, "launcher", launcher)
+    monkeypatch.setattr(numpy_backend, "PopulationLibrary", PopulationOnTheHost)
     monkeypatch.setattr(numpy_backend, "CompiledLibrary", BlockOnTheHost)
     cache.clear()
     train("numpy", epochs=2, **options)
@@ -196,6 +310,15 @@ def test_kernels_compile_for_gpus(monkeypatch, architecture, dtype):
     first, last = sources(monkeypatch, dtype=dtype, **fit)
     assert ".entry run(" in nvrtc.compiled(str(first), architecture)
     assert first.threads == 256 and last.memory < first.memory
+
+
+@nvrtc.NEEDED
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+def test_kernels_of_populations_compile_for_gpus(monkeypatch, architecture):
+    fit = {"dropout": 0.3, "optimizer": "adamw", "sizes": (6, 40, 24, 5), "population": 3, "own": ("x", "sample_weight")}
+    first, _ = sources(monkeypatch, dtype="float32", **fit)
+    assert ".entry run(" in nvrtc.compiled(str(first), architecture)
+    assert (first.threads, first.blocks) == (64, 3)
 
 
 @nvrtc.NEEDED

@@ -1,4 +1,7 @@
-"""Steps of a population, compiled with a network in each lane of a vector, do what called steps and single networks do."""
+"""Steps of a population, compiled for processors and for GPUs, do what called steps and single networks do.
+
+A processor has a network in each lane of a vector, a GPU one in each block of threads, which is run on the processor here.
+"""
 
 import hypothesis
 import hypothesis.strategies as st
@@ -11,14 +14,16 @@ from portable_bp.algorithm.arrays import Layer, Signal, namespace
 from portable_bp.algorithm.losses import LOSSES
 from portable_bp.algorithm.optimizers import OPTIMIZERS, SGD, Adam, Clipped, Penalized, Steered
 from portable_bp.backends import cache, looped
+from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.graph.printers import calls, machine_code
+from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.population import PopulationExecutable
 from portable_bp.common.trees import item, leaves
 from portable_bp.training.step import Batch, MeanLoss, Pieces, Progress, step
-
-pytest.importorskip("numba", reason="Numba, which brings LLVM, is not installed")
+from tests.support.cuda_on_cpu import PopulationOnTheHost, need_compiler
 
 STEPS = 3
+LANES, BLOCKS = (pytest.mark.parametrize("kinds", [name], indirect=True) for name in ("lanes", "blocks"))
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +32,27 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
-@pytest.fixture(autouse=True)
-def kinds(folder, monkeypatch):
+class Kinds(set):
+    """The kinds of executables that ran, and the one that should."""
+
+    def __init__(self, expected):
+        super().__init__()
+        self.expected = expected
+
+
+@pytest.fixture(autouse=True, params=["lanes", "blocks"])
+def kinds(request, folder, monkeypatch):
     """Compile every step that is recorded, and return the kinds of executables that run."""
+    if request.param == "lanes":
+        pytest.importorskip("numba", reason="Numba, which brings LLVM, is not installed")
+    else:
+        need_compiler()
+        monkeypatch.setattr(numpy_backend, "PopulationLibrary", PopulationOnTheHost)
     monkeypatch.setenv("PORTABLE_BP_CACHE", str(folder))
     monkeypatch.setenv("PORTABLE_BP_COMPILE", "1")
     cache.clear()
-    found = set()
-    for kind in (calls.Executable, PopulationExecutable):
+    found = Kinds({"lanes": PopulationExecutable, "blocks": BlockExecutable}[request.param])
+    for kind in (calls.Executable, PopulationExecutable, BlockExecutable):
         run = kind.run
 
         def noted(self, *given, run=run):
@@ -56,7 +74,7 @@ class Population:
             Layer(self.uniform(members, above, below) - 0.5, self.uniform(members, above) - 0.5 if bias else None)
             for below, above in zip(sizes, sizes[1:], strict=False)
         ]
-        self.masks = (None,) * (len(sizes) - 2)
+        self.masks, self.own_indices = (None,) * (len(sizes) - 2), None
         self.indices = self.generator.integers(0, samples, (STEPS, batch), "int32")
         self.data = self.normal(samples, sizes[0]), self.uniform(samples, sizes[-1]), None
 
@@ -70,7 +88,7 @@ class Population:
         return Progress(self.layers, optimizer.init(self.layers), np.zeros(self.members, self.dtype))
 
     def batches(self):
-        return Batch(self.indices, self.masks)
+        return Batch(self.indices, self.masks, own_indices=self.own_indices)
 
 
 def pieces_of(activations, loss="squared_error", optimizer=None):
@@ -98,17 +116,17 @@ def assert_close(found, expected, dtype="float64"):
         np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
-def assert_replays_in_lanes(kinds, pieces, population, **options):
+def assert_replays(kinds, pieces, population, **options):
     found = replayed(pieces, population, **options)
-    assert kinds == {PopulationExecutable}
+    assert kinds == {kinds.expected}
     assert_close(found, called(pieces, population, **options), population.dtype)
 
 
-def assert_function_is_replayed_in_lanes(kinds, function, carry, data):
+def assert_function_is_replayed(kinds, function, carry, data):
     """Check a function of arrays that is no whole step, which compiles in less time."""
     run = bp.select_backend("numpy", dtype="float64").loop(lambda carry, data, item: (function(*carry, *data),))((data,))
     found = run((carry,), (), STEPS)
-    assert kinds == {PopulationExecutable}
+    assert kinds == {kinds.expected}
     for _ in range(STEPS):
         carry = function(carry, data)
     assert_close(found, (carry,))
@@ -122,7 +140,7 @@ def test_every_activation(kinds):
         return net + 0.01 * sum(deltas)
 
     population = Population()
-    assert_function_is_replayed_in_lanes(kinds, function, population.normal(11, 4, 3), population.normal(4, 3))
+    assert_function_is_replayed(kinds, function, population.normal(11, 4, 3), population.normal(4, 3))
 
 
 def test_every_loss(kinds):
@@ -133,7 +151,7 @@ def test_every_loss(kinds):
         return out + 0.01 * sum(slopes)
 
     population = Population()
-    assert_function_is_replayed_in_lanes(kinds, function, population.uniform(11, 4, 3) + 0.5, population.uniform(4, 3))
+    assert_function_is_replayed(kinds, function, population.uniform(11, 4, 3) + 0.5, population.uniform(4, 3))
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "own"])
@@ -143,7 +161,7 @@ def test_classes(kinds, shared):
     population.data = population.data[0], classes, None
     if not shared:
         population.indices = population.generator.integers(0, population.samples, (STEPS, 11, 4), "int32")
-    assert_replays_in_lanes(kinds, pieces_of(["relu", "softmax"], "cross_entropy"), population)
+    assert_replays(kinds, pieces_of(["relu", "softmax"], "cross_entropy"), population)
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "clipped", "penalized", "steered"])
@@ -154,12 +172,12 @@ def test_every_optimizer(kinds, optimizer):
         "steered": lambda: Steered(SGD(0.1)),
     }
     made = (wrapped | OPTIMIZERS)[optimizer]()
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"], optimizer=made), Population())
+    assert_replays(kinds, pieces_of(["tanh", "identity"], optimizer=made), Population())
 
 
 def test_no_biases_and_single_precision(kinds):
     optimizer = Clipped(Penalized(Adam(0.01), l1=0.1, l2=0.2), 0.3)
-    assert_replays_in_lanes(kinds, pieces_of(["gelu", "exp"], "poisson", optimizer), Population(dtype="float32", bias=False))
+    assert_replays(kinds, pieces_of(["gelu", "exp"], "poisson", optimizer), Population(dtype="float32", bias=False))
 
 
 def test_dropout_sample_weights_and_orders_of_each_member(kinds):
@@ -167,7 +185,7 @@ def test_dropout_sample_weights_and_orders_of_each_member(kinds):
     population.masks = tuple(2.0 * (population.uniform(STEPS, 11, 4, width) > 0.5) for width in (5, 4))
     population.indices = population.generator.integers(0, 20, (STEPS, 11, 4), "int32")
     population.data = *population.data[:2], population.uniform(20)
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "sigmoid", "identity"]), population)
+    assert_replays(kinds, pieces_of(["tanh", "sigmoid", "identity"]), population)
 
 
 def test_data_of_each_member(kinds):
@@ -175,7 +193,7 @@ def test_data_of_each_member(kinds):
     population = Population(batch=20)
     population.indices = None
     population.data = population.normal(11, 20, 3), population.uniform(11, 20, 2), population.uniform(11, 20)
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), population)
+    assert_replays(kinds, pieces_of(["tanh", "identity"]), population)
 
 
 @pytest.mark.parametrize("members", [1, 11])
@@ -196,7 +214,7 @@ def test_rows_of_the_data_of_each_member(kinds, own_order, members):
         xp = namespace(data[0])
         return step(pieces, progress, (*map(rows, data[:2]), None), Batch(None, batch.masks))
 
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), population, step=step_on_rows)
+    assert_replays(kinds, pieces_of(["tanh", "identity"]), population, step=step_on_rows)
 
 
 def test_constants_of_each_member(kinds):
@@ -211,7 +229,7 @@ def test_constants_of_each_member(kinds):
         ]
         return Progress(layers, progress.state, progress.total + error)
 
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), Population(), step=step_with_rates)
+    assert_replays(kinds, pieces_of(["tanh", "identity"]), Population(), step=step_with_rates)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +237,7 @@ def test_constants_of_each_member(kinds):
 )
 def test_the_number_of_members_is_also_another_size(kinds, members, sizes, batch):
     population = Population(members, sizes, batch=batch, samples=max(members, batch))
-    assert_replays_in_lanes(kinds, pieces_of(["sigmoid"] * (len(sizes) - 1)), population)
+    assert_replays(kinds, pieces_of(["sigmoid"] * (len(sizes) - 1)), population)
 
 
 @hypothesis.settings(max_examples=15, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
@@ -230,7 +248,28 @@ def test_the_number_of_members_is_also_another_size(kinds, members, sizes, batch
     dtype=st.sampled_from(["float32", "float64"]),
 )
 def test_all_sizes(kinds, members, sizes, batch, dtype):
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "sigmoid"]), Population(members, tuple(sizes), dtype, batch=batch))
+    assert_replays(kinds, pieces_of(["tanh", "sigmoid"]), Population(members, tuple(sizes), dtype, batch=batch))
+
+
+@BLOCKS
+@hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    members=st.integers(1, 6),
+    sizes=st.lists(st.sampled_from([1, 2, 5, 16, 24, 32]), min_size=2, max_size=4),
+    batch=st.sampled_from([1, 4, 7, 32]),
+    optimizer=st.sampled_from(["sgd", "nesterov", "adam"]),
+    own=st.sets(st.sampled_from(["data", "order", "masks"])),
+    bias=st.booleans(),
+)
+def test_any_population_of_blocks(kinds, members, sizes, batch, optimizer, own, bias):
+    population = Population(members, tuple(sizes), batch=batch, bias=bias)
+    own_axis = {name: [members] * (name in own) for name in ("data", "order", "masks")}
+    population.data = tuple(population.uniform(*own_axis["data"], 20, *shape) for shape in (sizes[:1], sizes[-1:], ()))
+    population.indices = population.generator.integers(-20, 20, (STEPS, *own_axis["order"], batch), "int32")
+    if "order" in own:
+        population.own_indices = population.indices % 20 + 20 * np.arange(members, dtype="int32")[:, None]
+    population.masks = tuple(2.0 * (population.uniform(STEPS, *own_axis["masks"], batch, width) > 0.5) for width in sizes[1:-1])
+    assert_replays(kinds, pieces_of(["tanh"] * (len(sizes) - 1), optimizer=OPTIMIZERS[optimizer](0.01)), population)
 
 
 def test_members_do_what_single_networks_do(kinds):
@@ -245,7 +284,7 @@ def test_members_do_what_single_networks_do(kinds):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_member_has_the_same_bits_in_any_lane_and_block(dtype):
+def test_a_member_has_the_same_bits_in_any_place(dtype):
     pieces, population = pieces_of(["tanh", "sigmoid"], optimizer=Adam(0.01)), Population(37, dtype=dtype)
     whole = replayed(pieces, population)
     order = population.generator.permutation(37)[:23]
@@ -256,6 +295,7 @@ def test_a_member_has_the_same_bits_in_any_lane_and_block(dtype):
         assert mine.tobytes() == theirs[order].tobytes()
 
 
+@LANES
 def test_several_threads_do_the_same(monkeypatch):
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population(100)
     found = []
@@ -266,6 +306,7 @@ def test_several_threads_do_the_same(monkeypatch):
     assert found[0] == found[1]
 
 
+@LANES
 def test_other_sizes_need_no_other_code():
     pieces = pieces_of(["tanh", "sigmoid"])
     replayed(pieces, Population())
@@ -274,6 +315,7 @@ def test_other_sizes_need_no_other_code():
     assert machine_code._find.cache_info().misses == known
 
 
+@LANES
 def test_a_later_run_finds_the_code():
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population()
     first = replayed(pieces, population)
@@ -300,7 +342,7 @@ def test_other_data_and_a_last_smaller_batch(kinds):
                 expected = step(pieces, expected, population.data, item(batches, number))
         assert_close(progress, expected)
         assert population.data[0].flags.c_contiguous
-    assert kinds == {PopulationExecutable}
+    assert kinds == {kinds.expected}
 
 
 def test_arrays_that_are_not_contiguous(kinds):
@@ -316,17 +358,23 @@ def test_arrays_that_are_not_contiguous(kinds):
         first, *others = new.layers
         return new._replace(layers=[Layer(first.weight * constant, first.bias), *others])
 
-    assert_replays_in_lanes(kinds, pieces_of(["tanh", "identity"]), population, step=step_with_constant)
+    assert_replays(kinds, pieces_of(["tanh", "identity"]), population, step=step_with_constant)
 
 
-def test_wide_networks_are_left_to_numpy(kinds, monkeypatch):
-    monkeypatch.setattr("portable_bp.backends.graph.printers.population.MAX_WORKING_SET", 2**10)
+@pytest.mark.parametrize(
+    "kinds, limit, value",
+    [("lanes", "population.MAX_WORKING_SET", 2**10), ("blocks", "block.MAX_MULTIPLICATIONS", 100)],
+    indirect=["kinds"],
+)
+def test_wide_networks_are_left_to_numpy(kinds, monkeypatch, limit, value):
+    monkeypatch.setattr(f"portable_bp.backends.graph.printers.{limit}", value)
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population()
     found = replayed(pieces, population)
-    assert PopulationExecutable not in kinds
+    assert kinds.expected not in kinds
     assert_close(found, called(pieces, population))
 
 
+@LANES
 @pytest.mark.parametrize("expected, kind", [(10, calls.Executable), (10**5, PopulationExecutable)])
 def test_compiling_pays_off_for_many_steps(kinds, monkeypatch, expected, kind):
     monkeypatch.delenv("PORTABLE_BP_COMPILE")
@@ -345,5 +393,5 @@ def test_steps_that_combine_members_are_called_or_replayed_by_numpy(kinds):
 
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population()
     found = replayed(pieces, population, step=mixed)
-    assert PopulationExecutable not in kinds
+    assert kinds.expected not in kinds
     assert_close(found, called(pieces, population, mixed))

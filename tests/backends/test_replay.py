@@ -18,7 +18,7 @@ from portable_bp.backends import cache
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.graph import loop as recorded_loop
 from portable_bp.backends.graph import passes
-from portable_bp.backends.graph.printers import block_source, source
+from portable_bp.backends.graph.printers import block, block_source, source
 from portable_bp.backends.graph.printers import calls as executable
 from portable_bp.backends.graph.printers import numba as numba_printer
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
@@ -84,14 +84,14 @@ def replayed(request, monkeypatch):
         cache.clear()
         request.addfinalizer(cache.clear)
     steps = Replayed(TARGETS[name], kind)
-    run = executable.Executable.run
+    for each in (executable.Executable, block.BlockExecutable):
 
-    def counted(self, carry, items, numbers):
-        steps.append(len(numbers))
-        steps.kinds.add(type(self))
-        return run(self, carry, items, numbers)
+        def counted(self, carry, items, numbers, run=each.run):
+            steps.append(len(numbers))
+            steps.kinds.add(type(self))
+            return run(self, carry, items, numbers)
 
-    monkeypatch.setattr(executable.Executable, "run", counted)
+        monkeypatch.setattr(each, "run", counted)
     with arranged(name, monkeypatch):
         yield steps
 
@@ -187,7 +187,7 @@ def test_networks_of_any_size_are_replayed(replayed, sizes, optimizer, activatio
 )
 @pytest.mark.parametrize("replayed", ["block"], indirect=True)
 def test_networks_of_any_size_are_replayed_in_one_block(replayed, monkeypatch, sizes, optimizer, dropout, busy):
-    monkeypatch.setattr(block_source, "MIN_TILES", busy)
+    monkeypatch.setattr(block_source, "SINGLE", block_source.SINGLE._replace(min_tiles=busy))
     fit = {"optimizer": optimizer, "learning_rate": 0.001, "dropout": dropout}
     assert_replays_as_called(replayed, sizes, fit, activation="softplus")
 

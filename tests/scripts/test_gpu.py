@@ -27,16 +27,24 @@ from scripts.benchmarking.contestants.pytorch import Torch, TorchGraph
 from scripts.benchmarking.gpu_run import GpuRun
 from scripts.benchmarking.jobs import Jobs, count_tests
 from scripts.benchmarking.machines import file_name
-from scripts.benchmarking.measuring import ARRAYS, HOST_DATA, measure_case, measure_copy, measure_fit, prepare
+from scripts.benchmarking.measuring import (
+    ARRAYS,
+    HOST_DATA,
+    measure_case,
+    measure_copy,
+    measure_fit,
+    measure_population,
+    prepare,
+)
 from scripts.benchmarking.places import GPU, REHEARSAL
-from scripts.benchmarking.report import NOTHING, as_markdown
+from scripts.benchmarking.report import NOTHING, as_markdown, summarize
 from scripts.benchmarking.results import GUIDE, insert, read_gpus
 from scripts.benchmarking.rounds import EVENTS, HOST, Turn, measure, ratio, steps_within, time_limit
 from scripts.benchmarking.run import fallbacks
 from tests.support.pretended_cupy import pretending
 
 ROOT = Path(__file__).parents[2]
-TITLES = [item.title for item in (*REHEARSAL.cases, *REHEARSAL.fits)]
+TITLES = [item.title for item in REHEARSAL.items]
 TESTS = """
 import pytest
 
@@ -279,15 +287,18 @@ def measured(monkeypatch):
         seconds = {"step": {"floor": {HOST: [float(len(met))]}}}
         return {"title": item.title, "seconds": seconds, "left_out": {"JAX jit": "no"}, "warnings": []}
 
-    for name, replaced in {"measure_case": measure, "measure_fit": measure, "measure_copy": lambda place: {}}.items():
-        monkeypatch.setattr(run, name, replaced)
+    replaced = {"measure_case": measure, "measure_fit": measure, "measure_copy": lambda place: {}}
+    replaced["measure_population"] = lambda item, place: measure(item, place, run.time.time() + 1.0, None)
+    for name, function in replaced.items():
+        monkeypatch.setattr(run, name, function)
     monkeypatch.setattr(run, "time", types.SimpleNamespace(time=lambda: 0.0))
     monkeypatch.setattr(run.report, "summarize", lambda measured, place: "")
     return met
 
 
 def run_on_gpu(path, seconds, **found):
-    empty = {"without": {}, "rounds": {}, "left_out": {}, "failed": [], "cases": [], "fit": [], "under_way": None}
+    kinds = {"cases": [], "fit": [], "populations": []}
+    empty = {"without": {}, "rounds": {}, "left_out": {}, "failed": [], "under_way": None, **kinds}
     path.write_text(json.dumps(empty | found), encoding="utf-8")
     run.run_on_gpu(dataclasses.replace(REHEARSAL, rounds=2), path, TITLES, run.LEAST + seconds)
     return json.loads(path.read_text(encoding="utf-8"))
@@ -298,10 +309,11 @@ def test_everything_is_measured_once_before_anything_is_measured_again(tmp_path,
     again = [title for title in TITLES if title != "digits"]
     assert [title for title, _ in measured] == TITLES + again
     shares = [60.0 / (len(TITLES) - at) for at in range(len(TITLES))] + [60.0] * len(again)
-    assert [share for _, share in measured] == pytest.approx(shares)
+    timed = [pair for pair in zip(measured, shares, strict=True) if "population" not in pair[0][0]]
+    assert [share for (_, share), _ in timed] == pytest.approx([share for _, share in timed])
     assert found["failed"] == ["digits: no digits"] and found["left_out"] == {"digits": "no digits"}
     assert found["rounds"] == dict.fromkeys(again, 2) and found["under_way"] is None
-    assert found["cases"][0]["seconds"] == {"step": {"floor": {HOST: [1.0, 7.0]}}}
+    assert found["cases"][0]["seconds"] == {"step": {"floor": {HOST: [1.0, 1.0 + len(TITLES)]}}}
     assert found["cases"][0]["left_out"] == {"JAX jit": "no"}
 
 
@@ -417,6 +429,18 @@ def test_fits_of_estimators_are_measured_on_cupy(cupy, at):
     assert found["left_out"] == {} and found["seconds"].keys() == {HOST_DATA, ARRAYS, "scikit-learn"}
     again = measure_fit(task, GPU, earlier=found | {"left_out": {"scikit-learn": "it took more than 5 s"}})
     assert again["seconds"].keys() == {HOST_DATA, ARRAYS}
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_populations_are_measured_on_cupy_and_reported(cupy, at):
+    pytest.importorskip("jax")
+    task = REHEARSAL.populations[at]
+    measured = measure_population(task, dataclasses.replace(GPU, kinds=REHEARSAL.kinds)) | {"warnings": []}
+    assert measured["seconds"].keys() == {"portable_bp cupy", "JAX vmap in scan"}
+    assert f"A step of 8 networks {task.case.name} with sgd" in summarize(measured, GPU)
+    found = results() | {"populations": [measured | {"warnings": ["it is slow"]}]}
+    text = as_markdown(GPU, [found])
+    assert f"\n- A step of 8 networks {task.case.name} with sgd" in text and f"{task.title} warned: it is slow" in text
 
 
 def test_fits_that_learn_something_else_are_refused(monkeypatch):

@@ -1,7 +1,7 @@
 """Run CUDA source on the processor: a C++ compiler translates it, and the threads of a block take turns between barriers.
 
 The order of the threads changes from barrier to barrier, and shared memory begins as NaN: a barrier or a number that is missing
-shows in the results.
+shows in the results. Blocks run one after the other, in random order.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.members import first_member
+from portable_bp.backends.graph.passes import numbers_without_axes, sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
 
@@ -35,7 +36,7 @@ PRELUDE = r"""
 #define __align__(bytes) __attribute__((aligned(bytes)))
 extern "C" {
 alignas(16) extern unsigned char memory[];
-extern struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim;
+extern struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
 }
 struct alignas(16) uint4 { unsigned x, y, z, w; };
@@ -53,12 +54,13 @@ template <typename T> static inline bool isinf(T x) { return __builtin_isinf(x);
 """
 # ``emulate`` returns whether all threads reached the same barriers.
 SCHEDULER = r"""
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 #define MAX_THREADS 1024
 extern "C" {
 alignas(16) unsigned char memory[MEMORY];
-struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim;
+struct Dimensions { int x, y; } threadIdx, blockIdx, blockDim, gridDim;
 static ucontext_t scheduler, contexts[MAX_THREADS];
 static char stacks[MAX_THREADS][32768];
 static bool ended[MAX_THREADS];
@@ -72,6 +74,12 @@ static void resume(int thread) {
 }
 void __syncthreads() { swapcontext(&contexts[running], &scheduler); }
 static void begin() { kernel(arguments); ended[running] = true; }
+static int drawn(int* order, int start, int count, unsigned* seed) {  // moved to ``start`` from a random place after it
+    *seed = *seed * 1664525u + 1013904223u;
+    int other = start + (*seed >> 8) % (count - start), next = order[other];
+    order[other] = order[start];
+    return order[start] = next;
+}
 static bool run_block(int threads, unsigned* seed) {
     memset(memory, 255, sizeof memory);
     int order[MAX_THREADS];
@@ -87,10 +95,7 @@ static bool run_block(int threads, unsigned* seed) {
     for (;;) {
         int finished = 0;
         for (int i = 0; i < threads; ++i) {
-            *seed = *seed * 1664525u + 1013904223u;
-            int other = i + (*seed >> 8) % (threads - i), next = order[other];
-            order[other] = order[i];
-            order[i] = next;
+            int next = drawn(order, i, threads, seed);
             resume(next);
             finished += ended[next];
         }
@@ -101,11 +106,16 @@ int emulate(void (*function)(void**), int blocks, int columns, int rows, unsigne
     kernel = function;
     arguments = given;
     blockDim = {columns, rows};
-    for (int i = 0; i < blocks; ++i) {
-        blockIdx = {i, 0};
-        if (!run_block(columns * rows, &seed)) return false;
+    gridDim = {blocks, 1};
+    int* order = (int*)malloc(blocks * sizeof(int));
+    for (int i = 0; i < blocks; ++i) order[i] = i;
+    bool reached = true;
+    for (int i = 0; reached && i < blocks; ++i) {
+        blockIdx = {drawn(order, i, blocks, &seed), 0};
+        reached = run_block(columns * rows, &seed);
     }
-    return true;
+    free(order);
+    return reached;
 }
 }
 """.replace("MEMORY", str(MEMORY))
@@ -179,10 +189,16 @@ class BlockOnTheHost(NumpyLibrary):
         return BlockExecutable(schedule, self, data)
 
     def launcher(self, source):
-        return functools.partial(emulated(str(source)), (1,), (source.threads,))
+        return functools.partial(emulated(str(source)), (source.blocks,), (source.threads,))
 
     def to_device(self, array):
         return np.asarray(array)
 
     def contiguous(self, array):
         return np.asarray(array, order="C")
+
+
+class PopulationOnTheHost(BlockOnTheHost):
+    """Replays recorded steps of a population by the kernel of which each block trains one member."""
+
+    passes = (first_member, numbers_without_axes, sums_of_sums)

@@ -3,12 +3,14 @@
 K networks of the same sizes have arrays with a leading axis of K members, and a step treats each member by itself. The pass
 ``members_in_lanes`` proves this from the operations alone, and returns the step of a block of members: an array that differs
 between members loses its leading axis, and has a dtype of several lanes, such as "float32x8", one for each member of the block.
+``first_member`` returns the step of one member instead, in plain dtypes, whose arrays are views of those of all members.
 What all members share stays as it is. Shapes alone decide nothing: the number of members may equal that of samples or neurons.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from portable_bp.backends.graph.ir import Graph, Node, ordered, rewritten
 from portable_bp.backends.graph.passes import Pass
@@ -18,6 +20,11 @@ from portable_bp.backends.graph.printers.calls import UnsuitedError
 def members_in_lanes(lanes: int) -> Pass:
     """Return the pass from the step of a population to that of a block of members, one in each lane."""
     return lambda graph: _Block(rewritten(graph, _rows_of_members), lanes).graph
+
+
+def first_member(graph: Graph) -> Graph:
+    """Return the step of the first member of a population; those of the others differ only in where their arrays start."""
+    return _Block(rewritten(graph, _rows_of_members), lanes=0).graph
 
 
 def _rows_of_members(node: Node, uses: dict[Node, int]) -> Node:
@@ -137,7 +144,7 @@ def _full_key(node: Node) -> list[object]:
 
 
 class _Block:
-    """The step of a block of members."""
+    """The step of a block of members, or with no lanes that of the first member."""
 
     def __init__(self, graph: Graph, lanes: int) -> None:
         self.lanes = lanes
@@ -145,19 +152,21 @@ class _Block:
         self._nodes: dict[Node, Node] = {}
         for node in graph.carry:
             if node in self.members:
-                self._nodes[node] = Node("input", (), node.shape[1:], self._dtype(node), {"members": node.shape[0]})
+                self._nodes[node] = self._part("input", (), node, {"members": node.shape[0]})
         for node in graph.nodes:
             self._nodes[node] = self._moved(node) if node in self.members else node
         carry, results = (tuple(map(self._node, nodes)) for nodes in (graph.carry, graph.results))
         self.graph = Graph(carry, graph.data, graph.item, results, ordered(results))
 
-    def _dtype(self, node: Node) -> str:
-        return f"{node.dtype}x{self.lanes}"
+    def _part(self, operation: str, inputs: tuple[Node, ...], node: Node, attributes: dict[str, Any]) -> Node:
+        """Return a node of a block, given one of all members."""
+        return Node(operation, inputs, node.shape[1:], f"{node.dtype}x{self.lanes}" if self.lanes else node.dtype, attributes)
 
     def _node(self, node: Node) -> Node:
-        """Return the node of a block; an array that is given for all members is loaded into lanes."""
+        """Return the node of a block; of an array that is given for all members, what is loaded into lanes, or a view."""
         if node in self.members and node not in self._nodes:
-            self._nodes[node] = Node("load_members", (node,), node.shape[1:], self._dtype(node))
+            view = "getitem", (node,), node, {"key": (0, ...), "members": node.shape[0]}
+            self._nodes[node] = self._part("load_members", (node,), node, {}) if self.lanes else self._part(*view)
         return self._nodes.get(node, node)
 
     def _moved(self, node: Node) -> Node:
@@ -171,8 +180,9 @@ class _Block:
         elif node.operation == "getitem":
             attributes = attributes | {"key": (*_full_key(node)[1:], ...)}
         inputs = tuple(self._without_axis(each, node) for each in node.inputs)
-        is_shared = node.operation == "broadcast_to" and node.inputs[0] not in self.members
-        return Node(node.operation, inputs, node.shape[1:], node.dtype if is_shared else self._dtype(node), attributes)
+        if node.operation == "broadcast_to" and node.inputs[0] not in self.members:
+            return Node(node.operation, inputs, node.shape[1:], node.dtype, attributes)
+        return self._part(node.operation, inputs, node, attributes)
 
     def _without_axis(self, operand: Node, node: Node) -> Node:
         """Return an operand; one that all members share loses a leading axis of length 1."""
@@ -184,7 +194,9 @@ class _Block:
 
     def _moved_take(self, node: Node) -> Node:
         array, indices = node.inputs
-        return Node("take", (array, self._node(indices)), node.shape[1:], self._dtype(node), node.attributes)
+        if array in self.members and not self.lanes:
+            return self._part("take", (self._node(array), indices), node, {"axis": 0})
+        return self._part("take", (array, self._node(indices)), node, node.attributes)
 
 
 def lanes_of(node: Node) -> int:
@@ -198,5 +210,5 @@ def dtype_of(node: Node) -> str:
 
 
 def members_of(node: Node) -> int:
-    """Return the number of members of an array that a block's step carries; 0 of what all members share."""
+    """Return the number of members that an array of a block's step was given for; 0 of what is computed or shared."""
     return node.attributes.get("members", 0)

@@ -68,6 +68,20 @@ def sums_of_sums(node: Node, uses: dict[Node, int]) -> Node:
     return Node("sum", (array,), node.shape, node.dtype, {"axis": tuple(sorted(every)), "keepdims": keepdims})
 
 
+def _number_behind(node: Node) -> Node:
+    """Return the number that a view with axes of length 1 shows, or the node itself."""
+    shown = node
+    while shown.is_view and shown.size == 1 and shown.shape:
+        shown = shown.inputs[0]
+    return shown if shown.shape == () else node
+
+
+@applied_to_all
+def numbers_without_axes(node: Node, uses: dict[Node, int]) -> Node:
+    """Compute with a number itself in place of its views, so that arrays of several shapes can be computed together."""
+    return node.with_inputs(tuple(map(_number_behind, node.inputs))) if node.is_elementwise and node.shape else node
+
+
 @functools.lru_cache(maxsize=8)
 def _ones(count: int, dtype: str) -> Node:
     """Return a vector of ones, as one constant for all sums of a graph."""

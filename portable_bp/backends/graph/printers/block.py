@@ -1,4 +1,4 @@
-"""Run a schedule as one CUDA kernel: a launch trains a small network for many steps in one block of threads."""
+"""Run a schedule as one CUDA kernel: a launch trains small networks for many steps, each in one block of threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from portable_bp.backends.graph.printers.block_source import BlockSource
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
-from portable_bp.common.trees import leaves
+from portable_bp.common.trees import leaves, map_leaves
 
 # In the matrix products of a step. For more, many blocks should be faster, although they are launched more often: an estimate.
 MAX_MULTIPLICATIONS = 2**19
@@ -29,8 +29,6 @@ class BlockExecutable(Executable):
             raise UnsuitedError(f"{source.length:,} lines would take too long to compile")
         self.schedule, self.library, self.buffers = schedule, library, source.buffers
         self._launch = library.launcher(source)
-        self._carry = [library.empty(node.shape, node.dtype) for node in schedule.graph.carry]
-        self.items = [None] * len(schedule.graph.item)
         self._numbers = library.to_device(np.array(source.numbers, np.float64))
         self._constants = [library.contiguous(library.to_device(node.attributes["value"])) for node in source.constants]
         self.calls = []
@@ -44,10 +42,13 @@ class BlockExecutable(Executable):
         """Keep no reference to the data."""
         self._data = []
 
-    def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
-        """Run some steps in one launch."""
-        given = [self.library.contiguous(new) for _, new in items]
-        self._launch(np.int64(len(indices)), self._numbers, *self._carry, *self._data, *given, *self._constants)
+    def run(self, carry: Any, items: Any, indices: range) -> Any:
+        """Return the carry after the steps for some of the items, which are nested as recorded, with one more leading axis."""
+        before, given = ([self.library.contiguous(array) for array in leaves(tree)] for tree in (carry, items))
+        results = [self.library.empty(array.shape, array.dtype.name) for array in leaves(carry)]
+        self._launch(np.int64(len(indices)), self._numbers, *before, *results, *self._data, *given, *self._constants)
+        copies = iter(results)
+        return map_leaves(lambda _: next(copies), carry)
 
 
 def _multiplications(schedule: Schedule) -> int:

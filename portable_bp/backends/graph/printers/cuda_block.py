@@ -1,4 +1,4 @@
-"""CuPy for small networks: many steps in one launch of one kernel."""
+"""CuPy for small networks, single ones and populations: many steps in one launch of one kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from portable_bp.backends.graph.passes import sums_of_sums
+from portable_bp.backends.graph.members import first_member
+from portable_bp.backends.graph.passes import numbers_without_axes, sums_of_sums
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.block_source import BlockSource
 from portable_bp.backends.graph.printers.calls import Executable, compile_mode
@@ -20,6 +21,9 @@ cupy = require("cupy", "cuda13", "cuda12")
 # A kernel is used from this many steps in all, and of one batch size. It saves about 40 us a step. Compiling takes about a
 # second, but CuPy caches the kernel on disk, so that later trainings of these sizes gain at once.
 MIN_STEPS_IN_ALL, MIN_STEPS_OF_SHAPE = 1000, 500
+# Of a population, whose steps without a kernel are no CUDA graph, since CuPy's batched products cannot be captured. A kernel
+# should save some 200 us a step, an estimate.
+MIN_STEPS_OF_POPULATION, MIN_STEPS_OF_ITS_SHAPE = 200, 100
 
 
 class BlockLibrary(CupyLibrary):
@@ -27,6 +31,7 @@ class BlockLibrary(CupyLibrary):
 
     max_fused = math.inf
     captures = False
+    min_steps = MIN_STEPS_IN_ALL, MIN_STEPS_OF_SHAPE
 
     def __init__(self) -> None:
         super().__init__("float32")
@@ -39,8 +44,8 @@ class BlockLibrary(CupyLibrary):
 
     def pays(self, steps: float, total: float, size: int) -> bool:
         """Return whether enough steps are expected for a kernel: CuPy compiles it for new sizes, and keeps it in a file."""
-        mode, are_many = compile_mode(), total >= MIN_STEPS_IN_ALL and steps >= MIN_STEPS_OF_SHAPE
-        return mode == "always" or (mode == "auto" and are_many)
+        (in_all, of_shape), mode = self.min_steps, compile_mode()
+        return mode == "always" or (mode == "auto" and total >= in_all and steps >= of_shape)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the schedule as one kernel."""
@@ -51,7 +56,7 @@ class BlockLibrary(CupyLibrary):
         kernel = _compiled(str(source), source.memory, cupy.cuda.runtime.getDevice())
         if kernel is None:
             raise TypeError("a kernel that CuPy could not compile")
-        return lambda *arguments: kernel((1,), (source.threads,), arguments, shared_mem=source.memory)
+        return lambda *arguments: kernel((source.blocks,), (source.threads,), arguments, shared_mem=source.memory)
 
     def to_device(self, array: Any) -> Any:
         """Return an array on the device."""
@@ -60,6 +65,16 @@ class BlockLibrary(CupyLibrary):
     def contiguous(self, array: Any) -> Any:
         """Return an array with its numbers one after the other in memory."""
         return cupy.ascontiguousarray(array)
+
+
+class PopulationBlockLibrary(BlockLibrary):
+    """CuPy, for replay of the steps of a population by one kernel, a block of which trains one member."""
+
+    min_steps = MIN_STEPS_OF_POPULATION, MIN_STEPS_OF_ITS_SHAPE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = (first_member, numbers_without_axes, sums_of_sums)
 
 
 @functools.lru_cache(maxsize=256)
