@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -100,6 +101,11 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         "dropout": ["array-like", Interval(Real, 0, 1, closed="left")],  # check_rates checks a sequence
         "callbacks": ["array-like"],
     }
+
+    @classmethod
+    @functools.cache  # scikit-learn inspects the signature in every call, of which a search makes thousands
+    def _get_param_names(cls) -> list[str]:
+        return super()._get_param_names()
 
     def _set_parameters(self, given: dict[str, Any]) -> None:
         for name in self._get_param_names():

@@ -32,9 +32,7 @@ class Member:
 
     def draw_order(self, samples: int, batch_size: int) -> np.ndarray:
         """Return the row numbers of the next epoch's samples; those of a member that has ended no longer matter."""
-        order = self.fit.order
-        drawn = order.indices if self.training.history.has_ended else order.draw(None, samples, batch_size)
-        return drawn + self.first_row
+        return self.fit.order.of_epoch(self.training.epoch + 1) + self.first_row
 
     def random(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return the random numbers of a dropout mask."""
@@ -88,6 +86,7 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
     backend = problem.examples.samples.backend
     pool = Pool([fit.problem.examples for fit in fits])
     members = tuple(map(Member, fits, pool.first_rows))
+    shares_rows = all(fit.order is first.order for fit in fits) and not any(pool.first_rows)
     training_settings = Settings(
         backend=backend,
         activations=problem.activations,
@@ -97,9 +96,10 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
         batch_size=first.batch_size,
         rates=tuple(_shared(rates) for rates in zip(*(fit.problem.rates for fit in fits), strict=True)),
         callbacks=[Watch(backend, members)],
-        draw_order=Member.draw_order,
+        draw_order=first.order.draw if shares_rows else Member.draw_order,
         may_diverge=True,
         rows=pool.samples.rows,
+        shared_order=shares_rows,
         samples=samples,
     )
     count = first.optimization.state.inner.count  # of updates in earlier calls of partial_fit, the same for all members

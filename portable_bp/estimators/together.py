@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
 from portable_bp.algorithm.dropout import check_rates
@@ -15,11 +16,12 @@ from portable_bp.estimators.parameters import FitArguments
 from portable_bp.estimators.perceptron import Perceptron, TakenExamples
 from portable_bp.estimators.population_fit import train_population
 from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
-from portable_bp.estimators.stochastic import Start, StochasticFit
+from portable_bp.estimators.stochastic import Order, Start, StochasticFit
 from portable_bp.training import Training
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
+MIN_SHARING = 16  # members with the same samples in the same order that are as fast in a population of their own on the host
 MAX_NUMBERS = 2**25  # of a population: its parameters and the outs of a batch; with gradients and states, 1 GiB of float64
 
 
@@ -69,12 +71,23 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
             yield Outcome(number, time.perf_counter() - began, error=error)
             continue
         groups.setdefault(candidate.key, []).append(candidate)
-    for group in groups.values():
-        # Neighbors have the same data, so that a population holds few data sets.
-        group.sort(key=lambda candidate: id(candidate.given))
+    for group in itertools.chain.from_iterable(map(divided, groups.values())):
         size = max(1, MAX_NUMBERS // group[0].numbers)
         for start in range(0, len(group), size):
             yield from fit_population(group[start : start + size])
+
+
+def divided(group: list[Candidate]) -> list[list[Candidate]]:
+    """Divide a group into those that share each batch, so that it is read once for all, and the others.
+
+    Neighbors have the same data, so that a population holds few data sets.
+    """
+    parts: dict[Any, list[Candidate]] = {}
+    for candidate in sorted(group, key=lambda candidate: id(candidate.given)):
+        parts.setdefault((id(candidate.given), candidate.batches), []).append(candidate)
+    alike = [part for part in parts.values() if len(part) >= MIN_SHARING and part[0].batches is not None]
+    others = [candidate for part in parts.values() if part not in alike for candidate in part]
+    return [*alike, others] if others else alike
 
 
 def fit_alone(number: int, job: Job) -> Outcome:
@@ -105,6 +118,10 @@ class Candidate:
         examples, held_out = self.taken
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
         batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
+        # The seed of the batches, if others may share them: splits of early_stopping copy the data.
+        self.seed = self.model.random_state if isinstance(self.model.random_state, Integral) else None
+        splits = self.model.early_stopping and held_out is None
+        self.batches = None if splits or examples.samples.backend.name != "numpy" else self.seed
         self.numbers = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
         self.numbers += min(batch_size, examples.samples.count) * sum(sizes)
         self.key = (
@@ -129,11 +146,16 @@ class Candidate:
 def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
     """Fit estimators as one population."""
     began, fits = time.perf_counter(), []
+    orders: dict[Any, Order] = {}
     for candidate in candidates:
         try:
-            fits.append((candidate, StochasticFit(*candidate.prepare())))
+            fit = StochasticFit(*candidate.prepare())
         except Exception as error:
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
+            continue
+        if candidate.seed is not None:  # and no other object draws from its random state
+            fit.order = orders.setdefault(fit.order.key, fit.order)
+        fits.append((candidate, fit))
     if not fits:
         return
     trainings = train_population([fit for _, fit in fits])
