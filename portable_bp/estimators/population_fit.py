@@ -79,8 +79,11 @@ class Watch:
             training.state = training.state._replace(rate=self.backend.asarray(rates))
 
 
-def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
-    """Return the finished trainings of networks of the same sizes on as many samples, in batches of the same size."""
+def train_population(fits: Sequence[StochasticFit], repeats: int = 1) -> list[Training]:
+    """Return the finished trainings of networks of the same sizes on as many samples, in batches of the same size.
+
+    How many such populations there are decides how the steps are compiled.
+    """
     first = fits[0]
     problem, samples = first.problem, first.problem.examples.samples.count
     backend = problem.examples.samples.backend
@@ -101,6 +104,7 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
         rows=pool.samples.rows,
         shared_order=shares_rows,
         samples=samples,
+        repeats=repeats,
     )
     count = first.optimization.state.inner.count  # of updates in earlier calls of partial_fit, the same for all members
     updates, batches = int(backend.to_numpy(count)), math.ceil(samples / first.batch_size)

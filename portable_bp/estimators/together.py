@@ -5,6 +5,7 @@ Each is afterwards what it would be if it had been fitted alone, up to rounding.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -71,23 +72,25 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
             yield Outcome(number, time.perf_counter() - began, error=error)
             continue
         groups.setdefault(candidate.key, []).append(candidate)
-    for group in itertools.chain.from_iterable(map(divided, groups.values())):
-        size = max(1, MAX_NUMBERS // group[0].numbers)
-        for start in range(0, len(group), size):
-            yield from fit_population(group[start : start + size])
+    for group in groups.values():
+        populations = divided(group)
+        sizes = collections.Counter(map(len, populations))
+        for population in populations:
+            yield from fit_population(population, sizes[len(population)])
 
 
 def divided(group: list[Candidate]) -> list[list[Candidate]]:
-    """Divide a group into those that share each batch, so that it is read once for all, and the others.
+    """Divide a group into populations: those that share each batch, which is then read once for all, and the others.
 
     Neighbors have the same data, so that a population holds few data sets.
     """
     parts: dict[Any, list[Candidate]] = {}
     for candidate in sorted(group, key=lambda candidate: id(candidate.given)):
         parts.setdefault((id(candidate.given), candidate.batches), []).append(candidate)
-    alike = [part for part in parts.values() if len(part) >= MIN_SHARING and part[0].batches is not None]
+    alike = [part for (_, batches), part in parts.items() if batches is not None and len(part) >= MIN_SHARING]
     others = [candidate for part in parts.values() if part not in alike for candidate in part]
-    return [*alike, others] if others else alike
+    size = max(1, MAX_NUMBERS // group[0].numbers)
+    return [part[start : start + size] for part in (*alike, others) for start in range(0, len(part), size)]
 
 
 def fit_alone(number: int, job: Job) -> Outcome:
@@ -143,8 +146,8 @@ class Candidate:
         return self.model._settings(StochasticSettings), problem, self.model._start(self.given, problem)
 
 
-def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
-    """Fit estimators as one population."""
+def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Outcome]:
+    """Fit estimators as one population, of so many alike."""
     began, fits = time.perf_counter(), []
     orders: dict[Any, Order] = {}
     for candidate in candidates:
@@ -158,7 +161,7 @@ def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
         fits.append((candidate, fit))
     if not fits:
         return
-    trainings = train_population([fit for _, fit in fits])
+    trainings = train_population([fit for _, fit in fits], repeats)
     seconds = (time.perf_counter() - began) / len(candidates)
     for (candidate, fit), training in zip(fits, trainings, strict=True):
         yield finish(candidate, fit, training)._replace(seconds=seconds)
