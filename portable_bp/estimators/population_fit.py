@@ -106,17 +106,26 @@ def train_population(fits: Sequence[StochasticFit], repeats: int = 1) -> list[Tr
         samples=samples,
         repeats=repeats,
     )
-    count = first.optimization.state.inner.count  # of updates in earlier calls of partial_fit, the same for all members
-    updates, batches = int(backend.to_numpy(count)), math.ceil(samples / first.batch_size)
-    state = _stacked(backend, [_with_count(fit.optimization.state, None) for fit in fits])
+    state, updates = _stacked_states(backend, [fit.optimization.state for fit in fits])
+    batches = math.ceil(samples / first.batch_size)
     layers = _stacked(backend, [fit.problem.layers for fit in fits])
-    training = Training(layers, history=PopulationHistory(len(fits)), state=_with_count(state, count))
+    training = Training(layers, history=PopulationHistory(len(fits)), state=state)
     train(training, training_settings, pool.dataset, None, members)
     ends = zip(_unstacked(backend, training.layers), _unstacked(backend, _with_count(training.state, None)), strict=True)
     return [
         member.finish(layers, state, updates + batches * member.training.epoch)
         for member, (layers, state) in zip(members, ends, strict=True)
     ]
+
+
+def _stacked_states(backend: Backend, states: Sequence[SteeredState | None]) -> tuple[SteeredState | None, int]:
+    """Return the state of a population, and the number of updates before; None and 0 unless partial_fit continues."""
+    known = [state for state in states if state is not None]
+    if not known:
+        return None, 0
+    count = known[0].inner.count  # the same for all members
+    state = _stacked(backend, [_with_count(state, None) for state in known])
+    return _with_count(state, count), int(backend.to_numpy(count))
 
 
 class Pool:

@@ -64,7 +64,7 @@ class StochasticFit:
         samples, _, (weight, _) = problem.examples
         self.epochs = 1 if start.incremental else settings.max_iter
         self.batch_size = choose_batch_size(settings.batch_size, samples.count)
-        self.optimization = start.optimization or begin_optimization(settings, samples.backend, problem.layers)
+        self.optimization = start.optimization or begin_optimization(settings)
         self.monitor = Monitor(settings, problem, start.records, self.optimization)
         self.order = Order(samples.count, settings.shuffle, start.random_state)
         # Callbacks that correct the loss of an epoch before it is recorded.
