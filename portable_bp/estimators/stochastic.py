@@ -114,7 +114,7 @@ class Order:
     def key(self) -> Any:
         """What is equal for orders that stay the same in all epochs."""
         _, numbers, position, *_ = self.random_state.get_state(legacy=True)
-        return len(self.indices), self.shuffle, np.asarray(numbers).tobytes(), position
+        return len(self.indices), (np.asarray(numbers).tobytes(), position) if self.shuffle else None
 
     def draw(self, *_: Any) -> np.ndarray:
         """Return the order of the next epoch; the generator, which draws the dropout masks, is not used."""

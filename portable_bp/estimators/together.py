@@ -22,7 +22,7 @@ from portable_bp.training import Training
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
-MIN_SHARING = 16  # members with the same samples in the same order that are as fast in a population of their own on the host
+MIN_SHARING = 32  # members with the same batches, from which a population of their own is faster on the host
 MAX_NUMBERS = 2**25  # of a population: its parameters and the outs of a batch; with gradients and states, 1 GiB of float64
 
 
@@ -86,11 +86,16 @@ def divided(group: list[Candidate]) -> list[list[Candidate]]:
     """
     parts: dict[Any, list[Candidate]] = {}
     for candidate in sorted(group, key=lambda candidate: id(candidate.given)):
-        parts.setdefault((id(candidate.given), candidate.batches), []).append(candidate)
-    alike = [part for (_, batches), part in parts.items() if batches is not None and len(part) >= MIN_SHARING]
-    others = [candidate for part in parts.values() if part not in alike for candidate in part]
+        parts.setdefault((id(candidate.given), candidate.batch_seed), []).append(candidate)
+    populations: list[list[Candidate]] = []
+    others: list[Candidate] = []
+    for (_, seed), part in parts.items():
+        if seed is None or len(part) < MIN_SHARING:
+            others += part
+        else:
+            populations.append(part)
     size = max(1, MAX_NUMBERS // group[0].numbers)
-    return [part[start : start + size] for part in (*alike, others) for start in range(0, len(part), size)]
+    return [part[start : start + size] for part in (*populations, others) for start in range(0, len(part), size)]
 
 
 def fit_alone(number: int, job: Job) -> Outcome:
@@ -121,10 +126,10 @@ class Candidate:
         examples, held_out = self.taken
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
         batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
-        # The seed of the batches, if others may share them: splits of early_stopping copy the data.
         self.seed = self.model.random_state if isinstance(self.model.random_state, Integral) else None
+        # A split of early_stopping copies the data, and a GPU is faster with one large population.
         splits = self.model.early_stopping and held_out is None
-        self.batches = None if splits or examples.samples.backend.name != "numpy" else self.seed
+        self.batch_seed = None if splits or examples.samples.backend.name != "numpy" else self.seed
         self.numbers = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
         self.numbers += min(batch_size, examples.samples.count) * sum(sizes)
         self.key = (
@@ -156,7 +161,7 @@ def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Ou
         except Exception as error:
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
             continue
-        if candidate.seed is not None:  # and no other object draws from its random state
+        if candidate.seed is not None:  # so nothing else draws from the random state
             fit.order = orders.setdefault(fit.order.key, fit.order)
         fits.append((candidate, fit))
     if not fits:
