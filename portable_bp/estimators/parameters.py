@@ -103,9 +103,8 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
     }
 
     @classmethod
-    @functools.cache  # scikit-learn inspects the signature in every call, of which a search makes thousands
     def _get_param_names(cls) -> list[str]:
-        return super()._get_param_names()
+        return _parameter_names(cls)
 
     def _set_parameters(self, given: dict[str, Any]) -> None:
         for name in self._get_param_names():
@@ -151,6 +150,11 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
     def _layers(self) -> list[Layer]:
         """Return the fitted weights as layers."""
         return [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+
+
+@functools.cache  # scikit-learn inspects the signature in every call, of which a search makes thousands
+def _parameter_names(kind: type[Parameters]) -> list[str]:
+    return super(Parameters, kind)._get_param_names()
 
 
 def fitted_attributes(layers: Sequence[Layer]) -> dict[str, list[Array]]:

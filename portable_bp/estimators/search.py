@@ -77,7 +77,7 @@ class Accuracy:
 
     def __call__(self, model: Any, X: Any, y: Any, **parameters: Any) -> float:
         """Return the accuracy of a fitted classifier, or of a pipeline that ends with one; X and y stay alive between calls."""
-        network = model[-1] if isinstance(model, Pipeline) else model
+        network: Any = model[-1] if isinstance(model, Pipeline) else model
         key = id(X), network._fitted_backend()
         if key not in self._checked:
             self._checked[key] = None if parameters else _checked_examples(model, network, X, y)
