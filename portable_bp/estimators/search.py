@@ -167,7 +167,8 @@ class PopulationSearchCV(BaseSearchCV):
     the host, and the estimator's parameter ``backend`` says where to train.
 
     The training samples of all folds are in memory at once, on the device of the networks. A large search is split into several
-    populations, so that the weights and the outs of each take at most about 1 GiB.
+    populations, so that the weights and the outs of each take at most about 1 GiB. On the host, at least 32 candidates with the
+    same integer ``random_state`` are a population of their own for each fold, since they read the same batches.
 
     Examples
     --------
