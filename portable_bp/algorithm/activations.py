@@ -111,7 +111,7 @@ class ReLU:
 
     def delta(self, slope: Array, signal: Signal) -> Array:
         """Return the slope where net is positive, zero elsewhere."""
-        return slope * namespace(slope).astype(signal.net > 0.0, slope.dtype)
+        return slope * namespace(slope).astype(signal.out > 0.0, slope.dtype)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from portable_bp.algorithm.arrays import Layer
 from portable_bp.algorithm.optimizers import Adam, Momentum, Nesterov, Steered, SteeredState
-from portable_bp.backends import Backend, compiled
 from portable_bp.estimators.problem import StochasticSettings
-from portable_bp.training.step import begin_state
 
 
 class Optimization(NamedTuple):
     """An optimizer, its state and its schedule: ``partial_fit`` keeps them even if the estimator's parameters have changed."""
 
     optimizer: Steered
-    state: SteeredState
+    state: SteeredState | None  # None before the first update
     learning_rate: float  # the one in the state, on the host
     schedule: str  # "constant", "invscaling" or "adaptive"
     power_t: float
@@ -28,7 +24,7 @@ class Optimization(NamedTuple):
         return self.optimizer.optimizer.learning_rate / (samples_seen + 1) ** self.power_t
 
 
-def begin_optimization(settings: StochasticSettings, backend: Backend, layers: Sequence[Layer]) -> Optimization:
+def begin_optimization(settings: StochasticSettings) -> Optimization:
     """Return the optimizer that the settings name, before its first update."""
     rate = float(settings.learning_rate_init)
     if settings.solver == "adam":
@@ -37,6 +33,4 @@ def begin_optimization(settings: StochasticSettings, backend: Backend, layers: S
     else:
         schedule = settings.learning_rate
         optimizer = (Nesterov if settings.nesterovs_momentum else Momentum)(rate, settings.momentum)
-    steered = Steered(optimizer)
-    state = compiled(backend, begin_state, steered)(layers)
-    return Optimization(steered, state, rate, schedule, float(settings.power_t))
+    return Optimization(Steered(optimizer), None, rate, schedule, float(settings.power_t))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -101,6 +102,10 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         "callbacks": ["array-like"],
     }
 
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        return _parameter_names(cls)
+
     def _set_parameters(self, given: dict[str, Any]) -> None:
         for name in self._get_param_names():
             setattr(self, name, given[name])
@@ -145,6 +150,11 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
     def _layers(self) -> list[Layer]:
         """Return the fitted weights as layers."""
         return [Layer(coef.mT, intercept) for coef, intercept in zip(self.coefs_, self.intercepts_, strict=True)]
+
+
+@functools.cache  # scikit-learn inspects the signature in every call, of which a search makes thousands
+def _parameter_names(kind: type[Parameters]) -> list[str]:
+    return super(Parameters, kind)._get_param_names()
 
 
 def fitted_attributes(layers: Sequence[Layer]) -> dict[str, list[Array]]:

@@ -229,6 +229,11 @@ class Perceptron(Parameters, ABC):
         out = compute_output(self._activations(len(layers)), layers, samples)
         return compiled(samples.backend, OUTPUTS[self.out_activation_].value)(out)
 
+    def _measure(self, examples: Examples) -> float:
+        """Return the score on checked examples."""
+        samples, target, (weight, _) = examples
+        return self._score(samples.backend, self._values(samples), target, weight)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

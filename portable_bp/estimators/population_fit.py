@@ -32,9 +32,7 @@ class Member:
 
     def draw_order(self, samples: int, batch_size: int) -> np.ndarray:
         """Return the row numbers of the next epoch's samples; those of a member that has ended no longer matter."""
-        order = self.fit.order
-        drawn = order.indices if self.training.history.has_ended else order.draw(None, samples, batch_size)
-        return drawn + self.first_row
+        return self.fit.order.of_epoch(self.training.epoch + 1) + self.first_row
 
     def random(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return the random numbers of a dropout mask."""
@@ -81,13 +79,17 @@ class Watch:
             training.state = training.state._replace(rate=self.backend.asarray(rates))
 
 
-def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
-    """Return the finished trainings of networks of the same sizes on as many samples, in batches of the same size."""
+def train_population(fits: Sequence[StochasticFit], repeats: int = 1) -> list[Training]:
+    """Return the finished trainings of networks of the same sizes on as many samples, in batches of the same size.
+
+    How many such populations there are decides how the steps are compiled.
+    """
     first = fits[0]
     problem, samples = first.problem, first.problem.examples.samples.count
     backend = problem.examples.samples.backend
     pool = Pool([fit.problem.examples for fit in fits])
     members = tuple(map(Member, fits, pool.first_rows))
+    shares_rows = all(fit.order is first.order for fit in fits) and not any(pool.first_rows)
     training_settings = Settings(
         backend=backend,
         activations=problem.activations,
@@ -97,22 +99,33 @@ def train_population(fits: Sequence[StochasticFit]) -> list[Training]:
         batch_size=first.batch_size,
         rates=tuple(_shared(rates) for rates in zip(*(fit.problem.rates for fit in fits), strict=True)),
         callbacks=[Watch(backend, members)],
-        draw_order=Member.draw_order,
+        draw_order=first.order.draw if shares_rows else Member.draw_order,
         may_diverge=True,
         rows=pool.samples.rows,
+        shared_order=shares_rows,
         samples=samples,
+        repeats=repeats,
     )
-    count = first.optimization.state.inner.count  # of updates in earlier calls of partial_fit, the same for all members
-    updates, batches = int(backend.to_numpy(count)), math.ceil(samples / first.batch_size)
-    state = _stacked(backend, [_with_count(fit.optimization.state, None) for fit in fits])
+    state, updates = _stacked_states(backend, [fit.optimization.state for fit in fits])
+    batches = math.ceil(samples / first.batch_size)
     layers = _stacked(backend, [fit.problem.layers for fit in fits])
-    training = Training(layers, history=PopulationHistory(len(fits)), state=_with_count(state, count))
+    training = Training(layers, history=PopulationHistory(len(fits)), state=state)
     train(training, training_settings, pool.dataset, None, members)
     ends = zip(_unstacked(backend, training.layers), _unstacked(backend, _with_count(training.state, None)), strict=True)
     return [
         member.finish(layers, state, updates + batches * member.training.epoch)
         for member, (layers, state) in zip(members, ends, strict=True)
     ]
+
+
+def _stacked_states(backend: Backend, states: Sequence[SteeredState | None]) -> tuple[SteeredState | None, int]:
+    """Return the state of a population, and the number of updates before; None and 0 unless partial_fit continues."""
+    known = [state for state in states if state is not None]
+    if not known:
+        return None, 0
+    count = known[0].inner.count  # the same for all members
+    state = _stacked(backend, [_with_count(state, None) for state in known])
+    return _with_count(state, count), int(backend.to_numpy(count))
 
 
 class Pool:

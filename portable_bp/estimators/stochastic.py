@@ -64,13 +64,13 @@ class StochasticFit:
         samples, _, (weight, _) = problem.examples
         self.epochs = 1 if start.incremental else settings.max_iter
         self.batch_size = choose_batch_size(settings.batch_size, samples.count)
-        self.optimization = start.optimization or begin_optimization(settings, samples.backend, problem.layers)
+        self.optimization = start.optimization or begin_optimization(settings)
         self.monitor = Monitor(settings, problem, start.records, self.optimization)
         self.order = Order(samples.count, settings.shuffle, start.random_state)
         # Callbacks that correct the loss of an epoch before it is recorded.
         self.corrections: list[Callable[[Training], None]] = []
         if weight is not None and ((counts := samples.backend.to_numpy(weight)) <= 0.0).any():
-            self.corrections.append(MeanOfWeightedBatches(self.order, counts, self.batch_size))
+            self.corrections.append(MeanOfWeightedBatches(self, counts))
 
     def solution(self, training: Training) -> Solution:
         """Return the solution of a finished training."""
@@ -108,26 +108,38 @@ class Order:
     def __init__(self, samples: int, shuffle: bool, random_state: np.random.RandomState) -> None:
         self.indices = np.arange(samples)
         self.shuffle, self.random_state = shuffle, random_state
+        self.epoch = 0  # the number of the last one that was drawn
 
-    def draw(self, generator: Any, samples: int, batch_size: int) -> np.ndarray:
+    @property
+    def key(self) -> Any:
+        """What is equal for orders that stay the same in all epochs."""
+        _, numbers, position, *_ = self.random_state.get_state(legacy=True)
+        return len(self.indices), (np.asarray(numbers).tobytes(), position) if self.shuffle else None
+
+    def draw(self, *_: Any) -> np.ndarray:
         """Return the order of the next epoch; the generator, which draws the dropout masks, is not used."""
         if self.shuffle:
-            drawn = np.arange(samples)
+            drawn = np.arange(len(self.indices))
             self.random_state.shuffle(drawn)
             self.indices = self.indices[drawn]
+        self.epoch += 1
         return self.indices
+
+    def of_epoch(self, epoch: int) -> np.ndarray:
+        """Return the order of an epoch: the next one, or the last one again for another fit that shares it."""
+        return self.draw() if epoch > self.epoch else self.indices
 
 
 class MeanOfWeightedBatches:
     """A callback that leaves batches whose sample weights add up to zero, and whose error is zero, out of the mean loss."""
 
-    def __init__(self, order: Order, weight: np.ndarray, batch_size: int) -> None:
-        self.order, self.weight, self.starts = order, weight, np.arange(0, len(weight), batch_size)
+    def __init__(self, fit: StochasticFit, weight: np.ndarray) -> None:
+        self.fit, self.weight, self.starts = fit, weight, np.arange(0, len(weight), fit.batch_size)
 
     def __call__(self, training: Training) -> None:
         """Correct the last loss."""
         samples = len(self.weight)
-        weighted = np.add.reduceat(self.weight[self.order.indices], self.starts) != 0.0
+        weighted = np.add.reduceat(self.weight[self.fit.order.indices], self.starts) != 0.0
         counted = np.diff(np.append(self.starts, samples))[weighted].sum()
         training.history.loss[-1] *= float(samples / max(counted, 1))
 

@@ -5,9 +5,11 @@ Each is afterwards what it would be if it had been fitted alone, up to rounding.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
 from portable_bp.algorithm.dropout import check_rates
@@ -15,11 +17,12 @@ from portable_bp.estimators.parameters import FitArguments
 from portable_bp.estimators.perceptron import Perceptron, TakenExamples
 from portable_bp.estimators.population_fit import train_population
 from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
-from portable_bp.estimators.stochastic import Start, StochasticFit
+from portable_bp.estimators.stochastic import Order, Start, StochasticFit
 from portable_bp.training import Training
 
 # The parameters that all members of a population share: shapes depend on them, or what a step computes.
 SHARED = ("backend", "activation", "solver", "batch_size", "max_iter", "nesterovs_momentum", "class_weight", "loss")
+MIN_SHARING = 32  # members with the same batches, from which a population of their own is faster on the host
 MAX_NUMBERS = 2**25  # of a population: its parameters and the outs of a batch; with gradients and states, 1 GiB of float64
 
 
@@ -70,11 +73,29 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
             continue
         groups.setdefault(candidate.key, []).append(candidate)
     for group in groups.values():
-        # Neighbors have the same data, so that a population holds few data sets.
-        group.sort(key=lambda candidate: id(candidate.given))
-        size = max(1, MAX_NUMBERS // group[0].numbers)
-        for start in range(0, len(group), size):
-            yield from fit_population(group[start : start + size])
+        populations = divided(group)
+        sizes = collections.Counter(map(len, populations))
+        for population in populations:
+            yield from fit_population(population, sizes[len(population)])
+
+
+def divided(group: list[Candidate]) -> list[list[Candidate]]:
+    """Divide a group into populations: those that share each batch, which is then read once for all, and the others.
+
+    Neighbors have the same data, so that a population holds few data sets.
+    """
+    parts: dict[Any, list[Candidate]] = {}
+    for candidate in sorted(group, key=lambda candidate: id(candidate.given)):
+        parts.setdefault((id(candidate.given), candidate.batch_seed), []).append(candidate)
+    populations: list[list[Candidate]] = []
+    others: list[Candidate] = []
+    for (_, seed), part in parts.items():
+        if seed is None or len(part) < MIN_SHARING:
+            others += part
+        else:
+            populations.append(part)
+    size = max(1, MAX_NUMBERS // group[0].numbers)
+    return [part[start : start + size] for part in (*populations, others) for start in range(0, len(part), size)]
 
 
 def fit_alone(number: int, job: Job) -> Outcome:
@@ -105,6 +126,10 @@ class Candidate:
         examples, held_out = self.taken
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
         batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
+        self.seed = self.model.random_state if isinstance(self.model.random_state, Integral) else None
+        # A split of early_stopping copies the data, and a GPU is faster with one large population.
+        splits = self.model.early_stopping and held_out is None
+        self.batch_seed = None if splits or examples.samples.backend.name != "numpy" else self.seed
         self.numbers = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
         self.numbers += min(batch_size, examples.samples.count) * sum(sizes)
         self.key = (
@@ -126,17 +151,22 @@ class Candidate:
         return self.model._settings(StochasticSettings), problem, self.model._start(self.given, problem)
 
 
-def fit_population(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
-    """Fit estimators as one population."""
+def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Outcome]:
+    """Fit estimators as one population, of so many alike."""
     began, fits = time.perf_counter(), []
+    orders: dict[Any, Order] = {}
     for candidate in candidates:
         try:
-            fits.append((candidate, StochasticFit(*candidate.prepare())))
+            fit = StochasticFit(*candidate.prepare())
         except Exception as error:
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
+            continue
+        if candidate.seed is not None:  # so nothing else draws from the random state
+            fit.order = orders.setdefault(fit.order.key, fit.order)
+        fits.append((candidate, fit))
     if not fits:
         return
-    trainings = train_population([fit for _, fit in fits])
+    trainings = train_population([fit for _, fit in fits], repeats)
     seconds = (time.perf_counter() - began) / len(candidates)
     for (candidate, fit), training in zip(fits, trainings, strict=True):
         yield finish(candidate, fit, training)._replace(seconds=seconds)

@@ -94,7 +94,7 @@ class Run:
         """Take a step for each remaining batch of an epoch, and yield the epoch after every chunk of batches."""
         for chunk in batches.draw(self.drawing, skip=epoch.batches):
             # How many steps are expected, of this size and of all, decides how they are compiled.
-            epochs = ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs
+            epochs = ASSUMED_EPOCHS if self.settings.checkpoint else self.settings.epochs * self.settings.repeats
             expected = chunk.same_size * epochs, len(self.batches) * epochs
             progress = self.advance(epoch.progress, chunk, *expected)
             epoch = epoch._replace(progress=progress, batches=epoch.batches + chunk.steps)

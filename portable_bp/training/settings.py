@@ -83,6 +83,8 @@ class Settings:
     samples : int, optional
         The number of samples in an epoch. The default is all of the dataset; with fewer, ``draw_order`` returns the row numbers
         of those to learn from.
+    repeats : int
+        How many trainings like this one are expected, including this one, which decides how steps are compiled.
     """
 
     backend: Backend
@@ -100,6 +102,7 @@ class Settings:
     checkpoint: Checkpoint | None = None
     shared_order: bool = False
     samples: int | None = None
+    repeats: int = 1
 
     @property
     def pieces(self) -> Pieces:

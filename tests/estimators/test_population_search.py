@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.stats
 import sklearn.neural_network
 from sklearn.base import clone
@@ -15,7 +16,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from portable_bp.backends import backend_of
-from portable_bp.estimators import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, PopulationSearchCV
+from portable_bp.estimators import MLPClassifier, MLPEnsembleClassifier, MLPRegressor, PopulationSearchCV, together
+from portable_bp.estimators.parameters import FitArguments
+from portable_bp.estimators.together import Job
 from tests.support.targets import ON_DEVICES
 
 pytestmark = [
@@ -122,6 +125,82 @@ def test_groups_weights_and_folds_of_different_sizes():
     search_both_ways(MODEL, RATES, IRIS, SPECIES, cv=ShuffleSplit(3, random_state=0), given={"sample_weight": weight})
     search_both_ways(MODEL, RATES, IRIS, SPECIES, cv=4, given={"X_val": IRIS[:50], "y_val": SPECIES[:50]})
     search_both_ways(MODEL, {"class_weight": [None, "balanced", {0: 2.0}]}, IRIS, SPECIES % 2, cv=2)
+
+
+MANY = {"learning_rate_init": np.geomspace(1e-3, 0.3, 5).tolist(), "alpha": [0.0, 0.1]}
+RNG = np.random.default_rng(0)
+ODD = {
+    "the same batches for all": {},
+    "several seeds": {"grid": MANY | {"random_state": [0, 1]}},
+    "copies of a random state": {"model": {"random_state": np.random.RandomState(3)}},
+    "a numpy integer": {"model": {"random_state": np.int64(3)}},
+    "sgd without shuffling": {"model": {"solver": "sgd", "shuffle": False, "batch_size": 32}},
+    "batches larger than the samples": {"model": {"batch_size": 1000}},
+    "a split of each member": {"model": {"early_stopping": True}},
+    "members that end": {"model": {"tol": 0.2, "n_iter_no_change": 1, "max_iter": 12}},
+    "masks": {"grid": MANY | {"dropout": [0.0, 0.5]}},
+    "sparse samples": {"x": scipy.sparse.csr_array(DIGITS)},
+    "folds of different sizes": {"cv": ShuffleSplit(2, test_size=0.3, train_size=0.5, random_state=0)},
+    "groups": {"cv": GroupKFold(3), "given": {"groups": np.arange(300) // 7}},
+    "weights": {"given": {"sample_weight": RNG.integers(0, 3, 300).astype(float)}},
+    "weights of classes": {"model": {"class_weight": "balanced"}},
+    "validation data": {"given": {"X_val": DIGITS[:50], "y_val": NUMBERS[:50]}, "model": {"early_stopping": True}},
+    "several outputs": {"y": (NUMBERS[:, None] % [2, 3, 5] == 0).astype(int)},
+    "two classes that are text": {"y": np.where(NUMBERS > 4, "high", "low")},
+    "a pipeline": {"steps": True},
+}
+
+
+@pytest.mark.filterwarnings("ignore:batch_size is")
+@pytest.mark.parametrize("name", ODD)
+def test_searches_whose_members_share_batches(name, monkeypatch):
+    monkeypatch.setattr(together, "MIN_SHARING", 4)
+    case = ODD[name]
+    model = MLPClassifier(**{"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0} | case.get("model", {}))
+    grid, given, x = case.get("grid", MANY), case.get("given", {}), case.get("x", DIGITS)
+    if "steps" in case:
+        model, grid = make_pipeline(StandardScaler(), model), {f"mlpclassifier__{key}": grid[key] for key in grid}
+    options = {"cv": case.get("cv", 2), "return_train_score": True}
+    search_both_ways(model, grid, x, case.get("y", NUMBERS), given=given, **options)
+
+
+def test_members_without_a_seed_draw_orders_of_their_own(monkeypatch):
+    monkeypatch.setattr(together, "MIN_SHARING", 2)
+    model = MLPClassifier((5,), max_iter=3)
+    jobs = [Job(clone(model), FitArguments(DIGITS, NUMBERS)) for _ in range(3)]
+    assert all(outcome.error is None for outcome in together.fit_together(jobs))
+    assert len({job.model.loss_ for job in jobs}) == 3
+
+
+def test_members_that_share_batches_are_those_fitted_alone(monkeypatch):
+    monkeypatch.setattr(together, "MIN_SHARING", 2)
+    model = MLPClassifier((5,), max_iter=12, random_state=0, n_iter_no_change=1, tol=0.05)
+    given = FitArguments(DIGITS, NUMBERS)
+    rates = [0.3, 0.001, 0.01, 0.02]  # the first one ends first, and the others still need its orders
+    jobs = [Job(clone(model).set_params(learning_rate_init=rate), given) for rate in rates]
+    assert all(outcome.error is None for outcome in together.fit_together(jobs))
+    assert len({job.model.n_iter_ for job in jobs}) > 1 and jobs[0].model.n_iter_ < 12
+    for rate, (member, _) in zip(rates, jobs, strict=True):
+        alone = clone(model).set_params(learning_rate_init=rate).fit(DIGITS, NUMBERS)
+        np.testing.assert_allclose(member.loss_curve_, alone.loss_curve_, rtol=1e-12)
+        assert (member.n_iter_, member.t_) == (alone.n_iter_, alone.t_)
+        for one, other in zip(member.coefs_, alone.coefs_, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_class_that_is_only_in_the_scored_samples():
+    split = [(np.flatnonzero(NUMBERS != 3), np.arange(100)), (np.arange(200), np.arange(200, 300))]
+    mine, _ = search_both_ways(MODEL, MANY, DIGITS, NUMBERS, cv=split)
+    assert mine.cv_results_["split0_test_score"].max() < 1.0
+
+
+def test_a_score_of_a_subclass():
+    class Constant(MLPClassifier):
+        def score(self, X, y, sample_weight=None):
+            return 0.25
+
+    search = PopulationSearchCV(Constant((5,), max_iter=3), RATES, cv=2).fit(IRIS, SPECIES)
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], 0.25)
 
 
 @pytest.mark.filterwarnings("ignore:Scoring failed:UserWarning", "ignore:One or more of the test scores:UserWarning")

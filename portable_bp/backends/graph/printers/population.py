@@ -43,7 +43,7 @@ class PopulationLibrary(CompiledLibrary):
     """NumPy by compiled code for the steps of a population."""
 
     passes = (block_of_members, sums_of_sums)
-    costs = Costs(saved_calls=50e-6, saved_number=1.2e-9, loading=0.02, printing=0.15)
+    costs = Costs(saved_calls=50e-6, saved_number=2e-9, loading=0.02, printing=0.15)
 
     def executable(self, schedule: Schedule, data: Any) -> Executable:
         """Return the compiled schedule."""
