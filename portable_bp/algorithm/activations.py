@@ -110,7 +110,7 @@ class ReLU:
         return namespace(net).maximum(net, 0.0)
 
     def delta(self, slope: Array, signal: Signal) -> Array:
-        """Return the slope where net is positive, zero elsewhere."""
+        """Return the slope where net, and so out, is positive, zero elsewhere."""
         return slope * namespace(slope).astype(signal.out > 0.0, slope.dtype)
 
 

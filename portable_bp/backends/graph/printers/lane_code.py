@@ -12,7 +12,7 @@ from llvmlite import ir
 from portable_bp.backends.graph.buffers import Buffers
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
-from portable_bp.backends.graph.printers.lane_functions import INT, copy_function, loop, pointer
+from portable_bp.backends.graph.printers.lane_functions import INT, added, copy_function, loop, pointer
 from portable_bp.backends.graph.printers.program import address_of, as_float
 from portable_bp.backends.graph.printers.vectors import BYTES, STORED, TYPES, Value, type_of
 
@@ -147,7 +147,7 @@ class LaneCode:
     def _load_members(self, node: Node, source: Any, target: Any) -> None:
         """Copy an array, of each member of the block if it has lanes, into the working set."""
         if lanes := lanes_of(node):
-            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=True)
+            function = added(self.module, copy_function(dtype_of(node), lanes, into_lanes=True))
             self.builder.call(function, [source, target, self._size(node.size), self.first_member, self.last_member])
         else:
             self._copy_shared(node, source, target)
@@ -155,7 +155,7 @@ class LaneCode:
     def _store_members(self, node: Node, source: Any, target: Any) -> None:
         """Copy an array out of the working set."""
         if lanes := lanes_of(node):
-            function = copy_function(self.module, dtype_of(node), lanes, into_lanes=False)
+            function = added(self.module, copy_function(dtype_of(node), lanes, into_lanes=False))
             self.builder.call(function, [target, source, self._size(node.size), self.first_member, self.last_member])
         else:
             self._copy_shared(node, source, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -38,37 +39,49 @@ def pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def product_function(module: Any, dtype: str, first_lanes: int, second_lanes: int) -> Any:
+class Function(ir.Function):
+    """A function of whole numbers that is printed once for all modules."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(ir.Module(), ir.FunctionType(ir.VoidType(), [INT] * count), name)
+        self.linkage = "internal"
+        self.attributes.add("noinline")
+
+    def __str__(self) -> Any:
+        return self._text
+
+    @functools.cached_property
+    def _text(self) -> Any:
+        return super().__str__()
+
+
+def added(module: Any, function: Function) -> Function:
+    """Return a function that a module has, to which it is added the first time."""
+    if function.name not in module.globals:
+        module.add_global(function)
+    return function
+
+
+@functools.cache
+def product_function(dtype: str, first_lanes: int, second_lanes: int) -> Function:
     """Return the function that multiplies matrices of a dtype; the numbers of a factor without lanes are the same in each.
 
     Its arguments are the addresses of both factors and of the result, their sizes (rows, columns, shared), and the distances in
     bytes along the first factor's rows and shared axis, and the second one's shared axis and columns. The result is contiguous.
     """
-    name = f"multiply_{dtype}_{first_lanes}_{second_lanes}"
-    if name in module.globals:
-        return module.globals[name]
-    function = _new_function(module, name, 10)
+    function = Function(f"multiply_{dtype}_{first_lanes}_{second_lanes}", 10)
     _Product(function, dtype, first_lanes, second_lanes)
     return function
 
 
-def _new_function(module: Any, name: str, count: int) -> Any:
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * count), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    return function
-
-
-def copy_function(module: Any, dtype: str, lanes: int, into_lanes: bool) -> Any:
+@functools.cache
+def copy_function(dtype: str, lanes: int, into_lanes: bool) -> Function:
     """Return the function that copies arrays of members into one array with lanes, or out of it.
 
     Its arguments are the addresses of the first member's array and of the one with lanes, how many numbers a member has, the
     first member of the block, and the last of all: the lanes after it hold it again.
     """
-    name = f"{'load' if into_lanes else 'store'}_{dtype}_{lanes}"
-    if name in module.globals:
-        return module.globals[name]
-    function = _new_function(module, name, 5)
+    function = Function(f"{'load' if into_lanes else 'store'}_{dtype}_{lanes}", 5)
     members, array, count, first, last = function.args
     builder = ir.IRBuilder(function.append_basic_block())
     number, width = STORED[dtype], BYTES[dtype]

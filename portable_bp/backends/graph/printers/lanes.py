@@ -20,7 +20,7 @@ from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
 from portable_bp.backends.graph.printers.calls import UnsuitedError
 from portable_bp.backends.graph.printers.lane_code import LaneCode, bytes_of
-from portable_bp.backends.graph.printers.lane_functions import INT, loop, members_of_block, product_function
+from portable_bp.backends.graph.printers.lane_functions import INT, added, loop, members_of_block, product_function
 from portable_bp.backends.graph.printers.vectors import (
     OPERATIONS,
     TYPES,
@@ -134,7 +134,7 @@ class LaneSource(LaneCode):
         if first.ndim != 2 or second.ndim != 2 or not out.flags.c_contiguous:
             raise UnsuitedError("a product of other than matrices is not compiled for a population")
         lanes = [lanes_of(each) for each in node.inputs]
-        function = product_function(self.module, dtype_of(node), *lanes)
+        function = added(self.module, product_function(dtype_of(node), *lanes))
         addresses = [self._address(*pair) for pair in (*zip(node.inputs, (first, second), strict=True), (node, out))]
         sizes = first.shape[0], second.shape[1], first.shape[1], *first.strides, *second.strides
         self.builder.call(function, [*addresses, *map(self._size, sizes)])
