@@ -144,7 +144,7 @@ def _add_train(commands: Any) -> None:
     add("table", metavar="TABLE", help="a .csv, .tsv or .parquet file; the first line of a CSV file names its columns")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("-o", "--output", dest="model", required=True, metavar="MODEL", help="the model file to write, a .safetensors file")
-    add("--members", type=_count, metavar="NUMBER", help="number of networks, whose mean predicts (default: 8)")
+    add("--members", type=_members, metavar="NUMBER", help="how many networks to train; their mean predicts (default: 8)")
     add("--hidden", type=_sizes, metavar="SIZES", help="number of neurons in each hidden layer (default: 64,32)")
     add("--task", choices=TASKS, help="default: inferred from the target")
     add("--ignore", action="append", dest="ignored", metavar="COLUMNS", help="columns to leave out, separated by commas")
@@ -189,7 +189,7 @@ def _add_predict(commands: Any) -> None:
         help="predict the rows of a table with a trained model",
         description="Predict the target for every row of a table, in order. The table needs the columns that the model was "
         "trained on, in any order; columns that training left out may be present or absent. A classification model also gives "
-        "the probability of each class, one column per class; one of numbers can give intervals.",
+        "the probability of each class, one column per class; a regression model can also give intervals.",
         epilog="Example: portable-bp predict iris.safetensors new.csv -o predicted.csv",
     )
     add = predict.add_argument
@@ -334,6 +334,7 @@ def _checked(convert: Callable[[str], Any], is_valid: Callable[[Any], bool], exp
 
 _whole = _checked(int, lambda number: number >= 0, "an integer of at least 0")
 _count = _checked(int, lambda number: number >= 1, "an integer of at least 1")
+_members = _checked(int, lambda number: 1 <= number <= 1000, "an integer from 1 to 1,000")
 _rate = _checked(float, lambda number: 0.0 < number < math.inf, "a number above 0")
 _share = _checked(float, lambda number: 0.0 < number < 1.0, "a number between 0 and 1")
 _sizes = _checked(
@@ -354,7 +355,7 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name != "run"}
     training = TrainingOptions(**{"picture": f"{os.path.splitext(options.model)[0]}.png", **given})
     result = train_table(training, print if training.progress else lambda line: None)
-    print(result.score, end="\n" if result.score else "")
+    print(result.score)
     return 130 if result.interrupted else 0
 
 
@@ -474,7 +475,7 @@ def _explained_network(options: argparse.Namespace) -> tuple[Network, int | None
     if options.model:
         if options.sizes or options.activation:
             raise ValueError("--model has its own sizes and activations: leave --sizes and --activation out.")
-        return load(options.model, options.backend), options.decimals
+        return _load_single(options.model, options.backend), options.decimals
     activation = options.activation or ["sigmoid"]
     activation = activation[0] if len(activation) == 1 else activation
     settings: dict[str, Any] = {"output_activation": None, "backend": options.backend, "dtype": "float64"}
@@ -484,6 +485,15 @@ def _explained_network(options: argparse.Namespace) -> tuple[Network, int | None
     drawn = Network(options.sizes, activation, backend="numpy", dtype="float64", seed=options.seed or 0)
     weights = [np.round(layer.weight, 2) for layer in drawn.layers]  # as one would choose them by hand
     return Network.from_weights(weights, [layer.bias for layer in drawn.layers], activation, **settings), options.decimals
+
+
+def _load_single(path: str, backend: str) -> Network:
+    """Return the network of a model file, the first one if there are several, which is told."""
+    network = load(path, backend)
+    if network.population is None:
+        return network
+    _print_message(f"{path} has {network.population} networks: using the first one.")
+    return network.member(0)
 
 
 def _print_assumed(name: str, numbers: Sequence[float], options: argparse.Namespace) -> None:
@@ -496,7 +506,7 @@ def _listed(numbers: Sequence[float]) -> str:
 
 
 def _check_gradient(options: argparse.Namespace) -> int:
-    network = load(options.model, "numpy")
+    network = _load_single(options.model, "numpy")
     loss = resolve_loss(options.loss or network.loss_function or "squared_error")
     generator = np.random.default_rng(options.seed)
     inputs = generator.normal(size=(options.samples, network.sizes[0]))

@@ -13,7 +13,7 @@ DIGITS = 9  # that products of a coverage are exact to: 0.9 / (1 - 0.9) is 9 and
 
 def rank_of_error(count: int, coverage: float) -> int:
     """Return the rank from 1 of the error that is the half-width of an interval; above the count if there are too few."""
-    return math.ceil(round((count + 1) * coverage, DIGITS))
+    return max(1, math.ceil(round((count + 1) * coverage, DIGITS)))
 
 
 def errors_needed(coverage: float) -> int:

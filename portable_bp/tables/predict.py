@@ -87,7 +87,7 @@ def predict_table(
         name = recipe.target.name
         numbers = np.array(predicted[name])
         predicted |= {f"{name}_low": (numbers - half_width).tolist(), f"{name}_high": (numbers + half_width).tolist()}
-        report(f"interval: {name!r} plus and minus {half_width:.4g}, for rows that are like those of training.")
+        report(f"interval: {name!r} plus or minus {half_width:.4g}, for rows that are like those of training.")
     return require("polars", "table").DataFrame(predicted)
 
 
@@ -95,7 +95,7 @@ def load_model(path: str, backend: str = "auto") -> tuple[Network, Recipe | None
     """Return the network of a model file, and its recipe for tables or None."""
     network = load(path, backend)
     recipe = find_recipe(path, network)
-    # Networks of older versions have nets as outputs where these have probabilities.
+    # Older networks for classes end in the identity, newer ones in the softmax.
     if recipe is not None and isinstance(network.activations[-1], Identity):
         network.activations = (*network.activations[:-1], ACTIVATIONS[recipe.target.activation]())
     return network, recipe

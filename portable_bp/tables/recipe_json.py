@@ -1,6 +1,7 @@
 """Write a recipe as JSON, and read it from untrusted JSON, every part of which is checked and none of which is executed.
 
-Parts that were added after the first version are optional, and do not change the meaning of the others.
+Parts that were added after the first version are optional, and do not change the meaning of the others. Since version 2, the
+outputs for classes are probabilities, and there may be several networks: earlier programs refuse it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from portable_bp.tables.recipe import Recipe
 from portable_bp.tables.targets import ClassTarget, NumberTarget
 
 NOTE = "table"  # the key in Network.notes
-VERSION = 1
+VERSION = 2
 
 
 def write_recipe(recipe: Recipe) -> str:
@@ -51,7 +52,7 @@ def read_recipe(text: str, inputs: int, outputs: int) -> Recipe:
     # Python's JSON lets through NaN, infinity and lone surrogates, which cannot be computed with or written.
     json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
     match facts:
-        case {"version": version, "columns": [_, *_] as columns, "target": target} if version == VERSION:
+        case {"version": version, "columns": [_, *_] as columns, "target": target} if version in (1, VERSION):
             left_out, formats = _read_left_out(facts.get("left_out", [])), _read_formats(facts.get("readings"))
             recipe = Recipe(tuple(map(_read_column, columns)), _read_target(target), left_out, formats)
         case _:
@@ -134,10 +135,9 @@ def _read_format(facts: Any) -> ColumnFormat:
 
 def _read_target(facts: Any) -> ClassTarget | NumberTarget:
     match facts:
-        case {"task": "regression", "name": str(name), "mean": float(mean), "scale": float(scale)} if _is_spread(
-            mean, scale
-        ) and _are_errors(facts.get("errors", [])):
-            return NumberTarget(name, mean, scale, tuple(facts.get("errors", [])))
+        case {"task": "regression", "name": str(name), "mean": float(mean), "scale": float(scale)} if _is_spread(mean, scale):
+            if _are_errors(errors := facts.get("errors", [])):
+                return NumberTarget(name, mean, scale, tuple(errors))
         case {"task": "classification", "name": str(name), "classes": [_, _, *_] as classes} if _are_labels(classes):
             return ClassTarget(name, tuple(classes))
     raise ValueError(f"{_shorten(facts)} is not a target")

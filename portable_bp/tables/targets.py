@@ -128,7 +128,7 @@ class NumberTarget:
         if rank > count:
             more = ", or train with a larger --held-out" if count < MAX_ERRORS else ""
             raise ValueError(
-                f"--interval {coverage:g} needs the errors of {errors_needed(coverage):,} held-out rows, and the model keeps "
+                f"--interval {coverage} needs the errors of {errors_needed(coverage):,} held-out rows, and the model keeps "
                 f"{count:,}: give at most {math.floor(1e4 * count / (count + 1)) / 1e4:g}{more}."
             )
         return self.errors[rank - 1]

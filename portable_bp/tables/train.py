@@ -15,7 +15,7 @@ from portable_bp.tables.plot import PLOT_EXTENSIONS, plot_losses
 from portable_bp.tables.predict import dtype_of, run_network
 from portable_bp.tables.prepare import PreparedTable, prepare_table
 from portable_bp.tables.recipe_json import NOTE, write_recipe
-from portable_bp.training import EarlyStopping, History, PopulationHistory
+from portable_bp.training import DivergenceError, EarlyStopping, History, PopulationHistory
 
 PATIENCE = 30
 # These pass on about half of their input, which larger initial weights make up for.
@@ -27,7 +27,7 @@ DROPOUT = {"classification": 0.2, "regression": 0.1}
 class TrainingResult(NamedTuple):
     """How training ended."""
 
-    score: str  # a line with the score on the held-out rows; empty if no epoch was finished, and so nothing was written
+    score: str  # a line with the score on the held-out rows, or that it was interrupted
     interrupted: bool
 
 
@@ -53,16 +53,28 @@ def train_table(options: TrainingOptions, report: Callable[[str], None]) -> Trai
         If a file cannot be read or written.
     DivergenceError
         If the loss of every network is no longer finite; nothing is written then.
+    KeyboardInterrupt
+        If it is interrupted before the first epoch is finished; nothing is written then.
     """
     _check(options)
     prepared = prepare_table(options, report)
     network = _build_network(options, prepared, report)
     interrupted = _fit(options, prepared, network)
     if network.history is None or not network.history.loss:
-        report("Interrupted before the first epoch was finished: nothing is written.")
-        return TrainingResult("", interrupted)
-    report(_describe_end(network.history, interrupted))
+        raise KeyboardInterrupt  # before the first epoch was finished
     chosen = _without_diverged(network, report)
+    report(_describe_end(chosen.history, interrupted))
+    chosen.save(options.model)
+    try:
+        return TrainingResult(_finish(options, prepared, network, chosen, report), interrupted)
+    except KeyboardInterrupt:
+        return TrainingResult(f"Interrupted before the score was known; the model is written: {options.model}.", True)
+
+
+def _finish(
+    options: TrainingOptions, prepared: PreparedTable, network: Network, chosen: Network, report: Callable[[str], None]
+) -> str:
+    """Plot the losses, add the errors on the held-out rows to the model, and return its score."""
     outputs = run_network(chosen, prepared.recipe.encode(prepared.held_out, dtype_of(network)))
     true = prepared.held_out[options.target]
     target = prepared.recipe.target.calibrated(outputs, true)
@@ -71,7 +83,7 @@ def train_table(options: TrainingOptions, report: Callable[[str], None]) -> Trai
     title = f"{os.path.basename(options.table)}: learning {options.target} ({_describe_sizes(network)})"
     plot_losses(network.history, title, target.task, options.picture)
     report(f"Written: {options.model}, and a plot of its losses, {options.picture}.")
-    return TrainingResult(target.score(outputs, true, prepared.training[options.target]), interrupted)
+    return target.score(outputs, true, prepared.training[options.target])
 
 
 def _check(options: TrainingOptions) -> None:
@@ -94,8 +106,8 @@ def _build_network(options: TrainingOptions, prepared: PreparedTable, report: Ca
     )
     network.notes[NOTE] = write_recipe(prepared.recipe)
     dropout = f"dropout {DROPOUT[prepared.recipe.target.task]}"
-    name = "Network" if options.members == 1 else "Networks, whose mean predicts"
-    report(f"{name}: {_describe_sizes(network)}, {options.activation}, {dropout}, on {network.backend.name}.")
+    name, end = ("Network", "") if options.members == 1 else ("Networks", "; their mean predicts")
+    report(f"{name}: {_describe_sizes(network)}, {options.activation}, {dropout}, on {network.backend.name}{end}.")
     # Saved once as a trial: the disk may be full, or the recipe too long for a model file.
     trial = f"{os.path.realpath(options.model)}.trial"
     network.save(trial)
@@ -126,23 +138,30 @@ def _fit(options: TrainingOptions, prepared: PreparedTable, network: Network) ->
         )
     except KeyboardInterrupt:
         return True
+    except DivergenceError:
+        if network.population is None:
+            raise
+        message = f"the losses of all {network.population} networks became infinite or NaN, and nothing is written"
+        raise DivergenceError(f"{message}: give a smaller --learning-rate.") from None
     return False
 
 
 def _describe_sizes(network: Network) -> str:
     sizes = "-".join(map(str, network.sizes))
-    return sizes if network.population is None else f"{network.population} times {sizes}"
+    return sizes if network.population is None else f"{network.population} x {sizes}"
 
 
 def _describe_end(history: History | PopulationHistory, interrupted: bool) -> str:
-    epochs = len(history.loss)
-    first = epochs if isinstance(history, History) else min(history.epochs)
+    first, epochs = (len(history.loss),) * 2 if isinstance(history, History) else (min(history.epochs), max(history.epochs))
     if interrupted:
-        others = "" if first == epochs else "; networks that had stopped before have those of their best epoch"
+        others = "" if first == epochs else "; networks that had stopped before have those of their last epoch"
         return f"Interrupted: the model has the weights of epoch {epochs}, the last one that was finished{others}."
     if isinstance(history, PopulationHistory):
         when = f"epoch {epochs}" if first == epochs else f"epochs {first} to {epochs}"
-        return f"Stopped after {when}; each network has the weights of its best epoch on the validation rows."
+        count = history.stop_reason.count(None)
+        whose = "" if count == len(history) else f" for {count} of {len(history)} networks"
+        reason = f"the most that --epochs allows{whose}" if count else f"since no loss has improved for {PATIENCE} epochs"
+        return f"Stopped after {when}, {reason}; each network has the weights of its best epoch."
     reason = f"since {history.stop_reason}" if history.stop_reason else "the most that --epochs allows"
     return f"Stopped after epoch {epochs}, {reason}; the model has the weights of epoch {history.best_epoch}, the best one."
 
@@ -152,7 +171,8 @@ def _without_diverged(network: Network, report: Callable[[str], None]) -> Networ
     if network.population is None or not network.history.diverged.any():
         return network
     kept = network.population - int(network.history.diverged.sum())
-    report(f"Left out, since their losses became infinite: {network.population - kept} of {network.population} networks.")
+    count = f"{network.population - kept} of {network.population} networks"
+    report(f"Left out, since their losses became infinite or NaN: {count}.")
     chosen = network.best(kept)
     chosen.notes = network.notes
     return chosen

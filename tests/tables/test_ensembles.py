@@ -59,13 +59,13 @@ def test_an_interval_is_the_quantile_of_the_held_out_errors(tmp_path, capsys):
     capsys.readouterr()
     errors = np.array(recipe.target.errors)
     assert len(errors) == 60
-    for coverage, rank in ((0.5, 31), (0.9, 55), (60 / 61, 60), (0.001, 1)):
+    for coverage, rank in ((0.5, 31), (0.9, 55), (60 / 61, 60), (0.001, 1), (1e-12, 1)):
         assert predict(tmp_path, noisy(5000, seed=1), "--interval", str(coverage)) == 0
         out = predicted(tmp_path)
         assert out.columns == ["y", "y_low", "y_high"]
         for limit in (out["y"] - out["y_low"], out["y_high"] - out["y"]):
             np.testing.assert_allclose(limit, errors[rank - 1])
-        assert capsys.readouterr().err.startswith(f"portable-bp: interval: 'y' plus and minus {errors[rank - 1]:.4g}, for rows")
+        assert capsys.readouterr().err.startswith(f"portable-bp: interval: 'y' plus or minus {errors[rank - 1]:.4g}, for rows")
         if coverage == 0.9:
             inside = ((noisy(5000, seed=1)["y"] >= out["y_low"]) & (noisy(5000, seed=1)["y"] <= out["y_high"])).mean()
             assert 0.8 < inside < 0.97
@@ -149,9 +149,41 @@ def test_members_that_diverged_are_left_out(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(bp.Network, "fit", fit_and_diverge)
     assert train(tmp_path, flowers(), "species", "--members", "3", "--epochs", "2", "--backend", "numpy") == 0
-    assert "Left out, since their losses became infinite: 1 of 3 networks." in capsys.readouterr().out
+    assert "Left out, since their losses became infinite or NaN: 1 of 3 networks." in capsys.readouterr().out
     network = bp.load(tmp_path / "model.safetensors", "numpy")
     assert network.population == 2 and abs(network.layers[0].weight).max() < 1e3
     assert predict(tmp_path, flowers()) == 0
     assert train(tmp_path, flowers(), "species", "--members", "2", "--epochs", "2", "--backend", "numpy") == 0
     assert bp.load(tmp_path / "model.safetensors", "numpy").population is None
+
+
+def test_other_commands_take_the_first_network(tmp_path, capsys):
+    assert train(tmp_path, flowers(), "species", "--members", "3", "--epochs", "1", "--quiet") == 0
+    model = str(tmp_path / "model.safetensors")
+    capsys.readouterr()
+    for command in (["check-gradient", model], ["explain", "--model", model, "--target", "0,1,0"]):
+        assert main(command) == 0
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"portable-bp: {model} has 3 networks: using the first one.\n") and printed.out
+    bp.load(model, "numpy").member(0).save(tmp_path / "first.safetensors")
+    found = []
+    for path in (model, str(tmp_path / "first.safetensors")):
+        assert main(["check-gradient", path]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["run_network", "plot_losses"])
+def test_interruption_after_training_keeps_the_model(tmp_path, monkeypatch, capsys, name):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"portable_bp.tables.train.{name}", interrupt)
+    assert train(tmp_path, prices(), "price", "--epochs", "2", "--quiet") == 130
+    assert (
+        f"Interrupted before the score was known; the model is written: {tmp_path / 'model.safetensors'}."
+        in capsys.readouterr().out
+    )
+    assert predict(tmp_path, prices()) == 0
+    code = predict(tmp_path, prices(), "--interval", "0.5")
+    assert code == (2 if name == "run_network" else 0)

@@ -261,7 +261,7 @@ INVALID = {
     "a list": "[]",
     "nested": "[" * 100_000,
     "many digits": '{"version": ' + "1" * 5000 + "}",
-    "another version": replaced("version", by=2),
+    "another version": replaced("version", by=3),
     "no columns": replaced("columns", by=[]),
     "a column twice": replaced("columns", 1, "name", by="age"),
     "the target as a column": replaced("columns", 1, "name", by="y"),

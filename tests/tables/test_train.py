@@ -96,8 +96,9 @@ def test_training_is_reported_and_plotted(tmp_path, capsys):
         "Column 'color': missing in 1 of 59 rows, treated as a category of its own.",
         "Column 'fresh': missing in 2 of 59 rows, replaced by the share of true values.",
         "Task: classification into 3 classes, since 'species' is text.",
-        "Networks, whose mean predicts: 2 times ",
-        "Stopped after epoch 3; each network has the weights of its best epoch on the validation rows.",
+        "Networks: 2 x ",
+        "on numpy; their mean predicts.",
+        "Stopped after epoch 3, the most that --epochs allows; each network has the weights of its best epoch.",
     ):
         assert line in printed.out
     assert "batch" in printed.err
@@ -173,7 +174,9 @@ def test_training_stops_early_without_improvement(tmp_path, capsys):
     )
     assert ended and int(ended[1]) == int(ended[2]) + 30
     assert train(tmp_path, noise, "price", "--members", "3") == 0
-    ended = re.search(r"Stopped after epochs (\d+) to (\d+); each network has", capsys.readouterr().out)
+    ended = re.search(
+        r"Stopped after epochs (\d+) to (\d+), since no loss has improved for 30 epochs; ", capsys.readouterr().out
+    )
     assert ended and 31 <= int(ended[1]) < int(ended[2]) < 500
 
 
@@ -218,7 +221,7 @@ def test_predicted_labels_keep_their_dtype(tmp_path, target):
         (None, ["--ignore", "species"], "is the target and cannot be ignored"),
         (None, ["--ignore", "color,length", "--ignore", "fresh"], "no column to learn from besides the target"),
         (None, ["--backend", "nunpy"], "unknown backend 'nunpy'"),
-        (None, ["--learning-rate", "1e30"], "all 2 members diverged"),
+        (None, ["--learning-rate", "1e30"], "the losses of all 2 networks became infinite or NaN, and nothing is written"),
         (None, ["--learning-rate", "1e30", "--members", "1"], "training stopped in epoch 1"),
         (None, ["--held-out", "0.999"], "cannot be split"),
         (lambda table: table.head(9), [], "has 9 rows with a value of 'species', but training needs at least 10"),
@@ -278,7 +281,7 @@ def test_recipe_too_long_for_a_model_file_fails_before_training(tmp_path, monkey
     assert os.listdir(tmp_path) == ["data.csv"]
 
 
-WRONG = """--members 0 | --members 2.5 | --hidden 8,0
+WRONG = """--members 0 | --members 1001 | --members 2.5 | --hidden 8,0
 | --hidden eight | --held-out 1 | --held-out nan | --epochs 0 | --batch-size 1.5 | --learning-rate -1
 | --learning-rate inf | --seed -1 | --activation rellu | --task guessing"""
 
@@ -324,7 +327,7 @@ def test_interruption_before_the_first_epoch_writes_nothing(tmp_path, monkeypatc
 
     monkeypatch.setattr(bp.Network, "fit", interrupt)
     assert train(tmp_path, flowers(), "species") == 130
-    assert "nothing is written" in capsys.readouterr().out
+    assert "interrupted; nothing was written" in capsys.readouterr().err
     monkeypatch.setattr("portable_bp.tables.train.prepare_table", interrupt)
     assert train(tmp_path, flowers(), "species") == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err
