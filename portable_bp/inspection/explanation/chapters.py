@@ -418,13 +418,13 @@ class _Chapters:
                 factors.append(float(layer.slope[place, 0]))
             if layer is not self.last or not self.is_from_net:
                 symbols.append(Derivative(out, net))
-                factors.append(float(layer.derivative[place, 0]))  # pyright: ignore
+                factors.append(float(layer.derivative[place, 0]))  # pyright: ignore[reportOptionalSubscript]
             symbols.append(self._weight(layer, place, below))
             factors.append(float(layer.weight[place, below]))
         layer = self.layers[number]
         out, net = Symbol("out", layer.letter, path[0] + 1), Symbol("net", layer.letter, path[0] + 1)
         symbols += [Derivative(out, net), self._out(number - 1, column + 1)]
-        factors += [float(layer.derivative[path[0], 0]), float(self.worked.outs_below[number][column, 0])]  # pyright: ignore
+        factors += [float(layer.derivative[path[0], 0]), float(self.worked.outs_below[number][column, 0])]  # pyright: ignore[reportOptionalSubscript]
         return _joined([(symbol,) for symbol in symbols], "*"), factors
 
     def _pattern(self) -> Iterator[Heading | Paragraph | Formula]:

@@ -79,7 +79,7 @@ Document: TypeAlias = "list[Heading | Paragraph | Formula]"
 
 def formula(*sides: Part | Sequence[Part]) -> Formula:
     """Return an equation of sides, each a part or several."""
-    return Formula(tuple(tuple(side) if type(side) in (list, tuple) else (side,) for side in sides))  # pyright: ignore
+    return Formula(tuple(tuple(side) if type(side) in (list, tuple) else (side,) for side in sides))  # pyright: ignore[reportArgumentType]
 
 
 def paragraph(*parts: Part) -> Paragraph:

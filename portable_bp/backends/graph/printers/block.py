@@ -9,7 +9,7 @@ import numpy as np
 from portable_bp.backends.graph.printers.block_source import BlockSource
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.schedule import Schedule
-from portable_bp.common.trees import leaves, map_leaves
+from portable_bp.common.trees import leaves, zip_leaves
 
 # In the matrix products of a step. For more, many blocks should be faster, although they are launched more often: an estimate.
 MAX_MULTIPLICATIONS = 2**19
@@ -47,8 +47,7 @@ class BlockExecutable(Executable):
         before, given = ([self.library.contiguous(array) for array in leaves(tree)] for tree in (carry, items))
         results = [self.library.empty(array.shape, array.dtype.name) for array in leaves(carry)]
         self._launch(np.int64(len(indices)), self._numbers, *before, *results, *self._data, *given, *self._constants)
-        copies = iter(results)
-        return map_leaves(lambda _: next(copies), carry)
+        return zip_leaves(lambda _, result: result, carry, results)
 
 
 def _multiplications(schedule: Schedule) -> int:

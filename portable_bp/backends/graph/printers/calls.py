@@ -17,7 +17,7 @@ from portable_bp.backends.graph.ir import Node, dtype_name
 from portable_bp.backends.graph.namespace import placed
 from portable_bp.backends.graph.passes import Pass
 from portable_bp.backends.graph.schedule import Schedule, Stage
-from portable_bp.common.trees import leaves, map_leaves
+from portable_bp.common.trees import leaves, zip_leaves
 
 # What is executed in a step: ``function(*operands)``.
 Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -165,8 +165,7 @@ class Executable:
         for array, given in zip(self._carry, leaves(carry), strict=True):
             self.library.assign(array, given)
         self.run_steps(list(zip(self.items, leaves(items), strict=True)), indices)
-        copies = map(self.library.copied, self._carry)
-        return map_leaves(lambda _: next(copies), carry)
+        return zip_leaves(lambda _, array: self.library.copied(array), carry, self._carry)
 
     def run_steps(self, items: list[tuple[Any, Any]], indices: range) -> None:
         """Make the calls of some steps, for each of which the items are copied into their arrays."""

@@ -20,7 +20,7 @@ from portable_bp.backends.graph.printers.numba import CompiledLibrary, Costs
 from portable_bp.backends.graph.printers.program import address_of
 from portable_bp.backends.graph.printers.threads import run_in_threads, usable_threads
 from portable_bp.backends.graph.schedule import Schedule
-from portable_bp.common.trees import leaves, map_leaves
+from portable_bp.common.trees import leaves, zip_leaves
 
 # Bytes of a block from which NumPy's batched products are as fast, as measured. Blocks that are half empty count twice.
 MAX_WORKING_SET = 2**24
@@ -124,8 +124,7 @@ class PopulationExecutable(Executable):
         addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
         work = len(indices) * self.blocks * self._memory_size
         self._run_blocks(len(indices), addresses, min(self.blocks, usable_threads()) if work > MIN_SHARED_WORK else 1)
-        copies = iter(results)
-        return map_leaves(lambda _: next(copies), carry)
+        return zip_leaves(lambda _, result: result, carry, results)
 
     def _run_blocks(self, steps: int, addresses: list[int], threads: int) -> None:
         """Take all steps of each block, with a working set for each thread."""
