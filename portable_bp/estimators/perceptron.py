@@ -7,7 +7,7 @@ import dataclasses
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -36,6 +36,16 @@ from portable_bp.training.callbacks import check_callbacks
 
 # Examples to learn from, and those of X_val or None.
 TakenExamples: TypeAlias = tuple[Examples, Examples | None]
+
+
+class Drawn(NamedTuple):
+    """What is drawn at random before training starts, or resumed, and the generators that go on drawing."""
+
+    random_state: np.random.RandomState
+    mask_generator: np.random.Generator | None
+    layers: list[Layer]
+    examples: Examples
+    held_out: Examples | None
 
 
 class Perceptron(Parameters, ABC):
@@ -124,26 +134,37 @@ class Perceptron(Parameters, ABC):
         """Return whether a call of fit continues from the weights of an earlier one."""
         return hasattr(self, "coefs_") and (self.warm_start or given.incremental)
 
-    def _prepare(self, given: FitArguments, hidden: list[int], taken: TakenExamples | None = None) -> Problem:
-        """Check and move the data, draw or resume the weights, and hold out validation data."""
-        known = self._continues(given)
-        rates, callbacks = check_rates(self.dropout, len(hidden)), check_callbacks(self.callbacks)
-        examples, held_out = taken or self._take_examples(given, known)
-        backend = examples.samples.backend
-        self._random_state = check_random_state(self.random_state)
-        self._mask_generator = continue_masks(self._mask_generator if known else None, self._random_state, rates)
+    def _prepare(self, given: FitArguments, hidden: list[int]) -> Problem:
+        """Check and move the data, draw what is random, and return what is to be solved."""
+        taken = self._take_examples(given, self._continues(given))
+        return self._begin(given, self._draw(given, hidden, taken))
+
+    def _draw(self, given: FitArguments, hidden: list[int], taken: TakenExamples) -> Drawn:
+        """Draw or resume the weights, and hold out validation data."""
+        examples, held_out = taken
+        backend, known = examples.samples.backend, self._continues(given)
+        random_state, rates = check_random_state(self.random_state), check_rates(self.dropout, len(hidden))
+        mask_generator = continue_masks(self._mask_generator if known else None, random_state, rates)
         sizes = [self.n_features_in_, *hidden, self.n_outputs_]
-        layers = self._known_layers(backend, sizes) if known else self._new_layers(backend, sizes)
+        layers = self._known_layers(backend, sizes) if known else draw_layers(backend, random_state, sizes, self.activation)
         if self._stops_early and held_out is None:
             strata = self._strata(examples)
-            examples, held_out = split_examples(examples, self._random_state, self.validation_fraction, strata)
-        activations, output = self._activations(len(layers)), OUTPUTS[self.out_activation_]
+            examples, held_out = split_examples(examples, random_state, self.validation_fraction, strata)
+        return Drawn(random_state, mask_generator, layers, examples, held_out)
+
+    def _begin(self, given: FitArguments, drawn: Drawn) -> Problem:
+        """Return what is to be solved, and set the attributes of a fit that begins."""
+        if not self._continues(given):
+            self._forget(len(drawn.layers))
+        self._random_state, self._mask_generator = drawn.random_state, drawn.mask_generator
+        activations, output = self._activations(len(drawn.layers)), OUTPUTS[self.out_activation_]
+        rates, callbacks = check_rates(self.dropout, len(drawn.layers) - 1), check_callbacks(self.callbacks)
         validation = None
-        if held_out is not None:
-            validation = Validation(activations, output, held_out, self._score, with_loss=bool(callbacks))
-        examples = self._weigh_classes(examples)
-        alpha = scale_alpha(backend, float(self.alpha), examples.sample_weight)
-        return Problem(activations, output.loss, alpha, layers, examples, rates, callbacks, validation)
+        if drawn.held_out is not None:
+            validation = Validation(activations, output, drawn.held_out, self._score, with_loss=bool(callbacks))
+        examples = self._weigh_classes(drawn.examples)
+        alpha = scale_alpha(examples.samples.backend, float(self.alpha), examples.sample_weight)
+        return Problem(activations, output.loss, alpha, drawn.layers, examples, rates, callbacks, validation)
 
     def _take_examples(self, given: FitArguments, known: bool) -> TakenExamples:
         """Return the examples to learn from and those of X_val, checked and on the backend."""
@@ -186,13 +207,12 @@ class Perceptron(Parameters, ABC):
             )
         return map_parameters(lambda array: as_array(backend, array, "coefs_ or intercepts_"), layers)
 
-    def _new_layers(self, backend: Backend, sizes: list[int]) -> list[Layer]:
-        """Draw new layers, and delete what was recorded with the old ones."""
+    def _forget(self, layers: int) -> None:
+        """Delete what was recorded with other weights, before new ones are learned."""
         for name in (*(field.name for field in dataclasses.fields(Records)), "_optimizer"):
             vars(self).pop(name, None)
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
-        self.n_layers_, self.out_activation_ = len(sizes), self._name_output()
-        return draw_layers(backend, self._random_state, sizes, self.activation)
+        self.n_layers_, self.out_activation_ = layers + 1, self._name_output()
 
     def _start(self, given: FitArguments, problem: Problem) -> Start:
         """Begin the records of sgd or adam, and show them as attributes, which callbacks may read."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from portable_bp.algorithm.dropout import check_rates
 from portable_bp.estimators.parameters import FitArguments
-from portable_bp.estimators.perceptron import Perceptron, TakenExamples
+from portable_bp.estimators.perceptron import Drawn, Perceptron, TakenExamples
 from portable_bp.estimators.population_fit import train_population
 from portable_bp.estimators.problem import Problem, StochasticSettings, Validation
 from portable_bp.estimators.stochastic import Order, Start, StochasticFit
@@ -60,10 +60,14 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
     """Fit estimators, and yield the outcomes as they become known."""
     data: Data = {}
     groups: dict[Any, list[Candidate]] = {}
+    valid: tuple[Any, ...] = ()  # the parameters of the last valid job, which is often that of another fold
     for number, job in enumerate(jobs):
         began = time.perf_counter()
         try:
-            job.model._validate_params()
+            parameters = type(job.model), *job.model.get_params(deep=False).values()
+            if not _is_same(parameters, valid):
+                job.model._validate_params()
+            valid = parameters
             if why_alone(job.model):
                 yield fit_alone(number, job)
                 continue
@@ -77,6 +81,13 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
         sizes = collections.Counter(map(len, populations))
         for population in populations:
             yield from fit_population(population, sizes[len(population)])
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Return whether two parameters are one object, or tuples of the same objects."""
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(_is_same, first, second))
+    return first is second
 
 
 def divided(group: list[Candidate]) -> list[list[Candidate]]:
@@ -127,8 +138,11 @@ class Candidate:
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
         batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
         self.seed = self.model.random_state if isinstance(self.model.random_state, Integral) else None
+        # Candidates with the same key draw the same; dropout masks come from a generator of each.
+        draws_alike = self.seed is not None and not any(rates) and not self.model._continues(self.given)
+        self.draw_key = (id(self.given), self.seed) if draws_alike else None
         # A split of early_stopping copies the data, and a GPU is faster with one large population.
-        splits = self.model.early_stopping and held_out is None
+        splits = self.model.early_stopping and held_out is None and not draws_alike
         self.batch_seed = None if splits or examples.samples.backend.name != "numpy" else self.seed
         self.numbers = sum((below + 1) * above for below, above in itertools.pairwise(sizes))
         self.numbers += min(batch_size, examples.samples.count) * sum(sizes)
@@ -145,24 +159,31 @@ class Candidate:
             any(rates),
         )
 
-    def prepare(self) -> tuple[StochasticSettings, Problem, Start]:
-        """Draw or resume the weights, and hold out validation data."""
-        problem = self.model._prepare(self.given, self.hidden, self.taken)
+    def prepare(self, drawn: dict[Any, Drawn]) -> tuple[StochasticSettings, Problem, Start]:
+        """Return what to fit, with what another candidate drew if it would draw the same."""
+        key = self.draw_key or id(self)
+        if key not in drawn:
+            drawn[key] = self.model._draw(self.given, self.hidden, self.taken)
+        problem = self.model._begin(self.given, drawn[key])
         return self.model._settings(StochasticSettings), problem, self.model._start(self.given, problem)
 
 
 def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Outcome]:
     """Fit estimators as one population, of so many alike."""
     began, fits = time.perf_counter(), []
+    drawn: dict[Any, Drawn] = {}
     orders: dict[Any, Order] = {}
     for candidate in candidates:
         try:
-            fit = StochasticFit(*candidate.prepare())
+            fit = StochasticFit(*candidate.prepare(drawn))
         except Exception as error:
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
             continue
         if candidate.seed is not None:  # so nothing else draws from the random state
-            fit.order = orders.setdefault(fit.order.key, fit.order)
+            key = id(fit.start.random_state), fit.order.shuffle
+            if key not in orders:
+                orders[key] = orders.setdefault(fit.order.key, fit.order)
+            fit.order = orders[key]
         fits.append((candidate, fit))
     if not fits:
         return

@@ -16,6 +16,7 @@ from portable_bp.algorithm.optimizers import OPTIMIZERS, SGD, Adam, Clipped, Pen
 from portable_bp.backends import cache, looped
 from portable_bp.backends import numpy as numpy_backend
 from portable_bp.backends.graph.printers import calls, machine_code
+from portable_bp.backends.graph.printers import population as population_printer
 from portable_bp.backends.graph.printers.block import BlockExecutable
 from portable_bp.backends.graph.printers.population import PopulationExecutable
 from portable_bp.common.trees import item, leaves
@@ -50,6 +51,7 @@ def kinds(request, folder, monkeypatch):
         monkeypatch.setattr(numpy_backend, "PopulationLibrary", PopulationOnTheHost)
     monkeypatch.setenv("PORTABLE_BP_CACHE", str(folder))
     monkeypatch.setenv("PORTABLE_BP_COMPILE", "1")
+    monkeypatch.setattr(population_printer, "_programs", {})
     cache.clear()
     found = Kinds({"lanes": PopulationExecutable, "blocks": BlockExecutable}[request.param])
     for kind in (calls.Executable, PopulationExecutable, BlockExecutable):
@@ -316,10 +318,24 @@ def test_other_sizes_need_no_other_code():
 
 
 @LANES
+def test_other_numbers_are_not_printed_again(kinds, monkeypatch):
+    def pieces(first, last, epsilon):
+        rates = np.linspace(first, last, 11).tolist()
+        return pieces_of(["tanh", "identity"], optimizer=Penalized(Adam(rates, epsilon=epsilon), rates[::-1]))
+
+    replayed(pieces(0.01, 0.1, 1e-8), Population())
+    lanes = pytest.importorskip("portable_bp.backends.graph.printers.lanes")
+    monkeypatch.setattr(lanes, "LaneSource", lambda *_: pytest.fail("it is printed again"))
+    assert_replays(kinds, pieces(0.5, 0.2, 0.3), Population(seed=1))
+    assert_replays(kinds, pieces(0.1, 0.3, 0.1), Population(seed=2))
+
+
+@LANES
 def test_a_later_run_finds_the_code():
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population()
     first = replayed(pieces, population)
     machine_code._find.cache_clear()
+    population_printer._programs.clear()
     cache.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine_code, "_optimized", lambda *_: pytest.fail("it is compiled again"))

@@ -56,6 +56,7 @@ NUMBERS = {
     "dropout": [{"dropout": rate, "hidden_layer_sizes": (5, 4)} for rate in (0.1, [0.2, 0.0], 0.5)],
     "orders": [{"shuffle": False, "batch_size": 40}, {"random_state": 5, "batch_size": 40}, {"batch_size": 40}],
     "early stopping": [{"early_stopping": True, "random_state": n, "n_iter_no_change": 2, "max_iter": 30} for n in range(3)],
+    "one split": [{"early_stopping": True, "alpha": alpha, "dropout": rate} for alpha in (0.0, 1.0) for rate in (0.0, 0.2)],
     "architectures": [{"hidden_layer_sizes": sizes, "activation": name} for sizes in ((), 3) for name in ("relu", "tanh")],
     "not in a population": [{"solver": "lbfgs"}, {"callbacks": (bp.EarlyStopping(patience=2),)}, {}],
 }

@@ -136,7 +136,11 @@ ODD = {
     "a numpy integer": {"model": {"random_state": np.int64(3)}},
     "sgd without shuffling": {"model": {"solver": "sgd", "shuffle": False, "batch_size": 32}},
     "batches larger than the samples": {"model": {"batch_size": 1000}},
-    "a split of each member": {"model": {"early_stopping": True}},
+    "one split": {"model": {"early_stopping": True}},
+    "splits of two seeds, some with masks": {
+        "model": {"early_stopping": True},
+        "grid": {"alpha": [0.0, 0.1, 1.0], "random_state": [0, 1], "dropout": [0.0, 0.5]},
+    },
     "members that end": {"model": {"tol": 0.2, "n_iter_no_change": 1, "max_iter": 12}},
     "masks": {"grid": MANY | {"dropout": [0.0, 0.5]}},
     "sparse samples": {"x": scipy.sparse.csr_array(DIGITS)},

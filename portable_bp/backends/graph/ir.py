@@ -102,10 +102,29 @@ class Graph(NamedTuple):
         return Counter([*self.results, *(each for node in self.nodes for each in node.inputs)])
 
     @property
+    def constants(self) -> list[Node]:
+        """The constants, in the order in which they are used."""
+        used = [*(each for node in self.nodes for each in node.inputs), *self.results]
+        return [node for node in dict.fromkeys(used) if node.operation == "constant"]
+
+    @property
+    def structure(self) -> Any:
+        """What is equal only for graphs that compute the same but for the values of their constants."""
+        inputs = self.carry, self.data, self.item
+        numbers = {node: number for number, node in enumerate(dict.fromkeys((*sum(inputs, ()), *self.constants, *self.nodes)))}
+        nodes = [
+            (
+                *(node.operation, node.shape, node.dtype, *(numbers[each] for each in node.inputs)),
+                None if node.operation == "constant" else key_of(node.attributes),
+            )
+            for node in numbers
+        ]
+        return tuple(nodes), tuple(tuple(numbers[node] for node in each) for each in (*inputs, self.results))
+
+    @property
     def signature(self) -> Any:
-        """What is equal only for graphs that compute the same: the text, the constants and the opaque functions."""
-        constants = {each: None for node in self.nodes for each in (*node.inputs, node) if each.attributes}
-        return str(self), [key_of(each.attributes) for each in constants if each.operation in ("constant", "opaque")]
+        """What is equal only for graphs that compute the same."""
+        return self.structure, [key_of(node.attributes) for node in self.constants]
 
     def __str__(self) -> str:
         """Return one line for the inputs of each kind, one for each node, and one for the results."""

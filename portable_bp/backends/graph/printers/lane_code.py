@@ -13,7 +13,7 @@ from portable_bp.backends.graph.buffers import Buffers
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.members import dtype_of, lanes_of
 from portable_bp.backends.graph.printers.lane_functions import INT, added, copy_function, loop, pointer
-from portable_bp.backends.graph.printers.program import address_of, as_float
+from portable_bp.backends.graph.printers.program import address_of
 from portable_bp.backends.graph.printers.vectors import BYTES, STORED, TYPES, Value, type_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class LaneCode:
 
     ``places`` says what the addresses after the first four are: of the carry that is read ("carry") and written ("result"), of
     "data", of the first step's "item", or of a "constant", each with its number in the graph or in ``constants``.
+    ``numbers`` are the constants that are single numbers.
     """
 
     def __init__(self, buffers: Buffers, memory: WorkingSet) -> None:
@@ -36,7 +37,7 @@ class LaneCode:
         self.places: list[tuple[str, int]] = []
         self.constants: list[Node] = []
         self.sizes: list[int] = []
-        self.numbers: list[float] = []
+        self.numbers: list[Node] = []
         self._known: dict[Any, Any] = {}
         self.module = ir.Module("population")
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [INT] * 4), "run")
@@ -67,7 +68,7 @@ class LaneCode:
     def _number(self, node: Node) -> Value:
         """Return a constant number."""
         if node not in self._known:
-            self.numbers.append(as_float(node))
+            self.numbers.append(node)
             number = Value(self.entry, self._entry_of("numbers", len(self.numbers) - 1), "float64").astype(node.dtype)
             self._known[node] = number.value
         return Value(self.builder, self._known[node], node.dtype)

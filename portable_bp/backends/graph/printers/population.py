@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
 from portable_bp.backends.graph.printers.numba import CompiledLibrary, Costs
-from portable_bp.backends.graph.printers.program import address_of
+from portable_bp.backends.graph.printers.program import address_of, as_float
 from portable_bp.backends.graph.printers.threads import run_in_threads, usable_threads
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves, zip_leaves
@@ -27,6 +27,7 @@ MAX_WORKING_SET = 2**24
 ALIGNMENT = 64  # bytes: a cache line
 MIN_SHARED_WORK = 2**22  # bytes that all steps compute, from which several threads pay off
 PIECES = 4  # of the blocks for each thread, since another program may slow one of them down
+MAX_KEPT = 256  # programs
 
 
 def block_of_members(graph: Graph) -> Graph:
@@ -82,28 +83,63 @@ class WorkingSet:
         raise UnsuitedError("a result shares the memory of what a step is given")
 
 
+class Program(NamedTuple):
+    """Compiled code of a block, how many blocks there are, and what it takes; constants by their numbers in the graph."""
+
+    run: Callable[..., Any]
+    blocks: int
+    memory_size: int
+    places: list[tuple[str, int]]
+    sizes: np.ndarray
+    numbers: list[int]
+    constants: list[int]
+
+
+_programs: dict[Any, Program] = {}
+
+
+def _program(buffers: Buffers, memory: WorkingSet, members: int) -> Program:
+    """Return the program of a step, which serves all that differ only in the values of constants: printing takes 0.1 s."""
+    key = buffers.graph.structure, buffers.schedule.max_fused
+    if program := _programs.get(key):
+        return program
+    from portable_bp.backends.graph.printers.lanes import LaneSource  # which needs llvmlite
+
+    source = LaneSource(buffers, memory)
+    constants, blocks = buffers.graph.constants, -(-members // source.lanes)
+    if memory.size * blocks * source.lanes > MAX_WORKING_SET * members:
+        raise UnsuitedError(f"{memory.size:,} bytes of a block of {source.lanes} networks exceed the cache")
+    program = Program(
+        run=compiled(str(source), is_llvm=True),
+        blocks=blocks,
+        memory_size=memory.size,
+        places=source.places,
+        sizes=np.array(source.sizes, np.int64),
+        numbers=list(map(constants.index, source.numbers)),
+        constants=list(map(constants.index, source.constants)),
+    )
+    if len(_programs) >= MAX_KEPT:
+        _programs.clear()
+    _programs[key] = program
+    return program
+
+
 class PopulationExecutable(Executable):
     """A schedule of a block, and the compiled function that trains all blocks."""
 
     def __init__(self, schedule: Schedule, library: Any, data: Any) -> None:
-        from portable_bp.backends.graph.printers.lanes import LaneSource  # which needs llvmlite
-
         self.schedule, self.library = schedule, library
         self.calls = []
         memory = WorkingSet(library)
         self.buffers = Buffers(schedule, memory)
         self.bind(data)
         self.buffers.bind(self._data)
-        source = LaneSource(self.buffers, memory)
-        self.buffers.release()
         self.members = max(map(members_of, schedule.graph.carry))
-        self.blocks = -(-self.members // source.lanes)
-        if memory.size * self.blocks * source.lanes > MAX_WORKING_SET * self.members:
-            raise UnsuitedError(f"{memory.size:,} bytes of a block of {source.lanes} networks exceed the cache")
-        self._function = compiled(str(source), is_llvm=True)
-        self._places, self._memory_size = source.places, memory.size
-        self._sizes, self._numbers = np.array(source.sizes, np.int64), np.array(source.numbers, np.float64)
-        self._constants = list(map(self.buffers.array, source.constants))
+        self.program = _program(self.buffers, memory, self.members)
+        self.buffers.release()
+        constants = schedule.graph.constants
+        self._numbers = np.array([as_float(constants[number]) for number in self.program.numbers], np.float64)
+        self._constants = [self.buffers.array(constants[number]) for number in self.program.constants]
 
     def bind(self, data: Any) -> None:
         """Take the loop's data."""
@@ -121,17 +157,17 @@ class PopulationExecutable(Executable):
             **{"carry": given, "result": results, "data": self._data, "constant": self._constants},
             "item": [np.asarray(array, order="C") for array in leaves(items)],
         }
-        addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self._places)]
-        work = len(indices) * self.blocks * self._memory_size
-        self._run_blocks(len(indices), addresses, min(self.blocks, usable_threads()) if work > MIN_SHARED_WORK else 1)
+        addresses = [self.members - 1, *(address_of(arrays[kind][number]) for kind, number in self.program.places)]
+        work = len(indices) * self.program.blocks * self.program.memory_size
+        self._run_blocks(len(indices), addresses, min(self.program.blocks, usable_threads()) if work > MIN_SHARED_WORK else 1)
         return zip_leaves(lambda _, result: result, carry, results)
 
     def _run_blocks(self, steps: int, addresses: list[int], threads: int) -> None:
         """Take all steps of each block, with a working set for each thread."""
-        pieces = min(self.blocks, threads * PIECES) if threads > 1 else 1
-        edges = [self.blocks * number // pieces for number in range(pieces + 1)]
+        pieces = min(self.program.blocks, threads * PIECES) if threads > 1 else 1
+        edges = [self.program.blocks * number // pieces for number in range(pieces + 1)]
         waiting = deque(zip(edges[:-1], edges[1:], strict=True))
-        memory = np.empty((threads, self._memory_size + ALIGNMENT), np.uint8)
+        memory = np.empty((threads, self.program.memory_size + ALIGNMENT), np.uint8)
 
         def work(number: int) -> None:
             start = -(-address_of(memory[number]) // ALIGNMENT) * ALIGNMENT
@@ -139,6 +175,6 @@ class PopulationExecutable(Executable):
             with contextlib.suppress(IndexError):  # until no blocks are waiting
                 while True:
                     table[:2] = waiting.popleft()
-                    self._function(steps, address_of(table), address_of(self._sizes), address_of(self._numbers))
+                    self.program.run(steps, address_of(table), address_of(self.program.sizes), address_of(self._numbers))
 
         run_in_threads([functools.partial(work, number) for number in range(threads)], waiting.clear)
