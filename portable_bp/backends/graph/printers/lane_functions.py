@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -123,20 +123,18 @@ class _Product:
         self.kind = type_of(self.number, self.lanes)
         self.first_lanes, self.second_lanes = first_lanes, second_lanes
         self.first, self.second, self.out, rows, self.columns, self.shared, *self.distances = function.args
-        start = INT(0)
-        for height in TILE_ROWS:
-            whole = builder.sub(rows, builder.srem(builder.sub(rows, start), INT(height)))
-            with loop(builder, start, whole, height) as row:
-                self._append_rows(row, height)
-            start = whole
+        for row, height in self._tiles(rows, TILE_ROWS):
+            for column, width in self._tiles(self.columns, TILE_COLUMNS):
+                self._append_tile(row, column, height, width)
         builder.ret_void()
 
-    def _append_rows(self, row: Any, height: int) -> None:
+    def _tiles(self, length: Any, sizes: Sequence[int]) -> Iterator[tuple[Any, int]]:
+        """Append a loop over tiles of each size, of which the first is used as often as possible, and yield where one starts."""
         builder, start = self.builder, INT(0)
-        for width in TILE_COLUMNS:
-            whole = builder.sub(self.columns, builder.srem(builder.sub(self.columns, start), INT(width)))
-            with loop(builder, start, whole, width) as column:
-                self._append_tile(row, column, height, width)
+        for size in sizes:
+            whole = builder.sub(length, builder.srem(builder.sub(length, start), INT(size)))
+            with loop(builder, start, whole, size) as index:
+                yield index, size
             start = whole
 
     def _append_tile(self, row: Any, column: Any, height: int, width: int) -> None:
