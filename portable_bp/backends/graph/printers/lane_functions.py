@@ -129,7 +129,7 @@ class _Product:
         builder.ret_void()
 
     def _tiles(self, length: Any, sizes: Sequence[int]) -> Iterator[tuple[Any, int]]:
-        """Append a loop over tiles of each size, of which the first is used as often as possible, and yield where one starts."""
+        """Append a loop over tiles of each size, the first one as often as possible, and yield where a tile starts."""
         builder, start = self.builder, INT(0)
         for size in sizes:
             whole = builder.sub(length, builder.srem(builder.sub(length, start), INT(size)))
