@@ -17,7 +17,7 @@ from portable_bp.cli import main
 from portable_bp.guide import PAGES, Page, read_page
 from portable_bp.inspection.example import article_table
 
-PACKAGE, ROOT = Path(bp.__file__).parent, Path(__file__).parents[1]
+PACKAGE, ROOT = Path(bp.__file__).parent, Path(__file__).parents[2]
 
 
 def test_info_lists_every_backend(capsys):
@@ -185,7 +185,7 @@ def test_each_warning_is_printed_once_as_a_line(monkeypatch, capsys, quiet):
             warnings.warn("two\nlines", RuntimeWarning, stacklevel=1)
         raise ValueError("it fails.")
 
-    monkeypatch.setattr("portable_bp.cli.train_table", warn)
+    monkeypatch.setattr("portable_bp.cli.tables.train_table", warn)
     shown, own = warnings.showwarning, ["--quiet"] * quiet
     assert main(["train", "table.csv", "--target", "b", "-o", "model.safetensors", *own]) == 2
     assert capsys.readouterr().err.splitlines() == ["portable-bp: two lines"] * (not quiet) + ["portable-bp: it fails."]

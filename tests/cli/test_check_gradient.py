@@ -75,7 +75,7 @@ class Cube:
         (
             ([2, 3, 1], Cube()),
             [],
-            "custom activations (tests.test_cli_check_gradient.Cube), and a file cannot hold their code: load",
+            "custom activations (tests.cli.test_check_gradient.Cube), and a file cannot hold their code: load",
         ),
         (([2, 3, 1],), ["--loss", "cross_entropy"], "has 1 output, and CrossEntropy needs an output for each class"),
         (([2, 3, 2],), ["--loss", "poisson"], "Identity, whose values may be negative, and Poisson takes positive ones"),
