@@ -19,20 +19,8 @@ from portable_bp.training import DivergenceError
 from portable_bp.version import __version__
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        The command line after the program's name. Default: ``sys.argv[1:]``.
-
-    Returns
-    -------
-    int
-        The exit code: 0 for success, 1 if the example disagrees with the article or a gradient with finite differences, 2 for
-        wrong arguments or a file that cannot be used, 130 if the user interrupted it.
-    """
+def run(arguments: Sequence[str] | None) -> int:
+    """Run one of the commands, and return its exit code."""
     options = _parser().parse_args(_joined_lists(sys.argv[1:] if arguments is None else arguments))
     try:
         with warnings_as_lines(quiet=not getattr(options, "progress", True)):
@@ -46,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         reason = f"{error.filename} cannot be used ({error.strerror}): check its name." if error.filename else error.strerror
         return _fail(reason or str(error), 2)
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written.", 130)
 
 
 def _joined_lists(arguments: Sequence[str]) -> list[str]:

@@ -177,6 +177,18 @@ def test_a_gpu_that_does_not_respond_is_reported_in_one_line(tmp_path):
         assert done.returncode == (2 if expected == [f"portable-bp: {NO_GPU}"] else 0)
 
 
+def test_an_interruption_while_libraries_load_is_told(monkeypatch, capsys):
+    class Interrupts:
+        def find_spec(self, name, path=None, target=None):
+            if name == "portable_bp.cli.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "portable_bp.cli.command", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == "portable-bp: interrupted; nothing was written.\n"
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 @pytest.mark.filterwarnings("always")
 def test_each_warning_is_printed_once_as_a_line(monkeypatch, capsys, quiet):
