@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+
+from portable_bp.cli.messages import print_message
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,9 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong arguments or a file that cannot be used, 130 if the user interrupted it.
     """
     try:
-        from portable_bp.cli.command import run  # here: it takes a second, in which the user may interrupt it
+        from portable_bp.cli.command import run  # here, so that Ctrl-C in this second ends with one line
 
         return run(arguments)
     except KeyboardInterrupt:
-        print("portable-bp: interrupted; nothing was written.", file=sys.stderr)
+        print_message("interrupted; nothing was written.")
         return 130

@@ -1,4 +1,4 @@
-"""The types of what is given on the command line, each with a message for what is none."""
+"""The types of what is given on the command line, each with a message for wrong input."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from portable_bp.backends import BackendUnavailableError, available_backends, compilation_state
-from portable_bp.cli.comparisons import add_check_gradient, add_example
+from portable_bp.cli.check_gradient import add_check_gradient
+from portable_bp.cli.example import add_example
 from portable_bp.cli.explain import add_explain
 from portable_bp.cli.messages import print_message, warnings_as_lines
 from portable_bp.cli.tables import add_export, add_predict, add_train
@@ -26,14 +27,16 @@ def run(arguments: Sequence[str] | None) -> int:
         with warnings_as_lines(quiet=not getattr(options, "progress", True)):
             return options.run(options)
     except (ValueError, ImportError, BackendUnavailableError, DivergenceError, MemoryError) as error:
-        return _fail(str(error) or "not enough memory: use a smaller table, or free some memory and try again.", 2)
+        message = str(error) or "not enough memory: use a smaller table, or free some memory and try again."
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does. Without this, Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         reason = f"{error.filename} cannot be used ({error.strerror}): check its name." if error.filename else error.strerror
-        return _fail(reason or str(error), 2)
+        message = reason or str(error)
+    print_message(message)
+    return 2
 
 
 def _joined_lists(arguments: Sequence[str]) -> list[str]:
@@ -45,11 +48,6 @@ def _joined_lists(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
-
-
-def _fail(message: str, code: int) -> int:
-    print_message(message)
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -115,7 +115,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _explained_samples(options: argparse.Namespace, sizes: Sequence[int], loss: Any) -> tuple[list[Any], list[Any]]:
-    """Return the inputs and the targets that were given, or simple ones, which are told."""
+    """Return the inputs and the targets that were given, or simple ones, and say so."""
     inputs, targets = options.inputs, options.targets
     if inputs is None:
         inputs = [[float(1 - place % 2) for place in range(sizes[0])]]

@@ -7,7 +7,7 @@ from portable_bp.network import Network, load
 
 
 def load_single(path: str, backend: str) -> Network:
-    """Return the network of a model file, the first one if there are several, which is told."""
+    """Return the network of a model file; the first one if there are several, and say so."""
     network = load(path, backend)
     if network.population is None:
         return network

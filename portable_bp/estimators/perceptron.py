@@ -155,7 +155,7 @@ class Perceptron(Parameters, ABC):
     def _begin(self, given: FitArguments, drawn: Drawn) -> Problem:
         """Return what is to be solved, and set the attributes of a fit that begins."""
         if not self._continues(given):
-            self._forget(len(drawn.layers))
+            self._reset(len(drawn.layers))
         self._random_state, self._mask_generator = drawn.random_state, drawn.mask_generator
         activations, output = self._activations(len(drawn.layers)), OUTPUTS[self.out_activation_]
         rates, callbacks = check_rates(self.dropout, len(drawn.layers) - 1), check_callbacks(self.callbacks)
@@ -207,12 +207,12 @@ class Perceptron(Parameters, ABC):
             )
         return map_parameters(lambda array: as_array(backend, array, "coefs_ or intercepts_"), layers)
 
-    def _forget(self, layers: int) -> None:
+    def _reset(self, layer_count: int) -> None:
         """Delete what was recorded with other weights, before new ones are learned."""
         for name in (*(field.name for field in dataclasses.fields(Records)), "_optimizer"):
             vars(self).pop(name, None)
         self.n_iter_ = self.t_ = self._no_improvement_count = 0
-        self.n_layers_, self.out_activation_ = layers + 1, self._name_output()
+        self.n_layers_, self.out_activation_ = layer_count + 1, self._name_output()
 
     def _start(self, given: FitArguments, problem: Problem) -> Start:
         """Begin the records of sgd or adam, and show them as attributes, which callbacks may read."""

@@ -60,14 +60,10 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
     """Fit estimators, and yield the outcomes as they become known."""
     data: Data = {}
     groups: dict[Any, list[Candidate]] = {}
-    valid: tuple[Any, ...] = ()  # the parameters of the last valid job, which is often that of another fold
     for number, job in enumerate(jobs):
         began = time.perf_counter()
         try:
-            parameters = type(job.model), *job.model.get_params(deep=False).values()
-            if not _is_same(parameters, valid):
-                job.model._validate_params()
-            valid = parameters
+            job.model._validate_params()
             if why_alone(job.model):
                 yield fit_alone(number, job)
                 continue
@@ -81,13 +77,6 @@ def fit_together(jobs: Sequence[Job]) -> Iterator[Outcome]:
         sizes = collections.Counter(map(len, populations))
         for population in populations:
             yield from fit_population(population, sizes[len(population)])
-
-
-def _is_same(first: Any, second: Any) -> bool:
-    """Return whether two parameters are one object, or tuples of the same objects."""
-    if isinstance(first, tuple) and isinstance(second, tuple):
-        return len(first) == len(second) and all(map(_is_same, first, second))
-    return first is second
 
 
 def divided(group: list[Candidate]) -> list[list[Candidate]]:
@@ -138,7 +127,7 @@ class Candidate:
         sizes = self.model.n_features_in_, *self.hidden, self.model.n_outputs_
         batch_size = 200 if self.model.batch_size == "auto" else self.model.batch_size
         self.seed = self.model.random_state if isinstance(self.model.random_state, Integral) else None
-        # Candidates with the same key draw the same; dropout masks come from a generator of each.
+        # Candidates with the same key draw the same, once. With dropout each draws: it needs its own generator of masks.
         draws_alike = self.seed is not None and not any(rates) and not self.model._continues(self.given)
         self.draw_key = (id(self.given), self.seed) if draws_alike else None
         # A split of early_stopping copies the data, and a GPU is faster with one large population.
@@ -172,7 +161,8 @@ def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Ou
     """Fit estimators as one population, of so many alike."""
     began, fits = time.perf_counter(), []
     drawn: dict[Any, Drawn] = {}
-    orders: dict[Any, Order] = {}
+    orders: dict[Any, Order] = {}  # by what they will draw
+    known: dict[Any, Order] = {}  # the same by what is found in less time
     for candidate in candidates:
         try:
             fit = StochasticFit(*candidate.prepare(drawn))
@@ -181,9 +171,9 @@ def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Ou
             continue
         if candidate.seed is not None:  # so nothing else draws from the random state
             key = id(fit.start.random_state), fit.order.shuffle
-            if key not in orders:
-                orders[key] = orders.setdefault(fit.order.key, fit.order)
-            fit.order = orders[key]
+            if key not in known:
+                known[key] = orders.setdefault(fit.order.key, fit.order)
+            fit.order = known[key]
         fits.append((candidate, fit))
     if not fits:
         return

@@ -297,6 +297,33 @@ def test_a_member_has_the_same_bits_in_any_place(dtype):
         assert mine.tobytes() == theirs[order].tobytes()
 
 
+def test_data_that_are_one_array_in_one_run_need_not_be_in_the_next(kinds):
+    def choose(scale, carry, data, item):
+        (numbers,), (first, second) = carry, data
+        return (numbers + scale * numbers * (second + item * (first - second)),)
+
+    one, other = np.random.default_rng(0).normal(size=(2, 4, 3))
+    start, chosen = np.random.default_rng(1).normal(size=(11, 4, 3)), np.array([1.0, 0.0, 0.0])
+    for scale, data in ((0.7, (one, one)), (0.7, (one, other)), (0.2, (one, other)), (0.2, (other, one))):
+        found = looped(bp.select_backend("numpy", dtype="float64"), choose, scale)(data)((start,), chosen, 3)
+        expected = (start,)
+        for item_of_step in chosen:
+            expected = choose(scale, expected, data, item_of_step)
+        assert_close(found, expected)
+    assert kinds == {kinds.expected}
+
+
+@LANES
+def test_programs_that_do_not_suit_are_tried_once(kinds, monkeypatch):
+    lanes = pytest.importorskip("portable_bp.backends.graph.printers.lanes")
+    monkeypatch.setattr(population_printer, "MAX_WORKING_SET", 1)
+    printed, source = [], lanes.LaneSource
+    monkeypatch.setattr(lanes, "LaneSource", lambda *given: printed.append(given) or source(*given))
+    for rate in (0.1, 0.2):
+        replayed(pieces_of(["tanh", "identity"], optimizer=SGD(rate)), Population())
+    assert len(printed) == 1
+
+
 @LANES
 def test_several_threads_do_the_same(monkeypatch):
     pieces, population = pieces_of(["tanh", "sigmoid"]), Population(100)

@@ -351,6 +351,25 @@ def test_data_that_overlap_in_one_fit_need_not_in_the_next(replayed):
         np.testing.assert_allclose(mine, called, rtol=1e-11, atol=1e-11)
 
 
+def test_data_that_are_one_array_in_one_run_need_not_be_in_the_next(replayed):
+    """The item chooses between two arrays, so that comparing the first step alone does not find one that is read twice."""
+    backend = bp.select_backend(replayed.flag, dtype="float64")
+
+    def choose(carry, data, item):
+        (numbers,), (first, second) = carry, data
+        return (numbers + 0.1 * numbers * (second + item * (first - second)),)
+
+    loop, given = backend.loop(choose), np.random.default_rng(0).normal(size=(3, 4, 3))
+    start, *arrays = map(backend.asarray, given)
+    for one, other in ((0, 0), (0, 1), (1, 0)):
+        (found,) = loop((arrays[one], arrays[other]))((start,), backend.asarray([1.0, 0.0, 0.0]), 3)
+        expected = given[0]
+        for chosen in (one, other, other):
+            expected = expected + 0.1 * expected * given[1 + chosen]
+        np.testing.assert_allclose(backend.to_numpy(found), expected, rtol=1e-12)
+    assert sum(replayed) > 0
+
+
 def test_one_step_alone_is_called(replayed):
     network = bp.Network([3, 4, 2], backend=replayed.flag, seed=0)
     network.fit(np.ones((12, 3)), np.ones((12, 2)))

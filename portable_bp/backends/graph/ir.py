@@ -109,21 +109,21 @@ class Graph(NamedTuple):
 
     @property
     def structure(self) -> Any:
-        """What is equal only for graphs that compute the same but for the values of their constants."""
+        """A key: graphs with equal ones compute the same, except for the values of their constants."""
         inputs = self.carry, self.data, self.item
-        numbers = {node: number for number, node in enumerate(dict.fromkeys((*sum(inputs, ()), *self.constants, *self.nodes)))}
+        index_of = {node: index for index, node in enumerate(dict.fromkeys((*sum(inputs, ()), *self.constants, *self.nodes)))}
         nodes = [
             (
-                *(node.operation, node.shape, node.dtype, *(numbers[each] for each in node.inputs)),
+                *(node.operation, node.shape, node.dtype, *(index_of[each] for each in node.inputs)),
                 None if node.operation == "constant" else key_of(node.attributes),
             )
-            for node in numbers
+            for node in index_of
         ]
-        return tuple(nodes), tuple(tuple(numbers[node] for node in each) for each in (*inputs, self.results))
+        return tuple(nodes), tuple(tuple(index_of[node] for node in each) for each in (*inputs, self.results))
 
     @property
     def signature(self) -> Any:
-        """What is equal only for graphs that compute the same."""
+        """A key: graphs with equal ones compute the same."""
         return self.structure, [key_of(node.attributes) for node in self.constants]
 
     def __str__(self) -> str:

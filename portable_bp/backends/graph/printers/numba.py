@@ -11,10 +11,9 @@ from portable_bp.backends.graph.passes import scale_factors, sums_of_products, u
 from portable_bp.backends.graph.printers.calls import Executable, compile_mode
 from portable_bp.backends.graph.printers.machine_code import compiled, is_available
 from portable_bp.backends.graph.printers.numpy import NumpyLibrary
-from portable_bp.backends.graph.printers.program import address_of
+from portable_bp.backends.graph.printers.program import address_of, separate_arrays
 from portable_bp.backends.graph.printers.source import Source
 from portable_bp.backends.graph.schedule import Schedule
-from portable_bp.common.trees import leaves
 
 
 class Costs(NamedTuple):
@@ -58,7 +57,7 @@ class CompiledExecutable(Executable):
 
     def bind(self, data: Any) -> None:
         """Take the loop's data; the first time, print and compile the schedule."""
-        self._data = [np.asarray(array, order="C") for array in leaves(data)]
+        self._data = separate_arrays(data)
         if self._source is None:
             self.buffers.bind(self._data)
             self._source = Source(self.buffers)

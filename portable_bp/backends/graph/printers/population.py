@@ -17,7 +17,7 @@ from portable_bp.backends.graph.passes import sums_of_sums
 from portable_bp.backends.graph.printers.calls import Executable, UnsuitedError
 from portable_bp.backends.graph.printers.machine_code import compiled, vector_bytes
 from portable_bp.backends.graph.printers.numba import CompiledLibrary, Costs
-from portable_bp.backends.graph.printers.program import address_of, as_float
+from portable_bp.backends.graph.printers.program import address_of, as_float, separate_arrays
 from portable_bp.backends.graph.printers.threads import run_in_threads, usable_threads
 from portable_bp.backends.graph.schedule import Schedule
 from portable_bp.common.trees import leaves, zip_leaves
@@ -27,7 +27,7 @@ MAX_WORKING_SET = 2**24
 ALIGNMENT = 64  # bytes: a cache line
 MIN_SHARED_WORK = 2**22  # bytes that all steps compute, from which several threads pay off
 PIECES = 4  # of the blocks for each thread, since another program may slow one of them down
-MAX_KEPT = 256  # programs
+MAX_PROGRAMS = 256
 
 
 def block_of_members(graph: Graph) -> Graph:
@@ -84,44 +84,54 @@ class WorkingSet:
 
 
 class Program(NamedTuple):
-    """Compiled code of a block, how many blocks there are, and what it takes; constants by their numbers in the graph."""
+    """Compiled code of a block, how many blocks there are, and what it takes; constants by their places in the graph's."""
 
     run: Callable[..., Any]
     blocks: int
     memory_size: int
     places: list[tuple[str, int]]
     sizes: np.ndarray
-    numbers: list[int]
-    constants: list[int]
+    number_indices: list[int]
+    array_indices: list[int]
 
 
-_programs: dict[Any, Program] = {}
+# By the structure of a step, since printing takes 0.1 s; or why there is none.
+_programs: dict[Any, Program | UnsuitedError] = {}
 
 
 def _program(buffers: Buffers, memory: WorkingSet, members: int) -> Program:
-    """Return the program of a step, which serves all that differ only in the values of constants: printing takes 0.1 s."""
+    """Return the program of all steps that differ only in the values of constants; raise an UnsuitedError if there is none."""
     key = buffers.graph.structure, buffers.schedule.max_fused
-    if program := _programs.get(key):
-        return program
+    found = _programs.get(key)
+    if found is None:
+        try:
+            found = _printed(buffers, memory, members)
+        except UnsuitedError as reason:
+            found = reason.with_traceback(None)
+        if len(_programs) >= MAX_PROGRAMS:
+            _programs.clear()
+        _programs[key] = found
+    if isinstance(found, UnsuitedError):
+        raise found
+    return found
+
+
+def _printed(buffers: Buffers, memory: WorkingSet, members: int) -> Program:
     from portable_bp.backends.graph.printers.lanes import LaneSource  # which needs llvmlite
 
     source = LaneSource(buffers, memory)
     constants, blocks = buffers.graph.constants, -(-members // source.lanes)
     if memory.size * blocks * source.lanes > MAX_WORKING_SET * members:
         raise UnsuitedError(f"{memory.size:,} bytes of a block of {source.lanes} networks exceed the cache")
-    program = Program(
+    return Program(
         run=compiled(str(source), is_llvm=True),
         blocks=blocks,
         memory_size=memory.size,
         places=source.places,
         sizes=np.array(source.sizes, np.int64),
-        numbers=list(map(constants.index, source.numbers)),
-        constants=list(map(constants.index, source.constants)),
+        number_indices=list(map(constants.index, source.numbers)),
+        array_indices=list(map(constants.index, source.constants)),
     )
-    if len(_programs) >= MAX_KEPT:
-        _programs.clear()
-    _programs[key] = program
-    return program
 
 
 class PopulationExecutable(Executable):
@@ -138,12 +148,12 @@ class PopulationExecutable(Executable):
         self.program = _program(self.buffers, memory, self.members)
         self.buffers.release()
         constants = schedule.graph.constants
-        self._numbers = np.array([as_float(constants[number]) for number in self.program.numbers], np.float64)
-        self._constants = [self.buffers.array(constants[number]) for number in self.program.constants]
+        self._numbers = np.array([as_float(constants[index]) for index in self.program.number_indices], np.float64)
+        self._constants = [self.buffers.array(constants[index]) for index in self.program.array_indices]
 
     def bind(self, data: Any) -> None:
         """Take the loop's data."""
-        self._data = [np.asarray(array, order="C") for array in leaves(data)]
+        self._data = separate_arrays(data)
 
     def release(self) -> None:
         """Keep no reference to the data."""

@@ -10,6 +10,7 @@ from portable_bp.backends.graph.buffers import Buffers, Instruction
 from portable_bp.backends.graph.ir import Node
 from portable_bp.backends.graph.kernels import Line, write_kernel
 from portable_bp.backends.graph.schedule import Stage
+from portable_bp.common.trees import leaves
 
 
 class ElementwiseLoop(NamedTuple):
@@ -71,6 +72,11 @@ def refuse_rows(instruction: Instruction) -> None:
         raise TypeError("rows of an array that is not contiguous are not compiled")
     if not instruction.node.inputs[1].root.is_given:
         raise TypeError("rows at computed indices, which may be out of bounds, are not compiled")
+
+
+def separate_arrays(data: Any) -> list[np.ndarray]:
+    """Return a contiguous array for each leaf, an object of its own even where leaves are one: code knows them by identity."""
+    return [np.asarray(array, order="C").view() for array in leaves(data)]
 
 
 def address_of(array: np.ndarray) -> int:
