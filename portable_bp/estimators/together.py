@@ -161,8 +161,7 @@ def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Ou
     """Fit estimators as one population, of so many alike."""
     began, fits = time.perf_counter(), []
     drawn: dict[Any, Drawn] = {}
-    orders: dict[Any, Order] = {}  # by what they will draw
-    known: dict[Any, Order] = {}  # the same by what is found in less time
+    orders: dict[Any, Order] = {}
     for candidate in candidates:
         try:
             fit = StochasticFit(*candidate.prepare(drawn))
@@ -170,10 +169,7 @@ def fit_population(candidates: Sequence[Candidate], repeats: int) -> Iterator[Ou
             yield Outcome(candidate.number, (time.perf_counter() - began) / len(candidates), error=error)
             continue
         if candidate.seed is not None:  # so nothing else draws from the random state
-            key = id(fit.start.random_state), fit.order.shuffle
-            if key not in known:
-                known[key] = orders.setdefault(fit.order.key, fit.order)
-            fit.order = known[key]
+            fit.order = orders.setdefault(fit.order.key, fit.order)
         fits.append((candidate, fit))
     if not fits:
         return

@@ -24,6 +24,7 @@ from portable_bp.training.step import Batch, MeanLoss, Pieces, Progress, step
 from tests.support.cuda_on_cpu import PopulationOnTheHost, need_compiler
 
 STEPS = 3
+LANE_SOURCE = "portable_bp.backends.graph.printers.lanes.LaneSource"
 LANES, BLOCKS = (pytest.mark.parametrize("kinds", [name], indirect=True) for name in ("lanes", "blocks"))
 
 
@@ -315,10 +316,11 @@ def test_data_that_are_one_array_in_one_run_need_not_be_in_the_next(kinds):
 
 @LANES
 def test_programs_that_do_not_suit_are_tried_once(kinds, monkeypatch):
-    lanes = pytest.importorskip("portable_bp.backends.graph.printers.lanes")
+    from portable_bp.backends.graph.printers.lanes import LaneSource  # here, since it needs Numba's LLVM
+
+    printed = []
     monkeypatch.setattr(population_printer, "MAX_WORKING_SET", 1)
-    printed, source = [], lanes.LaneSource
-    monkeypatch.setattr(lanes, "LaneSource", lambda *given: printed.append(given) or source(*given))
+    monkeypatch.setattr(LANE_SOURCE, lambda *given: printed.append(given) or LaneSource(*given))
     for rate in (0.1, 0.2):
         replayed(pieces_of(["tanh", "identity"], optimizer=SGD(rate)), Population())
     assert len(printed) == 1
@@ -351,8 +353,7 @@ def test_other_numbers_are_not_printed_again(kinds, monkeypatch):
         return pieces_of(["tanh", "identity"], optimizer=Penalized(Adam(rates, epsilon=epsilon), rates[::-1]))
 
     replayed(pieces(0.01, 0.1, 1e-8), Population())
-    lanes = pytest.importorskip("portable_bp.backends.graph.printers.lanes")
-    monkeypatch.setattr(lanes, "LaneSource", lambda *_: pytest.fail("it is printed again"))
+    monkeypatch.setattr(LANE_SOURCE, lambda *_: pytest.fail("it is printed again"))
     assert_replays(kinds, pieces(0.5, 0.2, 0.3), Population(seed=1))
     assert_replays(kinds, pieces(0.1, 0.3, 0.1), Population(seed=2))
 

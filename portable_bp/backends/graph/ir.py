@@ -109,7 +109,7 @@ class Graph(NamedTuple):
 
     @property
     def structure(self) -> Any:
-        """A key: graphs with equal ones compute the same, except for the values of their constants."""
+        """A key that is equal only for graphs that differ in nothing but the values of their constants."""
         inputs = self.carry, self.data, self.item
         index_of = {node: index for index, node in enumerate(dict.fromkeys((*sum(inputs, ()), *self.constants, *self.nodes)))}
         nodes = [
@@ -123,7 +123,7 @@ class Graph(NamedTuple):
 
     @property
     def signature(self) -> Any:
-        """A key: graphs with equal ones compute the same."""
+        """A key that is equal only for graphs that compute the same."""
         return self.structure, [key_of(node.attributes) for node in self.constants]
 
     def __str__(self) -> str:

@@ -21,8 +21,8 @@ from portable_bp.backends.graph.printers.threads import run_in_threads, usable_t
 OTHER_NAMES = {"pow": "power", "atan": "arctan"}
 UFUNCS = {name: getattr(np, OTHER_NAMES.get(name, name)) for name in ELEMENTWISE - {"where", "astype", "copy"}}
 REDUCTIONS = {"sum": np.add.reduce, "max": np.maximum.reduce, "min": np.minimum.reduce}
-# In multiplications, as measured: OpenBLAS uses one thread for a product of up to the first number. Two threads of our own pay
-# off from the second one on, which many products take some 0.6 ms for.
+# In multiplications, as measured: OpenBLAS uses one thread for a product of up to the first number. Dividing many of them among
+# two threads of our own pays off from the second number on, which takes some 0.6 ms.
 MAX_OF_ONE_THREAD, MIN_IN_THREADS = 2**18, 2**22
 SHORT_ROW = 32  # rows up to this length are reduced column by column: 200 rows of 10 take 2.6 us instead of 8.7
 
