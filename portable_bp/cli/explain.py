@@ -110,7 +110,11 @@ def _explain(options: argparse.Namespace) -> int:
     replace_file(path, text.encode())
     print(f"Written: {path}.")
     if options.open:
-        webbrowser.open(Path(path).absolute().as_uri())
+        try:
+            webbrowser.open(Path(path).absolute().as_uri())
+        except KeyboardInterrupt:  # the page is written, whatever became of the browser
+            print_message(f"interrupted; {path} was written.")
+            return 130
     return 0
 
 

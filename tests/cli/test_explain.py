@@ -88,6 +88,19 @@ def test_open_shows_the_page(capsys, tmp_path, monkeypatch, named):
     assert "<html" in path.read_text()
 
 
+def test_an_interrupted_browser_leaves_the_page(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+
+    def interrupt(address):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(webbrowser, "open", interrupt)
+    path = tmp_path / "page.html"
+    code, _, error = run(capsys, "--open", "-o", path)
+    assert code == 130 and error == f"portable-bp: interrupted; {path} was written.\n"
+    assert "<html" in path.read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
